@@ -1,0 +1,244 @@
+"""What the algorithms share: the learner, the batch, value fitting, gradients, diagnostics."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from replicate.maths import diagnostics
+from replicate.maths.adam import AdamState, adam_step_
+from replicate.maths.distributions import Distribution
+from replicate.maths.lanes import put_lanes_, take_lanes
+from replicate.maths.objectives import squared_value_error
+from replicate.networks import Policy, ValueFunction
+
+Lanewise = dict[str, Tensor]
+"""Values by name, each ``[R]``: hyper-parameters in, diagnostics out."""
+
+# Long batches are walked in pieces that stay in the processor's cache; the length is fixed, so
+# that a lane's sums do not depend on the cohort.
+PIECE = 256
+
+# The interval of `clip_fraction` for lanes that do not clip.
+REFERENCE_CLIP_EPSILON = 0.2
+
+
+@dataclass
+class Trained:
+    """A parameter tensor ``[R, P]`` and its optimiser."""
+
+    parameters: Tensor
+    adam: AdamState
+
+    @staticmethod
+    def fresh(parameters: Tensor) -> "Trained":
+        """With an optimiser that has not stepped yet."""
+        return Trained(parameters, AdamState.zeros_like(parameters))
+
+
+class TrainingLanes:
+    """The lanes of a ``Trained`` that still take steps.
+
+    A lane that stops is taken out of the working copy: its parameters and moments cannot move,
+    and it costs nothing.
+    """
+
+    def __init__(self, whole: Trained) -> None:
+        self.whole = whole
+        self.now = whole
+        self.lanes: Tensor | None = None
+
+    def take(self, tensor: Tensor) -> Tensor:
+        """The rows of ``[R, …]`` that belong to the lanes left."""
+        return tensor if self.lanes is None else tensor[self.lanes]
+
+    def scatter(self, tensor: Tensor, rows: int) -> Tensor:
+        """Rows of the lanes left → ``[R, …]``, zero elsewhere."""
+        if self.lanes is None:
+            return tensor
+        whole = tensor.new_zeros(rows, *tensor.shape[1:])
+        whole[self.lanes] = tensor
+        return whole
+
+    def keep(self, mask: Tensor) -> None:
+        """Go on with the lanes of ``mask`` ``[R]`` (bool) only."""
+        mask = self.take(mask)
+        if bool(mask.all()):
+            return
+        self.write_back()
+        lanes = self.take(torch.arange(self.whole.parameters.shape[0], device=mask.device))
+        self.lanes = lanes[mask]
+        self.now = take_lanes(self.whole, self.lanes)
+
+    def write_back(self) -> None:
+        """Copy the working lanes into the whole."""
+        if self.lanes is not None:
+            put_lanes_(self.whole, self.lanes, self.now)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no lane is left."""
+        return self.lanes is not None and self.lanes.numel() == 0
+
+
+@dataclass
+class Learner:
+    """Networks and what is learnt, of some lanes."""
+
+    policy: Policy
+    value_function: ValueFunction
+    policy_state: Trained
+    value_state: Trained
+    kl_beta: Tensor
+    generators: list[torch.Generator]
+
+
+@dataclass
+class Batch:
+    """What an algorithm optimises on.
+
+    Args:
+        observations: ``[R, T, D]``, filtered as the update sees them.
+        actions: ``[R, T, A]`` or ``[R, T, 1]``.
+        old: π_old on ``observations``.
+        old_log_prob: ``[R, T]``, log π_old(a|s).
+        advantages: ``[R, T]``.
+        value_targets: ``[R, T]``, Â + V_old.
+        old_values: ``[R, T]``.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    old: Distribution
+    old_log_prob: Tensor
+    advantages: Tensor
+    value_targets: Tensor
+    old_values: Tensor
+
+    @property
+    def lanes(self) -> int:
+        """R."""
+        return self.observations.shape[0]
+
+    @property
+    def size(self) -> int:
+        """T."""
+        return self.observations.shape[1]
+
+    def take(self, lanes: TrainingLanes) -> Self:
+        """The lanes left, of every tensor."""
+        return self if lanes.lanes is None else take_lanes(self, lanes.lanes)
+
+
+def shuffled_minibatches(
+    columns: list[Tensor], minibatch_size: int, generators: list[torch.Generator]
+) -> Iterator[list[Tensor]]:
+    """One pass over samples in minibatches, in a random order of its own for each lane.
+
+    Args:
+        columns: ``[R, T, …]`` each.
+
+    Yields:
+        The columns restricted to the minibatch: ``[R, B, …]`` each.
+    """
+    lanes, size = columns[0].shape[:2]
+    widths = [column[0, 0].numel() for column in columns]
+    # One row of memory per sample: a minibatch is gathered when it is needed, by one call.
+    packed = torch.cat([column.reshape(lanes * size, -1) for column in columns], 1)
+    order = torch.stack([torch.randperm(size, generator=g) for g in generators])
+    rows = order.to(packed.device) + size * torch.arange(lanes, device=packed.device)[:, None]
+    for start in range(0, size, minibatch_size):
+        chosen = rows[:, start : start + minibatch_size]
+        gathered = packed.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
+        parts = gathered.split(widths, 2)
+        yield [p if c.ndim == 3 else p[..., 0] for p, c in zip(parts, columns, strict=True)]
+
+
+def batch_minibatches(
+    batch: Batch, minibatch_size: int, generators: list[torch.Generator]
+) -> Iterator[Batch]:
+    """``shuffled_minibatches`` of a whole batch; parameters shared by its samples are kept."""
+    names = [f.name for f in fields(batch) if f.name != "old"]
+    varying, *shared = batch.old.parameters
+    columns = [getattr(batch, name) for name in names]
+    for part in shuffled_minibatches([varying, *columns], minibatch_size, generators):
+        yield Batch(old=batch.old.at(part[0], *shared), **dict(zip(names, part[1:], strict=True)))
+
+
+def pieces(size: int, stride: int = 1) -> list[slice]:
+    """Slices of at most ``PIECE`` of every ``stride``-th of ``size`` samples."""
+    step = PIECE * stride
+    return [slice(start, min(start + step, size), stride) for start in range(0, size, step)]
+
+
+def distribution_on(policy: Policy, parameters: Tensor, observations: Tensor) -> Distribution:
+    """π(·|s) on ``[R, T, D]``, walked in pieces."""
+    parts = [
+        policy.forward(parameters, observations[:, part])[0]
+        for part in pieces(observations.shape[1])
+    ]
+    columns = zip(*(part.parameters for part in parts), strict=True)
+    joined = [c[0] if c[0].shape[1] == 1 else torch.cat(c, 1) for c in columns]
+    return parts[0].at(*joined)
+
+
+def values_on(value_function: ValueFunction, parameters: Tensor, observations: Tensor) -> Tensor:
+    """V(s) on ``[R, T, D]``, walked in pieces: ``[R, T]``."""
+    parts = pieces(observations.shape[1])
+    return torch.cat([value_function.forward(parameters, observations[:, p])[0] for p in parts], 1)
+
+
+def gradients(
+    loss: Callable[..., Tensor], *arguments: Tensor
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Gradients of Σ_r loss_r in the arguments, by autograd, and the loss ``[R]``.
+
+    The arguments are quantities per sample (``[R, B]``: log-probability, KL, entropy, value), so
+    that an objective can be any function of them and autograd sees nothing else.
+    """
+    leaves = [a.detach().requires_grad_() for a in arguments]
+    with torch.enable_grad():
+        losses = loss(*leaves)
+    return torch.autograd.grad(losses, leaves, torch.ones_like(losses)), losses.detach()
+
+
+def fit_value(
+    learner: Learner,
+    batch: Batch,
+    learning_rate: Tensor,
+    adam_epsilon: float,
+    epochs: int,
+    minibatch_size: int,
+) -> Lanewise:
+    """Adam on the mean squared error to the value targets; returns the last pass's mean loss."""
+    value, state = learner.value_function, learner.value_state
+    loss_sum = torch.zeros_like(learning_rate)
+    for _ in range(epochs):
+        loss_sum.zero_()
+        columns = [batch.observations, batch.value_targets]
+        for part in shuffled_minibatches(columns, minibatch_size, learner.generators):
+            observations, targets = part
+            predictions, activations = value.forward(state.parameters, observations)
+            (cotangent,), losses = gradients(
+                lambda v: squared_value_error(v, targets).mean(1),  # noqa: B023
+                predictions,
+            )
+            gradient = value.pullback(state.parameters, activations, cotangent)
+            adam_step_(state.parameters, gradient, state.adam, learning_rate, adam_epsilon)
+            loss_sum += losses
+    return {"value_loss": loss_sum * (minibatch_size / batch.size)}
+
+
+def update_diagnostics(learner: Learner, batch: Batch, clip_epsilon: Tensor) -> Lanewise:
+    """What the update did to the policy, exactly and by its estimators, on its own batch."""
+    new = distribution_on(learner.policy, learner.policy_state.parameters, batch.observations)
+    log_ratio = new.log_prob(batch.actions) - batch.old_log_prob
+    shown = torch.where(clip_epsilon.isfinite(), clip_epsilon, REFERENCE_CLIP_EPSILON)
+    return {
+        "kl": batch.old.kl(new).mean(1),
+        "entropy": new.entropy().mean(1),
+        "explained_variance": diagnostics.explained_variance(batch.old_values, batch.value_targets),
+        **diagnostics.ratio_diagnostics(log_ratio, shown),
+    }

@@ -1,0 +1,190 @@
+"""Proximal policy optimisation: clipped, unclipped, and with fixed or adaptive KL penalty.
+
+Source: Schulman et al. 2017 (arXiv 1707.06347), algorithm 1, eq. 6–9.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from replicate.algorithms.learner import (
+    Batch,
+    Lanewise,
+    Learner,
+    TrainingLanes,
+    distribution_on,
+    gradients,
+    batch_minibatches,
+    update_diagnostics,
+)
+from replicate.maths.adam import adam_step_
+from replicate.maths.diagnostics import kl_k1, kl_k3, squared_norm
+from replicate.maths.distributions import Distribution
+from replicate.maths.objectives import (
+    adapt_kl_beta,
+    clipped_surrogate,
+    clipped_value_error,
+    kl_penalty,
+    squared_value_error,
+)
+from replicate.maths.returns import standardise
+from replicate.settings import PPOSettings, RecipeSettings
+
+
+def policy_loss(
+    log_prob: Tensor, part: Batch, clip_epsilon: Tensor, bound: Literal["min", "max"]
+) -> Tensor:
+    """−mean(min(r·Â, clip(r, 1±ε)·Â)), ``[R]``.
+
+    In the first minibatch of a batch r = 1: that step is a plain policy-gradient step, which
+    the clip does not bound.
+    """
+    ratio = (log_prob - part.old_log_prob).exp()
+    return -clipped_surrogate(ratio, part.advantages, clip_epsilon, bound).mean(1)
+
+
+def value_loss(
+    values: Tensor, part: Batch, value_clip_epsilon: Tensor | None, value_coefficient: Tensor
+) -> Tensor:
+    """c·mean((V − R̂)²), ``[R]``, clipped around the old value where an ε is given."""
+    if value_clip_epsilon is None:
+        errors = squared_value_error(values, part.value_targets)
+    else:
+        errors = clipped_value_error(
+            values, part.old_values, part.value_targets, value_clip_epsilon
+        )
+    return value_coefficient * errors.mean(1)
+
+
+def measured_kl(new: Distribution, part: Batch, estimator: str) -> Tensor:
+    """KL(old‖new) on ``part``, ``[R]``, by the estimator that early stopping uses."""
+    if estimator == "exact":
+        return part.old.kl(new).mean(1)
+    log_ratio = new.log_prob(part.actions) - part.old_log_prob
+    return kl_k1(log_ratio) if estimator == "k1" else kl_k3(log_ratio)
+
+
+def gradient_scale(norm: Tensor, max_gradient_norm: Tensor) -> Tensor:
+    """min(1, c / (‖g‖ + 1e-6)), as ``torch.nn.utils.clip_grad_norm_``."""
+    return (max_gradient_norm / (norm + 1e-6)).clamp_max(1.0)
+
+
+def update(
+    learner: Learner, batch: Batch, algo: PPOSettings, recipe: RecipeSettings, lane: Lanewise
+) -> Lanewise:
+    """``update_epochs`` passes of minibatch Adam on policy and value loss together.
+
+    Args:
+        learner: changed in place, β of adaptive lanes included.
+        batch: ``[R, T, …]``.
+        lane: ``clip_epsilon``, ``learning_rate``, ``kl_target``, … each ``[R]``, schedules applied.
+
+    Returns:
+        Diagnostics, each ``[R]``.
+    """
+    policy, value = learner.policy, learner.value_function
+    policy_lanes = TrainingLanes(learner.policy_state)
+    value_lanes = TrainingLanes(learner.value_state)
+    stop_at = lane["target_kl"] * algo.target_kl_factor
+    may_stop = bool(stop_at.isfinite().any())
+    penalised = bool((learner.kl_beta > 0).any())
+    rewards_entropy = bool((lane["entropy_coefficient"] > 0).any())
+    may_scale = bool(lane["max_gradient_norm"].isfinite().any())
+    rows = batch.lanes
+    norm_sum, value_loss_sum, epochs_done = torch.zeros(3, rows).to(stop_at)
+
+    def stop_where_far(sample: Batch) -> None:
+        part = sample.take(policy_lanes)
+        new = distribution_on(policy, policy_lanes.now.parameters, part.observations)
+        kl = measured_kl(new, part, algo.target_kl_estimator)
+        going = ~(policy_lanes.scatter(kl, rows) > stop_at)
+        policy_lanes.keep(going)
+        if algo.target_kl_stops == "policy_and_value":
+            value_lanes.keep(going)
+
+    def policy_gradient_on(minibatch: Batch) -> Tensor:
+        part = minibatch.take(policy_lanes)
+        state = policy_lanes.now
+        new, activations = policy.forward(state.parameters, part.observations)
+        epsilon = policy_lanes.take(lane["clip_epsilon"])
+        (cotangent,), _ = gradients(
+            lambda log_prob: policy_loss(log_prob, part, epsilon, algo.bound),
+            new.log_prob(part.actions),
+        )
+        terms = [new.log_prob_pullback(part.actions, cotangent)]
+        if penalised:
+            beta = policy_lanes.take(learner.kl_beta)
+            (cotangent,), _ = gradients(lambda kl: kl_penalty(kl, beta).mean(1), part.old.kl(new))
+            penalty = new.kl_pullback(part.old, cotangent)
+            # A lane without penalty must not see its derivative, were it infinite.
+            terms.append(tuple(torch.where(beta[:, None, None] > 0, p, 0.0) for p in penalty))
+        if rewards_entropy:
+            weight = policy_lanes.take(lane["entropy_coefficient"]) / -part.size
+            terms.append(new.entropy_pullback(weight[:, None].expand(-1, part.size)))
+        cotangents = terms[0]
+        for term in terms[1:]:
+            cotangents = tuple(map(torch.add, cotangents, term))
+        return policy.pullback(state.parameters, activations, cotangents)
+
+    def value_gradient_on(minibatch: Batch) -> tuple[Tensor, Tensor]:
+        part = minibatch.take(value_lanes)
+        state = value_lanes.now
+        predictions, activations = value.forward(state.parameters, part.observations)
+        clip = value_lanes.take(lane["clip_epsilon"]) if recipe.value_clip else None
+        weight = value_lanes.take(lane["value_coefficient"])
+        (cotangent,), losses = gradients(
+            lambda v: value_loss(v, part, clip, weight), predictions
+        )
+        return value.pullback(state.parameters, activations, cotangent), losses
+
+    for _ in range(algo.update_epochs):
+        if policy_lanes.empty and value_lanes.empty:
+            break
+        value_loss_sum.zero_()
+        epochs_done += policy_lanes.scatter(policy_lanes.take(torch.ones_like(stop_at)), rows)
+        for minibatch in batch_minibatches(batch, algo.minibatch_size, learner.generators):
+            if recipe.advantage_normalization == "minibatch":
+                minibatch.advantages = standardise(
+                    minibatch.advantages, recipe.advantage_epsilon, recipe.advantage_std
+                )
+            if may_stop and algo.target_kl_check == "each_minibatch" and not policy_lanes.empty:
+                stop_where_far(minibatch)
+            steps = []
+            if not policy_lanes.empty:
+                steps.append((policy_lanes, policy_gradient_on(minibatch)))
+            if not value_lanes.empty:
+                gradient, losses = value_gradient_on(minibatch)
+                value_loss_sum += value_lanes.scatter(losses, rows)
+                steps.append((value_lanes, gradient))
+            squares = [lanes.scatter(squared_norm(g), rows) for lanes, g in steps]
+            norm = torch.stack(squares).sum(0).sqrt()
+            norm_sum += norm
+            scale = gradient_scale(norm, lane["max_gradient_norm"])
+            for lanes, gradient in steps:
+                if may_scale:
+                    gradient *= lanes.take(scale)[:, None]
+                adam_step_(
+                    lanes.now.parameters,
+                    gradient,
+                    lanes.now.adam,
+                    lanes.take(lane["learning_rate"]),
+                    recipe.adam_epsilon,
+                )
+        if may_stop and algo.target_kl_check != "each_minibatch" and not policy_lanes.empty:
+            whole = algo.target_kl_check == "batch_each_epoch"
+            stop_where_far(batch if whole else minibatch)
+    policy_lanes.write_back()
+    value_lanes.write_back()
+
+    result = update_diagnostics(learner, batch, lane["clip_epsilon"])
+    used_beta = learner.kl_beta.clone()
+    learner.kl_beta = adapt_kl_beta(learner.kl_beta, result["kl"], lane["kl_target"])
+    minibatches = batch.size // algo.minibatch_size
+    return {
+        "gradient_norm": norm_sum / (minibatches * epochs_done),
+        "value_loss": value_loss_sum / minibatches,
+        "kl_beta": used_beta,
+        "policy_epochs": epochs_done,
+        **result,
+    }

@@ -1,0 +1,1 @@
+"""Floor 3: the lane engine – rollout, lockstep loop, seeding, the training state."""

@@ -1,0 +1,125 @@
+"""The whole training state of a cohort, in one place.
+
+What is not in here (or derived from it and the settings) does not exist: networks, optimisers,
+filters, β, generators, and each environment as (episode, actions since its reset).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from replicate.algorithms.learner import Learner, Trained
+from replicate.engine.seeding import generator
+from replicate.envs import EnvBatch
+from replicate.maths.lanes import named_tensors
+from replicate.maths.moments import RunningMoments
+from replicate.networks import make_networks
+from replicate.settings import PPOSettings, RunSettings
+
+
+@dataclass
+class Filters:
+    """Running statistics of the observations and of the discounted return.
+
+    Args:
+        observation_moments: over ``[R, D]``.
+        return_moments: over ``[R, 1]``.
+        discounted_return: ``[R, 1]`` float64, of the running episode (reward scaling).
+        observations: ``[R, D]``, the current observations as the policy sees them.
+    """
+
+    observation_moments: RunningMoments
+    return_moments: RunningMoments
+    discounted_return: Tensor
+    observations: Tensor
+
+
+@dataclass
+class CohortState:
+    """Everything that training changes.
+
+    Args:
+        alive: ``[R]`` bool; a diverged lane is not.
+        update: updates done.
+    """
+
+    learner: Learner
+    filters: Filters
+    envs: EnvBatch
+    alive: Tensor
+    update: int = 0
+
+    @staticmethod
+    def fresh(runs: list[RunSettings], device: str) -> "CohortState":
+        """State before the first step; every lane from its own seed alone."""
+        first = runs[0]
+        recipe = first.recipe
+        envs = EnvBatch(first.env, [run.seed for run in runs])
+        spec, lanes = envs.spec, len(runs)
+        policy, value = make_networks(
+            spec.observation_size, spec.num_actions, spec.continuous, first.algo.hidden_sizes
+        )
+        policies, values = [], []
+        for run in runs:
+            g = generator(run.seed, "initialisation")
+            policies.append(
+                policy.initialise(
+                    g,
+                    recipe.initialisation,
+                    recipe.hidden_gain,
+                    recipe.policy_gain,
+                    recipe.log_std_init,
+                )
+            )
+            values.append(
+                value.network.initialise(
+                    g, recipe.initialisation, recipe.hidden_gain, recipe.value_gain
+                )
+            )
+        learner = Learner(
+            policy,
+            value,
+            Trained.fresh(torch.stack(policies).to(device)),
+            Trained.fresh(torch.stack(values).to(device)),
+            torch.tensor([initial_kl_beta(run) for run in runs], device=device),
+            [generator(run.seed, "training") for run in runs],
+        )
+        size, prior = spec.observation_size, recipe.observation_prior_count
+        filters = Filters(
+            RunningMoments.prior(lanes, size, prior, device),
+            RunningMoments.prior(lanes, 1, prior, device),
+            torch.zeros(lanes, 1, dtype=torch.float64, device=device),
+            torch.zeros(lanes, size, device=device),
+        )
+        return CohortState(learner, filters, envs, torch.ones(lanes, dtype=torch.bool))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it as named tensors, lanes first: what a checkpoint stores."""
+        found = {name: owner[key] for name, owner, key in named_tensors(self)}
+        found["update"] = torch.tensor([self.update])
+        found["generators"] = torch.stack([g.get_state() for g in self.learner.generators])
+        found["episodes"] = torch.tensor([lane.episode for lane in self.envs.lanes])
+        for index, lane in enumerate(self.envs.lanes):
+            found[f"actions.{index}"] = torch.from_numpy(np.array(lane.actions))
+        return {name: tensor.clone() for name, tensor in found.items()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Become what ``tensors()`` described, environments included."""
+        for name, owner, key in named_tensors(self):
+            owner[key].copy_(tensors[name])
+        self.update = int(tensors["update"])
+        for g, saved in zip(self.learner.generators, tensors["generators"], strict=True):
+            g.set_state(saved)
+        for index, lane in enumerate(self.envs.lanes):
+            lane.episode = int(tensors["episodes"][index])
+            actions = tensors[f"actions.{index}"].numpy()
+            self.envs.observations[index] = lane.replay(actions)
+
+
+def initial_kl_beta(run: RunSettings) -> float:
+    """β before the first update: 0 where the objective has no penalty."""
+    algo = run.algo
+    penalised = isinstance(algo, PPOSettings) and algo.objective in ("fixed_kl", "adaptive_kl")
+    return algo.kl_beta if isinstance(algo, PPOSettings) and penalised else 0.0

@@ -1,0 +1,328 @@
+"""The lockstep loop: rollout, advantages, update, records – for all lanes of a cohort."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from replicate.algorithms import ppo, trpo, vpg
+from replicate.algorithms.learner import Batch, Lanewise, Learner, distribution_on, values_on
+from replicate.engine.rollout import (
+    Rollout,
+    collect,
+    observation_filter,
+    scaled_rewards,
+    start,
+)
+from replicate.engine.state import CohortState, Filters
+from replicate.envs import Episode
+from replicate.maths.lanes import put_lanes_, take_lanes
+from replicate.maths.returns import gae, standardise
+from replicate.settings import (
+    ConfigError,
+    PPOSettings,
+    RecipeSettings,
+    RunSettings,
+    TRPOSettings,
+    VPGSettings,
+)
+
+
+@dataclass
+class Progress:
+    """Where a cohort stands, once per update.
+
+    Args:
+        env_steps: done, per lane.
+        lanes: still training.
+        mean_return: of the last 100 episodes of each lane, over all lanes; NaN before the first.
+    """
+
+    update: int
+    num_updates: int
+    env_steps: int
+    lanes: int
+    mean_return: float
+    seconds: float
+
+    @property
+    def steps_per_second(self) -> float:
+        """Env steps of all lanes per second."""
+        return self.env_steps * self.lanes / self.seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimate from the mean pace so far."""
+        return self.seconds / self.update * (self.num_updates - self.update)
+
+
+@dataclass
+class LaneRecords:
+    """What one run leaves behind, besides its settings."""
+
+    episodes: list[dict[str, float]] = field(default_factory=list)
+    updates: list[dict[str, float]] = field(default_factory=list)
+    diverged_at_env_step: int | None = None
+
+
+@dataclass
+class CohortRecords:
+    """Records of each lane, and where the time went, in seconds."""
+
+    lanes: list[LaneRecords]
+    seconds: dict[str, float]
+
+
+def lane_values(runs: list[RunSettings], device: str) -> Lanewise:
+    """Hyper-parameters that may differ between lanes, each ``[R]`` float32.
+
+    "Off" is a number too: ε and the gradient norm become infinite, a target of KL NaN.
+    """
+
+    def column(value: Callable[[RunSettings], float | None], off: float = math.inf) -> Tensor:
+        found = [value(run) for run in runs]
+        return torch.tensor([off if v is None else v for v in found], device=device)
+
+    values = {
+        "gamma": column(lambda r: r.algo.gamma),
+        "gae_lambda": column(lambda r: r.algo.gae_lambda),
+        "max_gradient_norm": column(lambda r: r.recipe.max_gradient_norm),
+    }
+    names = {
+        PPOSettings: ["learning_rate", "value_coefficient", "entropy_coefficient", "target_kl"],
+        VPGSettings: ["learning_rate", "value_learning_rate"],
+        TRPOSettings: ["value_learning_rate", "max_kl", "accept_kl_factor", "damping"],
+    }[type(runs[0].algo)]
+    for name in names:
+        values[name] = column(lambda r, name=name: getattr(r.algo, name))
+    if isinstance(runs[0].algo, PPOSettings):
+        clips = [r.algo.clip_epsilon if r.algo.objective == "clip" else None for r in runs]
+        targets = [r.algo.kl_target if r.algo.objective == "adaptive_kl" else None for r in runs]
+        values["clip_epsilon"] = column(lambda r: clips[runs.index(r)])
+        values["kl_target"] = column(lambda r: targets[runs.index(r)], math.nan)
+    return values
+
+
+def scheduled(values: Lanewise, recipe: RecipeSettings, fraction_left: float) -> Lanewise:
+    """The values of one update: 1 − (updates done)/(updates planned) of what anneals linearly."""
+    annealed = []
+    if recipe.learning_rate_schedule == "linear":
+        annealed += ["learning_rate", "value_learning_rate"]
+    if recipe.clip_epsilon_schedule == "linear":
+        annealed += ["clip_epsilon"]
+    return {
+        name: value * fraction_left if name in annealed else value for name, value in values.items()
+    }
+
+
+def make_batch(
+    rollout: Rollout,
+    learner: Learner,
+    filters: Filters,
+    lane: Lanewise,
+    recipe: RecipeSettings,
+) -> Batch:
+    """Advantages and targets from a rollout; moves the filters that move before optimising."""
+    rewards = scaled_rewards(rollout, filters, lane["gamma"], recipe)
+    value, weights = learner.value_function, learner.value_state.parameters
+    values = values_on(value, weights, rollout.observations)
+    advantages = gae(
+        rewards,
+        values,
+        values_on(value, weights, rollout.next_observations),
+        rollout.terminated if recipe.bootstrap_truncated else rollout.ended,
+        rollout.ended,
+        lane["gamma"],
+        lane["gae_lambda"],
+    )
+    targets = advantages + values
+    if recipe.advantage_normalization == "batch":
+        advantages = standardise(advantages, recipe.advantage_epsilon, recipe.advantage_std)
+    observations = rollout.observations
+    if recipe.observation_filter == "per_batch_before_update":
+        filters.observation_moments.update_(rollout.raw_observations)
+        see = observation_filter(filters.observation_moments, recipe)
+        observations = see(rollout.raw_observations)
+    old = distribution_on(learner.policy, learner.policy_state.parameters, observations)
+    return Batch(
+        observations=observations,
+        actions=rollout.actions,
+        old=old,
+        old_log_prob=old.log_prob(rollout.actions),
+        advantages=advantages,
+        value_targets=targets,
+        old_values=values,
+    )
+
+
+def update_algorithm(
+    learner: Learner, batch: Batch, run: RunSettings, lane: Lanewise
+) -> Lanewise:
+    """The algorithm's update, looked up by its settings."""
+    algo, recipe = run.algo, run.recipe
+    if isinstance(algo, PPOSettings):
+        return ppo.update(learner, batch, algo, recipe, lane)
+    # For an algorithm that steps on the whole batch, the whole batch is the minibatch.
+    if recipe.advantage_normalization == "minibatch":
+        batch.advantages = standardise(
+            batch.advantages, recipe.advantage_epsilon, recipe.advantage_std
+        )
+    if isinstance(algo, TRPOSettings):
+        return trpo.update(learner, batch, algo, recipe, lane)
+    return vpg.update(learner, batch, algo, recipe, lane)
+
+
+def filter_kl(
+    learner: Learner, rollout: Rollout, batch: Batch, filters: Filters, recipe: RecipeSettings
+) -> Tensor:
+    """Mean KL(policy under the rollout's filter ‖ same policy under the filter after it), ``[R]``.
+
+    Neither the clip nor the trust region bounds it (claim T1).  Call before the update.
+    """
+    if recipe.observation_filter == "per_batch_before_update":
+        return rollout.behaviour.kl(batch.old).mean(1)
+    if recipe.observation_filter == "none":
+        return torch.zeros_like(learner.kl_beta)
+    moments = filters.observation_moments
+    if recipe.observation_filter == "per_batch_after_update":
+        moments = take_lanes(moments, torch.arange(batch.lanes, device=batch.actions.device))
+        moments.update_(rollout.raw_observations)
+    after = observation_filter(moments, recipe)(rollout.raw_observations)
+    moved = distribution_on(learner.policy, learner.policy_state.parameters, after)
+    return rollout.behaviour.kl(moved).mean(1)
+
+
+class Cohort:
+    """Runs that train in lockstep.
+
+    Args:
+        runs: with one ``cohort_key``, and no run twice.
+        device: torch device of networks and batches.
+
+    Raises:
+        ConfigError: the runs do not fit together.
+    """
+
+    def __init__(self, runs: list[RunSettings], device: str = "cpu") -> None:
+        if len({run.cohort_key() for run in runs}) != 1:
+            raise ConfigError("runs of one cohort must share environment, algorithm and shapes")
+        if len({run.digest for run in runs}) != len(runs):
+            raise ConfigError("a run is given twice")
+        self.runs = runs
+        self.device = device
+        self.state = CohortState.fresh(runs, device)
+        self.values = lane_values(runs, device)
+        self.records = CohortRecords(
+            [LaneRecords() for _ in runs],
+            {"rollout": 0.0, "env_step": 0.0, "advantages": 0.0, "update": 0.0},
+        )
+        start(self.state.envs, self.state.filters, runs[0].recipe)
+
+    @property
+    def num_updates(self) -> int:
+        """Updates that every lane makes."""
+        return self.runs[0].num_updates
+
+    def train(self, report: Callable[[Progress], None] = lambda _: None) -> CohortRecords:
+        """Train to the end; ``report`` is called after every update."""
+        begin = time.perf_counter()
+        first = self.state.update
+        while self.state.update < self.num_updates and bool(self.state.alive.any()):
+            self.step()
+            done = self.state.update
+            seconds = (time.perf_counter() - begin) * done / (done - first)
+            report(self.progress(seconds))
+        self.state.envs.close()
+        return self.records
+
+    def progress(self, seconds: float) -> Progress:
+        """Where the cohort stands."""
+        recent = [lane.episodes[-100:] for lane in self.records.lanes]
+        means = [sum(e["episodic_return"] for e in r) / len(r) for r in recent if r]
+        steps = self.state.update * self.runs[0].algo.num_steps
+        mean = sum(means) / len(means) if means else math.nan
+        alive = max(int(self.state.alive.sum()), 1)
+        return Progress(self.state.update, self.num_updates, steps, alive, mean, seconds)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One update of every lane that is alive."""
+        state, run = self.state, self.runs[0]
+        recipe, num_steps = run.recipe, run.algo.num_steps
+        clock = [time.perf_counter()]
+        lanes = state.alive.nonzero()[:, 0]
+        everyone = len(lanes) == len(self.runs)
+        index = lanes.to(self.device)
+        learner = state.learner if everyone else take_lanes(state.learner, index)
+        filters = state.filters if everyone else take_lanes(state.filters, index)
+        fraction_left = 1 - state.update / self.num_updates
+        values = scheduled(
+            {name: value[index] for name, value in self.values.items()}, recipe, fraction_left
+        )
+
+        rollout = collect(learner, filters, state.envs, lanes.tolist(), num_steps, recipe)
+        clock.append(time.perf_counter())
+        batch = make_batch(rollout, learner, filters, values, recipe)
+        moved = filter_kl(learner, rollout, batch, filters, recipe)
+        clock.append(time.perf_counter())
+        result = update_algorithm(learner, batch, run, values)
+        if recipe.observation_filter == "per_batch_after_update":
+            filters.observation_moments.update_(rollout.raw_observations)
+        clock.append(time.perf_counter())
+
+        if not everyone:
+            put_lanes_(state.learner, index, learner)
+            put_lanes_(state.filters, index, filters)
+        result = {
+            **result,
+            "filter_kl": moved,
+            "learning_rate": values.get("learning_rate", torch.full_like(moved, math.nan)),
+            "clip_epsilon": values.get("clip_epsilon", torch.full_like(moved, math.nan)),
+        }
+        self._record(rollout, result, lanes, learner)
+        state.update += 1
+        seconds = self.records.seconds
+        for name, begin, end in zip(
+            ("rollout", "advantages", "update"), clock, clock[1:], strict=False
+        ):
+            seconds[name] += end - begin
+        seconds["env_step"] = state.envs.seconds
+
+    def _record(
+        self, rollout: Rollout, result: Lanewise, lanes: Tensor, learner: Learner
+    ) -> None:
+        """Append what happened; mark lanes that left the finite numbers as diverged."""
+        num_steps = rollout.rewards.shape[1]
+        steps_before = self.state.update * num_steps
+        parameters = torch.cat(
+            [learner.policy_state.parameters, learner.value_state.parameters], 1
+        )
+        finite = parameters.isfinite().all(1).tolist()
+        columns = {name: value.tolist() for name, value in result.items()}
+        ended_at = [t if t >= 0 else num_steps for t in rollout.diverged_at.tolist()]
+        for row, index in enumerate(lanes.tolist()):
+            record = self.records.lanes[index]
+            row_values = {name: column[row] for name, column in columns.items()}
+            record.updates.append(
+                {"update": self.state.update, "env_step": steps_before + num_steps, **row_values}
+            )
+            if ended_at[row] < num_steps or not finite[row]:
+                record.diverged_at_env_step = steps_before + ended_at[row]
+                self.state.alive[index] = False
+        for episode in rollout.episodes:
+            if episode.step < ended_at[episode.lane]:
+                record = self.records.lanes[int(lanes[episode.lane])]
+                record.episodes.append(episode_row(episode, steps_before))
+
+
+def episode_row(episode: Episode, steps_before: int) -> dict[str, float]:
+    """An episode as a row of ``episodes.parquet``."""
+    return {
+        "env_step": steps_before + episode.step + 1,
+        "episodic_return": episode.episodic_return,
+        "episodic_length": episode.length,
+        "terminated": episode.terminated,
+    }

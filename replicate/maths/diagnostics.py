@@ -1,0 +1,83 @@
+"""What an update did to the policy, measured on the batch it was made from."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+KlEstimator = Literal["exact", "k1", "k3"]
+
+
+def kl_k1(log_ratio: Tensor) -> Tensor:
+    """E[−log r]: unbiased estimate of KL(old ‖ new) from old samples; may be negative.
+
+    Args:
+        log_ratio: ``[R, B]``, log π_new − log π_old.
+
+    Returns:
+        ``[R]``.  Source: Schulman, "Approximating KL divergence" (2020).
+    """
+    return -log_ratio.mean(1)
+
+
+def kl_k3(log_ratio: Tensor) -> Tensor:
+    """E[(r − 1) − log r]: unbiased for KL(old ‖ new) and never negative.
+
+    Args:
+        log_ratio: ``[R, B]``.
+
+    Returns:
+        ``[R]``.  Source: Schulman, "Approximating KL divergence" (2020).
+    """
+    return (torch.expm1(log_ratio) - log_ratio).mean(1)
+
+
+def effective_sample_size(ratio: Tensor) -> Tensor:
+    """(Σr)² / (B·Σr²), as a share of the batch, ``[R]``: 1 when all ratios are equal.
+
+    Source: Kong 1992.
+    """
+    # Divided by the largest first, so that squares of huge ratios do not overflow.
+    weights = ratio / ratio.amax(1, keepdim=True)
+    return weights.sum(1).square() / (weights.square().sum(1) * ratio.shape[1])
+
+
+def clip_fraction(ratio: Tensor, clip_epsilon: Tensor) -> Tensor:
+    """Share of samples with |r − 1| > ε, ``[R]``.
+
+    Args:
+        ratio: ``[R, B]``.
+        clip_epsilon: ``[R]``.
+    """
+    return ((ratio - 1).abs() > clip_epsilon[:, None]).to(ratio.dtype).mean(1)
+
+
+def explained_variance(predictions: Tensor, targets: Tensor) -> Tensor:
+    """1 − Var[targets − predictions] / Var[targets], ``[R]``; NaN where the targets are constant."""
+    variance = targets.var(1, correction=0)
+    residual = (targets - predictions).var(1, correction=0)
+    return torch.where(variance > 0, 1 - residual / variance, torch.nan)
+
+
+def ratio_diagnostics(log_ratio: Tensor, clip_epsilon: Tensor) -> dict[str, Tensor]:
+    """All that one pass over the policy ratios tells, each ``[R]``.
+
+    Args:
+        log_ratio: ``[R, B]``, log π_new − log π_old.
+        clip_epsilon: ``[R]``, the interval of ``clip_fraction``.
+    """
+    ratio = log_ratio.exp()
+    return {
+        "kl_k1": kl_k1(log_ratio),
+        "kl_k3": kl_k3(log_ratio),
+        "clip_fraction": clip_fraction(ratio, clip_epsilon),
+        "ratio_min": ratio.amin(1),
+        "ratio_max": ratio.amax(1),
+        "ratio_mean_abs_deviation": (ratio - 1).abs().mean(1),
+        "effective_sample_size": effective_sample_size(ratio),
+    }
+
+
+def squared_norm(gradient: Tensor) -> Tensor:
+    """‖g‖² per lane: ``[R, P]`` → ``[R]``."""
+    return torch.linalg.vector_norm(gradient, dim=1).square()

@@ -1,0 +1,323 @@
+"""Floor 0: the schema of a run – names, bounds, units, canonical form, digest.
+
+The values live in ``conf/`` and nowhere else; here stands what a value may be.  The module is
+free of torch, so that the Snakefile starts fast.
+
+A key that a published result was made without may be added with a default that means "as
+before": the canonical form leaves such a key out at its default, and old digests stay valid.
+"""
+
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, Union, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class ConfigError(ValueError):
+    """A wrong key or value; the message is one line for the user."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """`` – did you mean …?`` with the closest choice, or the choices if none is close."""
+    options = sorted(choices)
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(options)}"
+
+
+def Key(unit: str, text: str, *, lane: bool = False, **bounds: Any) -> Any:  # noqa: N802
+    """A documented key.  ``lane=True``: it may differ between the lanes of one cohort."""
+    return Field(description=text, json_schema_extra={"unit": unit, "lane": lane}, **bounds)
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys, wrong types and infinities are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class EnvSettings(Section):
+    """Which environment, and how it is made."""
+
+    id: str = Key("gymnasium id", "environment")
+    kwargs: dict[str, bool | int | float | str] = Key("–", "passed to gymnasium.make")
+
+
+class Rollout(Section):
+    """What all algorithms share."""
+
+    num_steps: int = Key("env steps", "rollout length, one update each", ge=2)
+    hidden_sizes: tuple[int, ...] = Key(
+        "units", "hidden tanh layers of policy and value network", min_length=1, strict=False
+    )
+    gamma: float = Key("per env step", "discount", lane=True, gt=0, le=1)
+    gae_lambda: float = Key("–", "λ of generalised advantage estimation", lane=True, ge=0, le=1)
+
+
+Objective = Literal["clip", "none", "fixed_kl", "adaptive_kl"]
+
+
+class PPOSettings(Rollout):
+    """Proximal policy optimisation."""
+
+    name: Literal["ppo"]
+    objective: Objective = Key("–", "clip | none | fixed_kl | adaptive_kl", lane=True)
+    clip_epsilon: Positive = Key("ratio", "ε of the clip, and of clip_fraction", lane=True)
+    bound: Literal["min", "max"] = Key("–", "min is PPO; max is the ablation of claim C3")
+    kl_beta: Positive = Key("–", "β of the KL penalty (its start, if adaptive)", lane=True)
+    kl_target: Positive = Key("nats", "d_targ of adaptive_kl", lane=True)
+    learning_rate: Positive = Key("–", "Adam step size of policy and value", lane=True)
+    update_epochs: int = Key("passes", "passes over a batch", ge=1)
+    minibatch_size: int = Key("samples", "divides num_steps", ge=2)
+    value_coefficient: float = Key("–", "weight of the value loss", lane=True, ge=0)
+    entropy_coefficient: float = Key("–", "weight of the entropy bonus", lane=True, ge=0)
+    target_kl: Positive | None = Key("nats", "early stop of a batch's epochs; null: none", lane=True)
+    target_kl_factor: Positive = Key("–", "stop above factor × target_kl")
+    target_kl_estimator: Literal["exact", "k1", "k3"] = Key("–", "which KL is compared")
+    target_kl_check: Literal["batch_each_epoch", "last_minibatch_each_epoch", "each_minibatch"] = (
+        Key("–", "where and when it is measured")
+    )
+    target_kl_stops: Literal["policy", "policy_and_value"] = Key("–", "what an early stop stops")
+
+    @model_validator(mode="after")
+    def _minibatches(self) -> "PPOSettings":
+        _check_divides(self.minibatch_size, self.num_steps, "algo.minibatch_size")
+        return self
+
+
+class ValueFit(Rollout):
+    """A value function fitted by itself (vpg, trpo)."""
+
+    value_learning_rate: Positive = Key("–", "Adam step size of the value function", lane=True)
+    value_epochs: int = Key("passes", "passes of the value fit over a batch", ge=0)
+    value_minibatch_size: int = Key("samples", "divides num_steps", ge=2)
+
+    @model_validator(mode="after")
+    def _minibatches(self) -> "ValueFit":
+        _check_divides(self.value_minibatch_size, self.num_steps, "algo.value_minibatch_size")
+        return self
+
+
+class VPGSettings(ValueFit):
+    """Naive policy gradient: one gradient step per batch."""
+
+    name: Literal["vpg"]
+    learning_rate: Positive = Key("–", "Adam step size of the policy", lane=True)
+
+
+class TRPOSettings(ValueFit):
+    """Trust region policy optimisation."""
+
+    name: Literal["trpo"]
+    max_kl: Positive = Key("nats", "δ, radius of the trust region", lane=True)
+    accept_kl_factor: Positive = Key("–", "a step is accepted up to factor × max_kl", lane=True)
+    cg_iterations: int = Key("products", "conjugate gradient iterations", ge=1)
+    cg_residual_tolerance: float = Key("–", "stop at this squared residual", ge=0)
+    damping: float = Key("–", "added to the Fisher matrix, times identity", lane=True, ge=0)
+    fisher_stride: int = Key("samples", "every n-th sample makes the Fisher matrix", ge=1)
+    backtrack_shrink: float = Key("–", "factor of the line search", gt=0, lt=1)
+    max_backtracks: int = Key("–", "trials of the line search", ge=1)
+
+
+def _check_divides(part: int, whole: int, key: str) -> None:
+    if whole % part:
+        divisors = [d for d in range(2, whole + 1) if whole % d == 0]
+        close = min(divisors, key=lambda d: abs(d - part))
+        raise ValueError(
+            f"{key}: {part} does not divide num_steps = {whole}; nearest that does: {close}"
+        )
+
+
+class RecipeSettings(Section):
+    """Code-level details."""
+
+    name: str = Key("–", "label; not part of a run's identity")
+    observation_filter: Literal["none", "per_batch_before_update", "per_batch_after_update", "per_step"] = Key(
+        "–", "when the running moments of observations move"
+    )
+    observation_clip: Positive = Key("std", "filtered observations are clipped to ±")
+    observation_variance_floor: float = Key("–", "least variance of the filter", ge=0)
+    observation_prior_count: Positive = Key("samples", "weight of the N(0, 1) prior of the moments")
+    reward_scaling: bool = Key("–", "divide rewards by the running std of the discounted return")
+    reward_clip: Positive | None = Key("std", "scaled rewards are clipped to ±; null: not")
+    norm_epsilon: float = Key("–", "added to variances of filter and reward scaling", ge=0)
+    advantage_normalization: Literal["none", "batch", "minibatch"] = Key("–", "standardised over")
+    advantage_std: Literal["population", "sample"] = Key("–", "which standard deviation")
+    advantage_epsilon: float = Key("–", "added to that standard deviation", ge=0)
+    initialisation: Literal["normc", "orthogonal"] = Key("–", "weights")
+    hidden_gain: Positive = Key("–", "gain of hidden layers")
+    policy_gain: Positive = Key("–", "gain of the policy's last layer")
+    value_gain: Positive = Key("–", "gain of the value function's last layer")
+    log_std_init: float = Key("log action", "initial log standard deviation")
+    adam_epsilon: Positive = Key("–", "ε of Adam")
+    learning_rate_schedule: Literal["constant", "linear"] = Key("–", "all step sizes; linear: to 0")
+    clip_epsilon_schedule: Literal["constant", "linear"] = Key("–", "ε of PPO; linear: to 0")
+    max_gradient_norm: Positive | None = Key(
+        "–", "ppo: global norm over policy and value together; null: not clipped", lane=True
+    )
+    value_clip: bool = Key("–", "ppo: clip the value loss to ±ε around the old value")
+    clip_actions: bool = Key("–", "clip actions to the box before env.step")
+    bootstrap_truncated: bool = Key("–", "false: a time limit counts as terminal")
+
+
+AlgoSettings = Annotated[Union[PPOSettings, VPGSettings, TRPOSettings], Field(discriminator="name")]  # noqa: UP007
+ALGORITHMS: dict[str, type[Rollout]] = {
+    "ppo": PPOSettings,
+    "vpg": VPGSettings,
+    "trpo": TRPOSettings,
+}
+
+
+class RunSettings(Section):
+    """One run: what is trained, and nothing of where or how fast."""
+
+    env: EnvSettings
+    algo: AlgoSettings
+    recipe: RecipeSettings
+    seed: int = Key("–", "seed of all random streams of the run", ge=0, lt=2**31)
+    total_env_steps: int = Key("env steps", "length; whole updates only", ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RunSettings":
+        if self.total_env_steps < self.algo.num_steps:
+            raise ValueError(
+                f"total_env_steps: {self.total_env_steps} is less than one update; "
+                f"nearest valid: {self.algo.num_steps} (algo.num_steps)"
+            )
+        return self
+
+    @property
+    def num_updates(self) -> int:
+        """Whole updates that fit into ``total_env_steps``."""
+        return self.total_env_steps // self.algo.num_steps
+
+    def canonical(self) -> dict[str, Any]:
+        """What the run depends on: labels and keys without effect left out."""
+        data = self.model_dump(mode="json", exclude_defaults=True)
+        data["recipe"].pop("name")
+        data["total_env_steps"] = self.num_updates * self.algo.num_steps
+        if isinstance(self.algo, PPOSettings):
+            for key in _without_effect(self.algo):
+                data["algo"].pop(key)
+        return data
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, hexadecimal."""
+        return digest_of(self.canonical())
+
+    @property
+    def run_id(self) -> str:
+        """A folder name: environment, algorithm and seed for people, the digest for identity."""
+        env = "".join(c if c.isalnum() else "_" for c in self.env.id.lower())
+        return f"{env}-{self.algo.name}-s{self.seed}-{self.digest[:12]}"
+
+    def cohort_key(self) -> str:
+        """Runs with equal keys can train as lanes of one cohort."""
+        data = self.canonical()
+        data.pop("seed")
+        for section, model in (
+            ("algo", type(self.algo)),
+            ("recipe", RecipeSettings),
+        ):
+            for key, field in model.model_fields.items():
+                if field_note(field)["lane"]:
+                    data[section].pop(key, None)
+        return json.dumps(data, sort_keys=True)
+
+
+def _without_effect(algo: PPOSettings) -> list[str]:
+    unused = {
+        "clip": ["kl_beta", "kl_target"],
+        "none": ["clip_epsilon", "kl_beta", "kl_target"],
+        "fixed_kl": ["clip_epsilon", "kl_target"],
+        "adaptive_kl": ["clip_epsilon"],
+    }[algo.objective]
+    if algo.target_kl is None:
+        stop = ["factor", "estimator", "check", "stops"]
+        unused = unused + [f"target_kl_{part}" for part in stop]
+    return unused
+
+
+def digest_of(data: Any) -> str:
+    """SHA-256 of canonical JSON, hexadecimal."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def field_note(field: Any) -> dict[str, Any]:
+    """Unit and lane flag of a pydantic field."""
+    extra = field.json_schema_extra
+    return {"unit": "–", "lane": False, **(extra if isinstance(extra, dict) else {})}
+
+
+def documented_keys(algo: str) -> Iterator[tuple[str, str, str]]:
+    """(dotted key, unit, meaning) of every key of a run of ``algo``."""
+    sections: list[tuple[str, type[BaseModel]]] = [
+        ("env.", EnvSettings),
+        ("algo.", ALGORITHMS[algo]),
+        ("recipe.", RecipeSettings),
+        ("", RunSettings),
+    ]
+    for prefix, model in sections:
+        for key, field in model.model_fields.items():
+            if field.description:
+                yield f"{prefix}{key}", field_note(field)["unit"], field.description
+
+
+def validated(data: dict[str, Any]) -> RunSettings:
+    """The checked settings.
+
+    Raises:
+        ConfigError: one line with what is wrong, where, and the nearest valid choice.
+    """
+    try:
+        return RunSettings.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, data)) from None
+
+
+def _one_line(error: ValidationError, data: dict[str, Any]) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"] if part not in ALGORITHMS]
+    key, kind, context = ".".join(path), first["type"], first.get("ctx", {})
+    if kind == "extra_forbidden":
+        algo = data.get("algo", {}).get("name", "ppo")
+        known = [name for name, _, _ in documented_keys(algo if algo in ALGORITHMS else "ppo")]
+        return f"{key}: unknown key; {nearest(key, known)}"
+    if kind == "literal_error":
+        choices = [c.strip(" '") for c in context["expected"].replace(" or ", ",").split(",")]
+        return f"{key}: {first['input']!r} is not a choice; {nearest(str(first['input']), choices)}"
+    if kind == "union_tag_invalid":
+        return f"algo.name: unknown algorithm {context['tag']!r}; {nearest(context['tag'], ALGORITHMS)}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in BOUNDS:
+        limit = next(iter(context.values()))
+        return f"{key}: {first['input']!r} is out of range; it must be {BOUNDS[kind]} {limit}"
+    if kind == "missing":
+        return f"{key}: missing"
+    message = first["msg"].replace("Input should be", "it must be")
+    return f"{key}: {first['input']!r} is not valid; {message}"
+
+
+BOUNDS = {
+    "greater_than": "greater than",
+    "greater_than_equal": "at least",
+    "less_than": "less than",
+    "less_than_equal": "at most",
+}
+
+
+def lane_value(value: float | None) -> float:
+    """A lane key as a number: ``None`` ("off") becomes infinity."""
+    return math.inf if value is None else float(value)
+
+
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
