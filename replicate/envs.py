@@ -96,16 +96,33 @@ def make_env(settings: EnvSettings) -> gymnasium.Env:
     """The environment, with gymnasium's own time limit and no other wrapper that changes it.
 
     Raises:
-        ConfigError: unknown id or keyword arguments it does not take.
+        ConfigError: unknown id.
     """
     if settings.id not in gymnasium.registry:
         raise ConfigError(
             f"env.id: unknown environment {settings.id!r}; {nearest(settings.id, gymnasium.registry)}"
         )
+    return gymnasium.make(settings.id, disable_env_checker=True, **settings.kwargs)
+
+
+def check_env(settings: EnvSettings) -> None:
+    """Make it, reset it, take it down again.
+
+    Raises:
+        ConfigError: unknown id, keyword arguments it does not take, or spaces we do not train on.
+    """
     try:
-        return gymnasium.make(settings.id, disable_env_checker=True, **settings.kwargs)
-    except TypeError as error:
-        raise ConfigError(f"env.kwargs: {settings.id} does not take them: {error}") from None
+        env = make_env(settings)
+        env_spec(env)
+        env.reset(seed=0)
+        env.close()
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever an environment makes of wrong arguments
+        first_line = str(error).splitlines()[0]
+        raise ConfigError(
+            f"env.kwargs: {settings.id} does not work with {settings.kwargs}: {first_line}"
+        ) from None
 
 
 def env_spec(env: gymnasium.Env) -> EnvSpec:

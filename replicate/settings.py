@@ -10,9 +10,8 @@ before": the canonical form leaves such a key out at its default, and old digest
 import difflib
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -53,7 +52,7 @@ class Rollout(Section):
     """What all algorithms share."""
 
     num_steps: int = Key("env steps", "rollout length, one update each", ge=2)
-    hidden_sizes: tuple[int, ...] = Key(
+    hidden_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Key(
         "units", "hidden tanh layers of policy and value network", min_length=1, strict=False
     )
     gamma: float = Key("per env step", "discount", lane=True, gt=0, le=1)
@@ -232,6 +231,13 @@ class RunSettings(Section):
         return json.dumps(data, sort_keys=True)
 
 
+class ExecutionSettings(Section):
+    """Where and on what a run is trained; no part of its identity."""
+
+    out: str = Key("folder", "a run's files are OUT/<run id>/", min_length=1)
+    device: Literal["cpu", "cuda"] = Key("–", "of networks and batches; environments use the CPU")
+
+
 def _without_effect(algo: PPOSettings) -> list[str]:
     unused = {
         "clip": ["kl_beta", "kl_target"],
@@ -264,6 +270,7 @@ def documented_keys(algo: str) -> Iterator[tuple[str, str, str]]:
         ("algo.", ALGORITHMS[algo]),
         ("recipe.", RecipeSettings),
         ("", RunSettings),
+        ("", ExecutionSettings),
     ]
     for prefix, model in sections:
         for key, field in model.model_fields.items():
@@ -271,14 +278,17 @@ def documented_keys(algo: str) -> Iterator[tuple[str, str, str]]:
                 yield f"{prefix}{key}", field_note(field)["unit"], field.description
 
 
-def validated(data: dict[str, Any]) -> RunSettings:
+Checked = TypeVar("Checked", bound=Section)
+
+
+def validated(model: type[Checked], data: dict[str, Any]) -> Checked:
     """The checked settings.
 
     Raises:
         ConfigError: one line with what is wrong, where, and the nearest valid choice.
     """
     try:
-        return RunSettings.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_one_line(error, data)) from None
 
@@ -313,11 +323,3 @@ BOUNDS = {
     "less_than": "less than",
     "less_than_equal": "at most",
 }
-
-
-def lane_value(value: float | None) -> float:
-    """A lane key as a number: ``None`` ("off") becomes infinity."""
-    return math.inf if value is None else float(value)
-
-
-OBJECTIVES: tuple[str, ...] = get_args(Objective)

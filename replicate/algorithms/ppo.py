@@ -157,6 +157,8 @@ def update(
                 gradient, losses = value_gradient_on(minibatch)
                 value_loss_sum += value_lanes.scatter(losses, rows)
                 steps.append((value_lanes, gradient))
+            if not steps:
+                break
             squares = [lanes.scatter(squared_norm(g), rows) for lanes, g in steps]
             norm = torch.stack(squares).sum(0).sqrt()
             norm_sum += norm

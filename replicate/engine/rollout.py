@@ -186,6 +186,7 @@ def scaled_rewards(rollout: Rollout, filters: Filters, gamma: Tensor, recipe: Re
         scale[t] = moments.variance()[:, 0]
         running = running * going_on[t]
     filters.discounted_return.copy_(running[:, None])
-    scaled = (by_time / (scale + recipe.norm_epsilon).sqrt()).t().float().contiguous()
+    scaled = (by_time / (scale + recipe.norm_epsilon).sqrt()).t()
+    scaled = scaled.to(gamma.dtype).contiguous()
     limit = recipe.reward_clip
     return scaled if limit is None else scaled.clamp_(-limit, limit)

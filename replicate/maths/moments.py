@@ -57,9 +57,10 @@ class RunningMoments:
 def affine_filter(
     moments: RunningMoments, variance_floor: float, norm_epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    """Shift and scale, both ``[R, D]`` float32, of x ↦ (x − shift)·scale.
+    """Shift and scale, both ``[R, D]`` in the default precision, of x ↦ (x − shift)·scale.
 
     shift = mean, scale = 1/√(max(variance, floor) + ε).
     """
     variance = moments.variance().clamp_min(variance_floor) + norm_epsilon
-    return moments.mean().float(), variance.rsqrt().float()
+    precision = torch.get_default_dtype()
+    return moments.mean().to(precision), variance.rsqrt().to(precision)

@@ -1,0 +1,106 @@
+"""The command line.
+
+    python -m replicate env=hopper algo=ppo recipe=modern seed=3        one run
+    python -m replicate -m 'seed=range(0,10)' algo.clip_epsilon=0.1,0.2 a sweep, as lanes
+    python -m replicate --cohort FILE --store DIR                       a cohort of the pipeline
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from replicate.plan import GROUPS, check_writable, compose, options
+from replicate.settings import ConfigError, RunSettings, documented_keys, validated
+
+
+def help_text() -> str:
+    """Every key with unit and default, every choice of every group."""
+    lines = [(__doc__ or "").strip(), "", "Groups (GROUP=CHOICE):"]
+    lines += [f"  {group:8} {', '.join(options(group))}" for group in GROUPS]
+    shown: set[str] = set()
+    for algo in ("ppo", "vpg", "trpo"):
+        composition = compose(f"algo={algo}")
+        values = composition.runs[0].model_dump() | composition.execution.model_dump()
+        keys = [k for k in documented_keys(algo) if k[0] not in shown]
+        title = "Keys (KEY=VALUE), defaults of" if algo == "ppo" else "Further keys, defaults of"
+        lines += ["", f"{title} algo={algo}:"]
+        for key, unit, meaning in keys:
+            shown.add(key)
+            value = values
+            for part in key.split("."):
+                value = value[part]
+            lines.append(f"  {key:36} {json.dumps(value):24} [{unit}] {meaning}")
+    return "\n".join(lines)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Flags; everything else is an override."""
+    found = argparse.ArgumentParser(prog="python -m replicate", add_help=False, allow_abbrev=False)
+    found.add_argument("-h", "--help", action="store_true")
+    found.add_argument("-m", "--multirun", action="store_true")
+    found.add_argument("--cohort", type=Path)
+    found.add_argument("--store", type=Path)
+    return found
+
+
+def train(runs: list[RunSettings], store: Path, device: str) -> None:
+    """Train what is missing, cohort by cohort, and say where the files are."""
+    from replicate.engine.runs import cohorts, cuda_is_available, missing, train_cohort
+    from replicate.envs import check_env
+    from replicate.progress import reporter
+
+    for settings in {run.env.model_dump_json(): run.env for run in runs}.values():
+        check_env(settings)
+    if device == "cuda" and not cuda_is_available():
+        raise ConfigError("device: no CUDA device here; nearest valid choice: cpu")
+    check_writable(store)
+    to_train = cohorts(missing(runs, store))
+    for number, cohort in enumerate(to_train, 1):
+        first = cohort[0]
+        label = f"{first.env.id} {first.algo.name} ({number}/{len(to_train)})"
+        with reporter(label) as report:
+            train_cohort(cohort, store, device, report)
+    fresh = {run.digest for cohort in to_train for run in cohort}
+    for run in runs:
+        note = "" if run.digest in fresh else "  (was finished before)"
+        print(f"{store / run.run_id}/{note}")
+
+
+def cohort_runs(manifest: Path) -> list[RunSettings]:
+    """The runs that a cohort manifest of the pipeline lists.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        entries = json.loads(manifest.read_text())["runs"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"--cohort {manifest}: cannot be read ({error})") from None
+    return [validated(RunSettings, entry) for entry in entries]
+
+
+def main(arguments: list[str]) -> int:
+    """The command line; returns the exit code."""
+    known, overrides = parser().parse_known_args(arguments)
+    try:
+        for text in overrides:
+            if text.startswith("-"):
+                raise ConfigError(f"{text}: unknown flag; -m, --cohort, --store or --help")
+        if known.help:
+            print(help_text())
+        elif known.cohort:
+            if not known.store:
+                raise ConfigError("--cohort needs --store DIR")
+            train(cohort_runs(known.cohort), known.store, "cpu")
+        else:
+            found = compose(*overrides, sweep=known.multirun)
+            train(found.runs, Path(found.execution.out), found.execution.device)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""From settings to files: train what is missing, write what was learnt."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from replicate.engine.provenance import provenance
+from replicate.engine.train import Cohort, CohortRecords, Progress
+from replicate.records import is_finished, write_run
+from replicate.settings import RunSettings
+
+MAX_LANES = 33
+"""Lanes of one cohort: the cost of an env step falls to about here and not beyond."""
+
+
+def cohorts(runs: Iterable[RunSettings], max_lanes: int = MAX_LANES) -> list[list[RunSettings]]:
+    """Runs grouped into cohorts, in order of first appearance, in parts as even as can be."""
+    groups: dict[str, list[RunSettings]] = {}
+    for run in runs:
+        groups.setdefault(run.cohort_key(), []).append(run)
+    found = []
+    for group in groups.values():
+        parts = -(-len(group) // max_lanes)
+        size, longer = divmod(len(group), parts)
+        start = 0
+        for part in range(parts):
+            end = start + size + (part < longer)
+            found.append(group[start:end])
+            start = end
+    return found
+
+
+def train_cohort(
+    runs: list[RunSettings],
+    store: Path,
+    device: str = "cpu",
+    report: Callable[[Progress], None] = lambda _: None,
+) -> None:
+    """Train runs as one cohort and write each to ``store/<run id>/``.
+
+    One thread: the matrices are small, and a second cohort uses the second core.
+    """
+    torch.set_num_threads(1)
+    started = datetime.now(UTC)
+    cohort = Cohort(runs, device)
+    records = cohort.train(report)
+    ended = datetime.now(UTC)
+    for run, lane in zip(runs, records.lanes, strict=True):
+        description = {
+            "run_id": run.run_id,
+            "digest": run.digest,
+            "settings": run.model_dump(mode="json"),
+            "status": "finished" if lane.diverged_at_env_step is None else "diverged",
+            "diverged_at_env_step": lane.diverged_at_env_step,
+            "env_steps": lane.updates[-1]["env_step"] if lane.updates else 0,
+            "episodes": len(lane.episodes),
+            "started": started.isoformat(timespec="seconds"),
+            "ended": ended.isoformat(timespec="seconds"),
+            "cohort": cohort_note(runs, records),
+            **provenance(device),
+        }
+        write_run(store / run.run_id, lane.episodes, lane.updates, description)
+
+
+def cohort_note(runs: list[RunSettings], records: CohortRecords) -> dict[str, Any]:
+    """How many lanes trained together, and where their time went."""
+    return {"lanes": len(runs), "seconds": {k: round(v, 3) for k, v in records.seconds.items()}}
+
+
+def cuda_is_available() -> bool:
+    """Whether networks can live on a GPU here."""
+    return torch.cuda.is_available()
+
+
+def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:
+    """Those that ``store`` has not finished."""
+    return [run for run in runs if not is_finished(store / run.run_id)]

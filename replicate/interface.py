@@ -1,0 +1,68 @@
+"""Floor 5: what a notebook uses – compose runs, train them, get tables back."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from replicate import plan
+from replicate.__main__ import train as train_and_print
+from replicate.records import read_table
+from replicate.settings import RunSettings
+
+
+def compose(*overrides: str) -> list[RunSettings]:
+    """Runs from Hydra overrides; sweeps multiply: ``compose("env=hopper", "seed=range(0,3)")``.
+
+    Raises:
+        ConfigError: one line with what is wrong and the nearest valid choice.
+    """
+    return plan.compose(*overrides).runs
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Tidy tables of some runs, with ``run_id``, ``env``, ``algo``, ``recipe`` and ``seed``.
+
+    Args:
+        episodes: one row per training episode.
+        updates: one row per update.
+    """
+
+    episodes: pd.DataFrame
+    updates: pd.DataFrame
+
+
+def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
+    """Tables of finished runs.
+
+    Raises:
+        FileNotFoundError: one is not finished.
+    """
+    found: dict[str, list[pd.DataFrame]] = {"episodes": [], "updates": []}
+    for run in runs:
+        labels = {
+            "run_id": run.run_id,
+            "env": run.env.id,
+            "algo": run.algo.name,
+            "recipe": run.recipe.name,
+            "seed": run.seed,
+        }
+        for name, frames in found.items():
+            frame = read_table(Path(out) / run.run_id, name).to_pandas()
+            frames.append(frame.assign(**labels))
+    return Tables(**{name: pd.concat(frames, ignore_index=True) for name, frames in found.items()})
+
+
+def train(
+    runs: Iterable[RunSettings], out: str | Path = "runs", device: str = "cpu"
+) -> Tables:
+    """Train what ``out`` does not have yet, in lockstep cohorts, and load all of it.
+
+    Raises:
+        ConfigError: before anything runs.
+    """
+    runs = list(runs)
+    train_and_print(runs, Path(out), device)
+    return load(runs, out)

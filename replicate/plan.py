@@ -1,0 +1,155 @@
+"""Floor 5: composition – from ``conf/`` and overrides to runs, from studies to cohorts.
+
+The only module that knows Hydra.  Everything is composed and checked before anything runs.
+"""
+
+import itertools
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from replicate.settings import (
+    ALGORITHMS,
+    ConfigError,
+    ExecutionSettings,
+    RunSettings,
+    documented_keys,
+    nearest,
+    validated,
+)
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+GROUPS = ("env", "algo", "recipe")
+
+
+def options(group: str) -> list[str]:
+    """Choices of a config group."""
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> str:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        try:
+            config = hydra_compose("config", list(overrides))
+            return json.dumps(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        except (HydraException, OmegaConfBaseException) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise ConfigError(first_line) from None
+
+
+def _parsed(overrides: Iterable[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    parsed = []
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException:
+            raise ConfigError(f"{text!r}: not an override; write key=value") from None
+        if override.is_delete() or override.package is not None:
+            raise ConfigError(f"{text!r}: not an override; write key=value")
+        parsed.append(override)
+    return parsed
+
+
+def _values(override: Override) -> list[str]:
+    if override.is_sweep_override():
+        return list(override.sweep_string_iterator())
+    return [override.get_value_element_as_str()]
+
+
+def _check_keys(overrides: list[Override]) -> None:
+    """Every key exists and every group option does."""
+    chosen = {group: ["ppo"] if group == "algo" else [] for group in GROUPS}
+    for override in overrides:
+        key = override.key_or_group
+        if key in GROUPS:
+            chosen[key] = _values(override)
+            for value in chosen[key]:
+                if value not in options(key):
+                    raise ConfigError(f"{key}={value}: no such choice; {nearest(value, options(key))}")
+    # trpo_baselines is trpo with other values: the file says which algorithm it is.
+    names = {json.loads(_composed((f"algo={algo}",)))["algo"]["name"] for algo in chosen["algo"]}
+    known = {key for name in names for key, _, _ in documented_keys(name)} | set(GROUPS)
+    elsewhere = {key: name for name in ALGORITHMS for key, _, _ in documented_keys(name)}
+    for override in overrides:
+        key = override.key_or_group
+        if key not in known and not key.startswith("env.kwargs."):
+            other = f" (a key of {elsewhere[key]})" if key in elsewhere else ""
+            raise ConfigError(f"{key}: unknown key{other}; {nearest(key, known)}")
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Runs, and where and on what to train them."""
+
+    runs: list[RunSettings]
+    execution: ExecutionSettings
+
+
+def compose(*overrides: str, sweep: bool = True) -> Composition:
+    """Runs from overrides; sweeps (``seed=range(0,3)``, ``algo.clip_epsilon=0.1,0.2``) multiply.
+
+    Args:
+        overrides: in Hydra's syntax.
+        sweep: whether sweeps are allowed.
+
+    Raises:
+        ConfigError: one line with what is wrong, where, and the nearest valid choice.
+    """
+    parsed = _parsed(overrides)
+    for override in parsed:
+        if override.is_sweep_override() and not sweep:
+            raise ConfigError(f"{override.input_line}: several values; add -m to train them all")
+    _check_keys(parsed)
+    seeds: list[int | str | None] = [None]
+    axes = []
+    for override in parsed:
+        key = override.key_or_group
+        if key == "seed":
+            seeds = [int(v) if v.lstrip("-").isdigit() else v for v in _values(override)]
+        else:
+            prefix = "++" if key.startswith("env.kwargs.") else ""
+            axes.append([f"{prefix}{key}={value}" for value in _values(override)])
+    repeated = {seed for seed in seeds if seeds.count(seed) > 1}
+    if repeated:
+        raise ConfigError(f"seed: {min(map(str, repeated))} is repeated; each seed once")
+    runs, execution = [], None
+    for combination in itertools.product(*axes):
+        # One composition per combination (tens of milliseconds), then the seeds.
+        data: dict[str, Any] = json.loads(_composed(combination))
+        where = {key: data.pop(key) for key in ExecutionSettings.model_fields}
+        execution = validated(ExecutionSettings, where)
+        for seed in seeds:
+            runs.append(validated(RunSettings, data if seed is None else {**data, "seed": seed}))
+    assert execution is not None
+    unique = {run.digest: run for run in runs}
+    return Composition(list(unique.values()), execution)
+
+
+def check_writable(folder: Path) -> None:
+    """Make ``folder``, unless files cannot be written to it.
+
+    Raises:
+        ConfigError: they cannot; nothing is left behind.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"out: {folder} cannot be written to ({error.strerror})") from None

@@ -1,0 +1,17 @@
+"""Shared fixtures and small helpers of the tests."""
+
+import pytest
+import torch
+
+from replicate.plan import compose
+from replicate.settings import RunSettings
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def runs_of(*overrides: str) -> list[RunSettings]:
+    """Runs composed from ``conf/`` as a user would."""
+    return compose(*overrides).runs
