@@ -1,8 +1,8 @@
 """The command line.
 
-    python -m replicate env=hopper algo=ppo recipe=modern seed=3        one run
-    python -m replicate -m 'seed=range(0,10)' algo.clip_epsilon=0.1,0.2 a sweep, as lanes
-    python -m replicate --cohort FILE --store DIR                       a cohort of the pipeline
+python -m replicate env=hopper algo=ppo recipe=modern seed=3        one run
+python -m replicate -m 'seed=range(0,10)' algo.clip_epsilon=0.1,0.2 a sweep, as lanes
+python -m replicate --cohort FILE                                   a cohort of the pipeline
 """
 
 import argparse
@@ -10,7 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from replicate.plan import GROUPS, check_writable, compose, options
+from replicate.cohorts import cohorts
+from replicate.plan import GROUPS, check_writable, compose, missing, options
 from replicate.settings import ConfigError, RunSettings, documented_keys, validated
 
 
@@ -40,13 +41,12 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("-h", "--help", action="store_true")
     found.add_argument("-m", "--multirun", action="store_true")
     found.add_argument("--cohort", type=Path)
-    found.add_argument("--store", type=Path)
     return found
 
 
 def train(runs: list[RunSettings], store: Path, device: str) -> None:
     """Train what is missing, cohort by cohort, and say where the files are."""
-    from replicate.engine.runs import cohorts, cuda_is_available, missing, train_cohort
+    from replicate.engine.runs import cuda_is_available, train_cohort
     from replicate.envs import check_env
     from replicate.progress import reporter
 
@@ -67,17 +67,19 @@ def train(runs: list[RunSettings], store: Path, device: str) -> None:
         print(f"{store / run.run_id}/{note}")
 
 
-def cohort_runs(manifest: Path) -> list[RunSettings]:
-    """The runs that a cohort manifest of the pipeline lists.
+def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
+    """The runs of a cohort manifest of the pipeline, and the folder they go to.
 
     Raises:
         ConfigError: it cannot be read.
+
     """
     try:
-        entries = json.loads(manifest.read_text())["runs"]
+        data = json.loads(manifest.read_text())
+        entries, store = data["runs"], Path(data["store"])
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"--cohort {manifest}: cannot be read ({error})") from None
-    return [validated(RunSettings, entry) for entry in entries]
+    return [validated(RunSettings, entry) for entry in entries], store
 
 
 def main(arguments: list[str]) -> int:
@@ -86,13 +88,11 @@ def main(arguments: list[str]) -> int:
     try:
         for text in overrides:
             if text.startswith("-"):
-                raise ConfigError(f"{text}: unknown flag; -m, --cohort, --store or --help")
+                raise ConfigError(f"{text}: unknown flag; -m, --cohort or --help")
         if known.help:
             print(help_text())
         elif known.cohort:
-            if not known.store:
-                raise ConfigError("--cohort needs --store DIR")
-            train(cohort_runs(known.cohort), known.store, "cpu")
+            train(*cohort_of(known.cohort), "cpu")
         else:
             found = compose(*overrides, sweep=known.multirun)
             train(found.runs, Path(found.execution.out), found.execution.device)

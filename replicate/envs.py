@@ -8,6 +8,7 @@ reset), whatever the simulator keeps inside.
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from replicate.settings import ConfigError, EnvSettings, nearest
 
 Array = NDArray[np.float32]
+Actions = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class EnvSpec:
         num_actions: A, dimensions of a box or number of discrete actions.
         continuous: box or discrete.
         low, high: ``[A]`` bounds of a box.
+
     """
 
     observation_size: int
@@ -47,6 +50,7 @@ class Episode:
         episodic_return: undiscounted sum of raw rewards.
         length: env steps.
         terminated: ended by the task, not by a time limit.
+
     """
 
     lane: int
@@ -64,16 +68,17 @@ class LaneEnv:
     seed: int
     episode: int = 0
     episodic_return: float = 0.0
-    actions: list[NDArray] = field(default_factory=list)
+    actions: list[Actions] = field(default_factory=list)
 
     def reset(self) -> Array:
         """Start the current episode."""
         self.episodic_return = 0.0
         self.actions.clear()
+        observation: Array
         observation, _ = self.env.reset(seed=episode_seed(self.seed, self.episode))
         return observation
 
-    def replay(self, actions: NDArray) -> Array:
+    def replay(self, actions: Actions) -> Array:
         """Bring the current episode to where it was after ``actions`` ``[N, …]``."""
         observation = self.reset()
         for action in actions:
@@ -83,7 +88,7 @@ class LaneEnv:
         return observation
 
 
-def _native(action: NDArray) -> NDArray | int:
+def _native(action: Actions) -> Actions | int:
     return int(action) if action.ndim == 0 else action
 
 
@@ -97,12 +102,15 @@ def make_env(settings: EnvSettings) -> gymnasium.Env:
 
     Raises:
         ConfigError: unknown id.
+
     """
     if settings.id not in gymnasium.registry:
         raise ConfigError(
-            f"env.id: unknown environment {settings.id!r}; {nearest(settings.id, gymnasium.registry)}"
+            f"env.id: unknown environment {settings.id!r}; "
+            + nearest(settings.id, gymnasium.registry)
         )
-    return gymnasium.make(settings.id, disable_env_checker=True, **settings.kwargs)
+    kwargs: dict[str, Any] = dict(settings.kwargs)
+    return gymnasium.make(settings.id, disable_env_checker=True, **kwargs)
 
 
 def check_env(settings: EnvSettings) -> None:
@@ -110,6 +118,7 @@ def check_env(settings: EnvSettings) -> None:
 
     Raises:
         ConfigError: unknown id, keyword arguments it does not take, or spaces we do not train on.
+
     """
     try:
         env = make_env(settings)
@@ -130,6 +139,7 @@ def env_spec(env: gymnasium.Env) -> EnvSpec:
 
     Raises:
         ConfigError: observations are not vectors, or actions neither box nor discrete.
+
     """
     observations, actions = env.observation_space, env.action_space
     name = env.spec.id if env.spec else "environment"
@@ -165,7 +175,7 @@ class EnvBatch:
         self,
         lanes: list[int],
         step: int,
-        actions: NDArray,
+        actions: Actions,
         rewards: Array,
         next_observations: Array,
         terminated: NDArray[np.bool_],
@@ -179,6 +189,7 @@ class EnvBatch:
             actions: ``[N, A]`` (box) or ``[N]`` (discrete).
             rewards, terminated, ended: ``[N]``, written.
             next_observations: ``[N, D]``, written: what followed the action, before any reset.
+
         """
         begin = time.perf_counter()
         finished = []
@@ -198,9 +209,7 @@ class EnvBatch:
             ended[row] = over
             if over:
                 length = len(lane.actions)
-                finished.append(
-                    Episode(row, step, lane.episodic_return, length, bool(is_terminal))
-                )
+                finished.append(Episode(row, step, lane.episodic_return, length, bool(is_terminal)))
                 lane.episode += 1
                 observation = lane.reset()
             self.observations[index] = observation

@@ -17,6 +17,7 @@ def compose(*overrides: str) -> list[RunSettings]:
 
     Raises:
         ConfigError: one line with what is wrong and the nearest valid choice.
+
     """
     return plan.compose(*overrides).runs
 
@@ -28,6 +29,7 @@ class Tables:
     Args:
         episodes: one row per training episode.
         updates: one row per update.
+
     """
 
     episodes: pd.DataFrame
@@ -39,6 +41,7 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
 
     Raises:
         FileNotFoundError: one is not finished.
+
     """
     found: dict[str, list[pd.DataFrame]] = {"episodes": [], "updates": []}
     for run in runs:
@@ -55,13 +58,12 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
     return Tables(**{name: pd.concat(frames, ignore_index=True) for name, frames in found.items()})
 
 
-def train(
-    runs: Iterable[RunSettings], out: str | Path = "runs", device: str = "cpu"
-) -> Tables:
+def train(runs: Iterable[RunSettings], out: str | Path = "runs", device: str = "cpu") -> Tables:
     """Train what ``out`` does not have yet, in lockstep cohorts, and load all of it.
 
     Raises:
         ConfigError: before anything runs.
+
     """
     runs = list(runs)
     train_and_print(runs, Path(out), device)

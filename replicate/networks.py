@@ -102,6 +102,7 @@ class MLP:
         Args:
             parameters: ``[R, P]``.
             inputs: ``[R, N, in]``.
+
         """
         activations = [inputs]
         layers = self.layers(parameters)
@@ -118,6 +119,7 @@ class MLP:
         Args:
             gradient, parameters: ``[R, P]``.
             cotangent: ``[R, N, out]``.
+
         """
         gradient_layers = self.layers(gradient)
         layers = self.layers(parameters)

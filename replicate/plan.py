@@ -5,6 +5,7 @@ The only module that knows Hydra.  Everything is composed and checked before any
 
 import itertools
 import json
+import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,11 +22,14 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from replicate.cohorts import cohorts
+from replicate.records import is_finished, write_atomically
 from replicate.settings import (
     ALGORITHMS,
     ConfigError,
     ExecutionSettings,
     RunSettings,
+    digest_of,
     documented_keys,
     nearest,
     validated,
@@ -81,7 +85,9 @@ def _check_keys(overrides: list[Override]) -> None:
             chosen[key] = _values(override)
             for value in chosen[key]:
                 if value not in options(key):
-                    raise ConfigError(f"{key}={value}: no such choice; {nearest(value, options(key))}")
+                    raise ConfigError(
+                        f"{key}={value}: no such choice; {nearest(value, options(key))}"
+                    )
     # trpo_baselines is trpo with other values: the file says which algorithm it is.
     names = {json.loads(_composed((f"algo={algo}",)))["algo"]["name"] for algo in chosen["algo"]}
     known = {key for name in names for key, _, _ in documented_keys(name)} | set(GROUPS)
@@ -110,6 +116,7 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
 
     Raises:
         ConfigError: one line with what is wrong, where, and the nearest valid choice.
+
     """
     parsed = _parsed(overrides)
     for override in parsed:
@@ -146,6 +153,7 @@ def check_writable(folder: Path) -> None:
 
     Raises:
         ConfigError: they cannot; nothing is left behind.
+
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,3 +161,159 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise ConfigError(f"out: {folder} cannot be written to ({error.strerror})") from None
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run and its place in a study."""
+
+    study: str
+    variant: str
+    label: str
+    env: str
+    run: RunSettings
+
+
+@dataclass(frozen=True)
+class CohortJob:
+    """Runs of one training job of the pipeline.
+
+    Args:
+        name: stable: made from environment, algorithm and the digests of the runs.
+        manifest: file that lists them.
+        outputs: one per run, written last.
+        priority: larger jobs first.
+
+    """
+
+    name: str
+    manifest: str
+    outputs: list[str]
+    priority: int
+
+
+def _loaded(group: str, choice: str) -> Any:
+    if choice not in options(group):
+        raise ConfigError(f"{group}={choice}: no such choice; {nearest(choice, options(group))}")
+    return OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"))
+
+
+def study_settings(study: str) -> dict[str, Any]:
+    """A file of ``conf/study``.
+
+    Raises:
+        ConfigError: no such study.
+
+    """
+    found: dict[str, Any] = _loaded("study", study)
+    return found
+
+
+def study_runs(study: str, scale: str) -> list[PlannedRun]:
+    """All runs of a study at a scale.
+
+    Raises:
+        ConfigError: no such study or scale, or a run of it is not valid.
+
+    """
+    plan, size = study_settings(study), _loaded("scale", scale)
+    length = [f"total_env_steps={size['total_env_steps']}", f"seed=range(0,{size['seeds']})"]
+    return [
+        PlannedRun(study, name, variant["label"], env, run)
+        for env in plan["envs"]
+        for name, variant in plan["variants"].items()
+        for run in compose(f"env={env}", *plan["overrides"], *variant["overrides"], *length).runs
+    ]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What the Snakefile needs to know of a study: names of files, and the jobs."""
+
+    name: str
+    folder: str
+    logs: str
+    plan: str
+    runs: list[str]
+    jobs: list[CohortJob]
+
+    @property
+    def figures(self) -> list[str]:
+        """Vector pictures, one per figure."""
+        return [f"{self.folder}/learning_curves.svg"]
+
+    @property
+    def report(self) -> str:
+        """The last file."""
+        return f"{self.folder}/report.html"
+
+
+def pipeline(config: dict[str, Any], root: Path) -> Pipeline:
+    """Plan the study that Snakemake's ``config`` names (``study``, ``scale``).
+
+    Writes the list of its runs and a manifest for each cohort of missing runs, each only if
+    its content changed: a finished run never has a training job again.  Ends the process with
+    code 2 and one line where the configuration is wrong.
+    """
+    try:
+        unknown = set(config) - {"study", "scale"}
+        if unknown:
+            key = min(unknown)
+            raise ConfigError(f"{key}: unknown key of --config; {nearest(key, ['study', 'scale'])}")
+        return _planned(config.get("study", "comparison"), config.get("scale", "paper"), root)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _planned(study: str, scale: str, root: Path) -> Pipeline:
+    store, folder = root / "runs", root / study / scale
+    planned = study_runs(study, scale)
+    entries = [
+        {
+            "variant": p.variant,
+            "label": p.label,
+            "env": p.run.env.id,
+            "seed": p.run.seed,
+            "run_id": p.run.run_id,
+            "digest": p.run.digest,
+        }
+        for p in planned
+    ]
+    plan = folder / "plan.json"
+    heading = {"study": study, "scale": scale, "title": study_settings(study)["title"]}
+    steps = planned[0].run.num_updates * planned[0].run.algo.num_steps
+    _write_if_changed(
+        plan, {**heading, "total_env_steps": steps, "store": str(store), "runs": entries}
+    )
+    jobs = []
+    for runs in cohorts(missing((p.run for p in planned), store)):
+        digest = digest_of(sorted(run.digest for run in runs))[:12]
+        name = f"{runs[0].env.id.lower().replace('-', '_')}_{runs[0].algo.name}_{digest}"
+        manifest = root / "cohorts" / f"{name}.json"
+        _write_if_changed(
+            manifest, {"store": str(store), "runs": [run.model_dump(mode="json") for run in runs]}
+        )
+        outputs = [str(store / run.run_id / "run.json") for run in runs]
+        # Longest first, so that no core waits at the end.
+        size = len(runs) * runs[0].num_updates
+        jobs.append(CohortJob(name, str(manifest), outputs, size))
+    return Pipeline(
+        name=f"{study}_{scale}",
+        folder=str(folder),
+        logs=str(root / "logs"),
+        plan=str(plan),
+        runs=[str(store / p.run.run_id / "run.json") for p in planned],
+        jobs=jobs,
+    )
+
+
+def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:
+    """Those that ``store`` has not finished."""
+    return [run for run in runs if not is_finished(store / run.run_id)]
+
+
+def _write_if_changed(path: Path, data: Any) -> None:
+    text = json.dumps(data, indent=1, sort_keys=True) + "\n"
+    if not path.is_file() or path.read_text() != text:
+        write_atomically(path, text.encode())

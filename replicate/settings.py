@@ -76,7 +76,9 @@ class PPOSettings(Rollout):
     minibatch_size: int = Key("samples", "divides num_steps", ge=2)
     value_coefficient: float = Key("–", "weight of the value loss", lane=True, ge=0)
     entropy_coefficient: float = Key("–", "weight of the entropy bonus", lane=True, ge=0)
-    target_kl: Positive | None = Key("nats", "early stop of a batch's epochs; null: none", lane=True)
+    target_kl: Positive | None = Key(
+        "nats", "early stop of a batch's epochs; null: none", lane=True
+    )
     target_kl_factor: Positive = Key("–", "stop above factor × target_kl")
     target_kl_estimator: Literal["exact", "k1", "k3"] = Key("–", "which KL is compared")
     target_kl_check: Literal["batch_each_epoch", "last_minibatch_each_epoch", "each_minibatch"] = (
@@ -137,9 +139,9 @@ class RecipeSettings(Section):
     """Code-level details."""
 
     name: str = Key("–", "label; not part of a run's identity")
-    observation_filter: Literal["none", "per_batch_before_update", "per_batch_after_update", "per_step"] = Key(
-        "–", "when the running moments of observations move"
-    )
+    observation_filter: Literal[
+        "none", "per_batch_before_update", "per_batch_after_update", "per_step"
+    ] = Key("–", "when the running moments of observations move")
     observation_clip: Positive = Key("std", "filtered observations are clipped to ±")
     observation_variance_floor: float = Key("–", "least variance of the filter", ge=0)
     observation_prior_count: Positive = Key("samples", "weight of the N(0, 1) prior of the moments")
@@ -286,6 +288,7 @@ def validated(model: type[Checked], data: dict[str, Any]) -> Checked:
 
     Raises:
         ConfigError: one line with what is wrong, where, and the nearest valid choice.
+
     """
     try:
         return model.model_validate(data)
@@ -305,7 +308,8 @@ def _one_line(error: ValidationError, data: dict[str, Any]) -> str:
         choices = [c.strip(" '") for c in context["expected"].replace(" or ", ",").split(",")]
         return f"{key}: {first['input']!r} is not a choice; {nearest(str(first['input']), choices)}"
     if kind == "union_tag_invalid":
-        return f"algo.name: unknown algorithm {context['tag']!r}; {nearest(context['tag'], ALGORITHMS)}"
+        tag = context["tag"]
+        return f"algo.name: unknown algorithm {tag!r}; {nearest(tag, ALGORITHMS)}"
     if kind == "value_error":
         return str(context["error"])
     if kind in BOUNDS:

@@ -107,6 +107,7 @@ class Batch:
         advantages: ``[R, T]``.
         value_targets: ``[R, T]``, Â + V_old.
         old_values: ``[R, T]``.
+
     """
 
     observations: Tensor
@@ -142,6 +143,7 @@ def shuffled_minibatches(
 
     Yields:
         The columns restricted to the minibatch: ``[R, B, …]`` each.
+
     """
     lanes, size = columns[0].shape[:2]
     widths = [column[0, 0].numel() for column in columns]
@@ -152,7 +154,7 @@ def shuffled_minibatches(
     for start in range(0, size, minibatch_size):
         chosen = rows[:, start : start + minibatch_size]
         gathered = packed.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
-        parts = gathered.split(widths, 2)
+        parts = torch.split(gathered, widths, 2)
         yield [p if c.ndim == 3 else p[..., 0] for p, c in zip(parts, columns, strict=True)]
 
 
@@ -190,9 +192,7 @@ def values_on(value_function: ValueFunction, parameters: Tensor, observations: T
     return torch.cat([value_function.forward(parameters, observations[:, p])[0] for p in parts], 1)
 
 
-def gradients(
-    loss: Callable[..., Tensor], *arguments: Tensor
-) -> tuple[tuple[Tensor, ...], Tensor]:
+def gradients(loss: Callable[..., Tensor], *arguments: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
     """Gradients of Σ_r loss_r in the arguments, by autograd, and the loss ``[R]``.
 
     The arguments are quantities per sample (``[R, B]``: log-probability, KL, entropy, value), so

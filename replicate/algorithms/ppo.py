@@ -13,9 +13,9 @@ from replicate.algorithms.learner import (
     Lanewise,
     Learner,
     TrainingLanes,
+    batch_minibatches,
     distribution_on,
     gradients,
-    batch_minibatches,
     update_diagnostics,
 )
 from replicate.maths.adam import adam_step_
@@ -82,6 +82,7 @@ def update(
 
     Returns:
         Diagnostics, each ``[R]``.
+
     """
     policy, value = learner.policy, learner.value_function
     policy_lanes = TrainingLanes(learner.policy_state)
@@ -133,9 +134,7 @@ def update(
         predictions, activations = value.forward(state.parameters, part.observations)
         clip = value_lanes.take(lane["clip_epsilon"]) if recipe.value_clip else None
         weight = value_lanes.take(lane["value_coefficient"])
-        (cotangent,), losses = gradients(
-            lambda v: value_loss(v, part, clip, weight), predictions
-        )
+        (cotangent,), losses = gradients(lambda v: value_loss(v, part, clip, weight), predictions)
         return value.pullback(state.parameters, activations, cotangent), losses
 
     for _ in range(algo.update_epochs):

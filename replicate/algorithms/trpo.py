@@ -32,7 +32,7 @@ from replicate.settings import RecipeSettings, TRPOSettings
 def fisher_product(
     policy: Policy, parameters: Tensor, observations: Tensor, stride: int, damping: Tensor
 ) -> Product:
-    """v ↦ (F + damping·I)·v, F = mean over every ``stride``-th state of Jᵀ F_π J.
+    """V ↦ (F + damping·I)·v, F = mean over every ``stride``-th state of Jᵀ F_π J.
 
     F is the Hessian of the mean KL(old‖new) at new = old (and of KL(new‖old) there).
 
@@ -40,6 +40,7 @@ def fisher_product(
         parameters: ``[R, P]``.
         observations: ``[R, T, D]``.
         damping: ``[R]``.
+
     """
     samples = observations[:, ::stride].shape[1]
     walked = [
@@ -89,6 +90,7 @@ def update(
 
     Returns:
         Diagnostics, each ``[R]``.
+
     """
     policy, state = learner.policy, learner.policy_state
     gradient = surrogate_gradient(policy, state.parameters, batch)

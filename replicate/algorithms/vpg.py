@@ -32,6 +32,7 @@ def update(
 
     Returns:
         Diagnostics, each ``[R]``.
+
     """
     policy, state = learner.policy, learner.policy_state
     gradient = torch.zeros_like(state.parameters)
@@ -44,9 +45,7 @@ def update(
         )
         cotangents = new.log_prob_pullback(batch.actions[:, part], cotangent)
         gradient += policy.pullback(state.parameters, activations, cotangents)
-    adam_step_(
-        state.parameters, gradient, state.adam, lane["learning_rate"], recipe.adam_epsilon
-    )
+    adam_step_(state.parameters, gradient, state.adam, lane["learning_rate"], recipe.adam_epsilon)
     value = fit_value(
         learner,
         batch,

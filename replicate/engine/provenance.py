@@ -35,11 +35,15 @@ def code_digest() -> str:
     files = [
         file
         for name in SOURCES
-        for file in ([PACKAGE / name] if name.endswith(".py") else sorted((PACKAGE / name).glob("*.py")))
+        for file in (
+            [PACKAGE / name] if name.endswith(".py") else sorted((PACKAGE / name).glob("*.py"))
+        )
     ]
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.relative_to(PACKAGE)}\n{_without_docstrings(file.read_text())}\n".encode())
+        digest.update(
+            f"{file.relative_to(PACKAGE)}\n{_without_docstrings(file.read_text())}\n".encode()
+        )
     return digest.hexdigest()
 
 

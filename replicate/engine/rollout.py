@@ -30,6 +30,7 @@ class Rollout:
         behaviour: the distributions the actions were drawn from.
         diverged_at: ``[R]``, first step with an action that is not finite, else −1.
         episodes: those that ended, ``lane`` counted among these lanes.
+
     """
 
     raw_observations: Tensor
@@ -47,7 +48,7 @@ class Rollout:
 def observation_filter(
     moments: RunningMoments, recipe: RecipeSettings
 ) -> Callable[[Tensor], Tensor]:
-    """x ↦ clip((x − mean)/std, ±c) under the present moments, for ``[R, D]`` or ``[R, T, D]``."""
+    """X ↦ clip((x − mean)/std, ±c) under the present moments, for ``[R, D]`` or ``[R, T, D]``."""
     if recipe.observation_filter == "none":
         return lambda observations: observations
     shift, scale = affine_filter(moments, recipe.observation_variance_floor, recipe.norm_epsilon)
@@ -84,6 +85,7 @@ def collect(
         learner, filters: of these lanes only, in their order; the filters' per-step statistics
             move.
         lanes: their places in ``envs``.
+
     """
     spec, count = envs.spec, len(lanes)
     device = learner.kl_beta.device
@@ -164,7 +166,9 @@ def collect(
     )
 
 
-def scaled_rewards(rollout: Rollout, filters: Filters, gamma: Tensor, recipe: RecipeSettings) -> Tensor:
+def scaled_rewards(
+    rollout: Rollout, filters: Filters, gamma: Tensor, recipe: RecipeSettings
+) -> Tensor:
     """Rewards divided by the running std of the discounted return, clipped: ``[R, T]``.
 
     R_t = γ·R_{t−1}·(1 − ended_{t−1}) + r_t;  r̂_t = clip(r_t / √(Var[R_0 … R_t] + ε), ±c)

@@ -1,6 +1,6 @@
 """From settings to files: train what is missing, write what was learnt."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,28 +9,8 @@ import torch
 
 from replicate.engine.provenance import provenance
 from replicate.engine.train import Cohort, CohortRecords, Progress
-from replicate.records import is_finished, write_run
+from replicate.records import write_run
 from replicate.settings import RunSettings
-
-MAX_LANES = 33
-"""Lanes of one cohort: the cost of an env step falls to about here and not beyond."""
-
-
-def cohorts(runs: Iterable[RunSettings], max_lanes: int = MAX_LANES) -> list[list[RunSettings]]:
-    """Runs grouped into cohorts, in order of first appearance, in parts as even as can be."""
-    groups: dict[str, list[RunSettings]] = {}
-    for run in runs:
-        groups.setdefault(run.cohort_key(), []).append(run)
-    found = []
-    for group in groups.values():
-        parts = -(-len(group) // max_lanes)
-        size, longer = divmod(len(group), parts)
-        start = 0
-        for part in range(parts):
-            end = start + size + (part < longer)
-            found.append(group[start:end])
-            start = end
-    return found
 
 
 def train_cohort(
@@ -73,8 +53,3 @@ def cohort_note(runs: list[RunSettings], records: CohortRecords) -> dict[str, An
 def cuda_is_available() -> bool:
     """Whether networks can live on a GPU here."""
     return torch.cuda.is_available()
-
-
-def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:
-    """Those that ``store`` has not finished."""
-    return [run for run in runs if not is_finished(store / run.run_id)]

@@ -28,6 +28,7 @@ class Filters:
         return_moments: over ``[R, 1]``.
         discounted_return: ``[R, 1]`` float64, of the running episode (reward scaling).
         observations: ``[R, D]``, the current observations as the policy sees them.
+
     """
 
     observation_moments: RunningMoments
@@ -43,6 +44,7 @@ class CohortState:
     Args:
         alive: ``[R]`` bool; a diverged lane is not.
         update: updates done.
+
     """
 
     learner: Learner

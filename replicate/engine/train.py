@@ -22,6 +22,7 @@ from replicate.envs import Episode
 from replicate.maths.lanes import put_lanes_, take_lanes
 from replicate.maths.returns import gae, standardise
 from replicate.settings import (
+    AlgoSettings,
     ConfigError,
     PPOSettings,
     RecipeSettings,
@@ -39,6 +40,7 @@ class Progress:
         env_steps: done, per lane.
         lanes: still training.
         mean_return: of the last 100 episodes of each lane, over all lanes; NaN before the first.
+
     """
 
     update: int
@@ -82,28 +84,35 @@ def lane_values(runs: list[RunSettings], device: str) -> Lanewise:
     "Off" is a number too: ε and the gradient norm become infinite, a target of KL NaN.
     """
 
-    def column(value: Callable[[RunSettings], float | None], off: float = math.inf) -> Tensor:
-        found = [value(run) for run in runs]
+    def column(found: list[float | None], off: float = math.inf) -> Tensor:
         return torch.tensor([off if v is None else v for v in found], device=device)
 
-    values = {
-        "gamma": column(lambda r: r.algo.gamma),
-        "gae_lambda": column(lambda r: r.algo.gae_lambda),
-        "max_gradient_norm": column(lambda r: r.recipe.max_gradient_norm),
-    }
+    algo = runs[0].algo
     names = {
         PPOSettings: ["learning_rate", "value_coefficient", "entropy_coefficient", "target_kl"],
         VPGSettings: ["learning_rate", "value_learning_rate"],
         TRPOSettings: ["value_learning_rate", "max_kl", "accept_kl_factor", "damping"],
-    }[type(runs[0].algo)]
-    for name in names:
-        values[name] = column(lambda r, name=name: getattr(r.algo, name))
-    if isinstance(runs[0].algo, PPOSettings):
-        clips = [r.algo.clip_epsilon if r.algo.objective == "clip" else None for r in runs]
-        targets = [r.algo.kl_target if r.algo.objective == "adaptive_kl" else None for r in runs]
-        values["clip_epsilon"] = column(lambda r: clips[runs.index(r)])
-        values["kl_target"] = column(lambda r: targets[runs.index(r)], math.nan)
+    }[type(algo)]
+    values = {
+        name: column([getattr(run.algo, name) for run in runs])
+        for name in ["gamma", "gae_lambda", *names]
+    }
+    values["max_gradient_norm"] = column([run.recipe.max_gradient_norm for run in runs])
+    if isinstance(algo, PPOSettings):
+        values["clip_epsilon"] = column([effective_clip_epsilon(run.algo) for run in runs])
+        values["kl_target"] = column([effective_kl_target(run.algo) for run in runs], math.nan)
     return values
+
+
+def effective_clip_epsilon(algo: AlgoSettings) -> float | None:
+    """ε where the objective clips."""
+    return algo.clip_epsilon if isinstance(algo, PPOSettings) and algo.objective == "clip" else None
+
+
+def effective_kl_target(algo: AlgoSettings) -> float | None:
+    """d_targ where β adapts."""
+    adapts = isinstance(algo, PPOSettings) and algo.objective == "adaptive_kl"
+    return algo.kl_target if isinstance(algo, PPOSettings) and adapts else None
 
 
 def scheduled(values: Lanewise, recipe: RecipeSettings, fraction_left: float) -> Lanewise:
@@ -158,9 +167,7 @@ def make_batch(
     )
 
 
-def update_algorithm(
-    learner: Learner, batch: Batch, run: RunSettings, lane: Lanewise
-) -> Lanewise:
+def update_algorithm(learner: Learner, batch: Batch, run: RunSettings, lane: Lanewise) -> Lanewise:
     """The algorithm's update, looked up by its settings."""
     algo, recipe = run.algo, run.recipe
     if isinstance(algo, PPOSettings):
@@ -204,6 +211,7 @@ class Cohort:
 
     Raises:
         ConfigError: the runs do not fit together.
+
     """
 
     def __init__(self, runs: list[RunSettings], device: str = "cpu") -> None:
@@ -291,15 +299,11 @@ class Cohort:
             seconds[name] += end - begin
         seconds["env_step"] = state.envs.seconds
 
-    def _record(
-        self, rollout: Rollout, result: Lanewise, lanes: Tensor, learner: Learner
-    ) -> None:
+    def _record(self, rollout: Rollout, result: Lanewise, lanes: Tensor, learner: Learner) -> None:
         """Append what happened; mark lanes that left the finite numbers as diverged."""
         num_steps = rollout.rewards.shape[1]
         steps_before = self.state.update * num_steps
-        parameters = torch.cat(
-            [learner.policy_state.parameters, learner.value_state.parameters], 1
-        )
+        parameters = torch.cat([learner.policy_state.parameters, learner.value_state.parameters], 1)
         finite = parameters.isfinite().all(1).tolist()
         columns = {name: value.tolist() for name, value in result.items()}
         ended_at = [t if t >= 0 else num_steps for t in rollout.diverged_at.tolist()]

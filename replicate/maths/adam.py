@@ -43,6 +43,7 @@ def adam_step_(
         adam_epsilon: ε.
 
     Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1; equal to ``torch.optim.Adam``.
+
     """
     state.steps += 1
     state.first.lerp_(gradient, 1 - beta1)

@@ -16,6 +16,7 @@ def kl_k1(log_ratio: Tensor) -> Tensor:
 
     Returns:
         ``[R]``.  Source: Schulman, "Approximating KL divergence" (2020).
+
     """
     return -log_ratio.mean(1)
 
@@ -28,6 +29,7 @@ def kl_k3(log_ratio: Tensor) -> Tensor:
 
     Returns:
         ``[R]``.  Source: Schulman, "Approximating KL divergence" (2020).
+
     """
     return (torch.expm1(log_ratio) - log_ratio).mean(1)
 
@@ -48,12 +50,13 @@ def clip_fraction(ratio: Tensor, clip_epsilon: Tensor) -> Tensor:
     Args:
         ratio: ``[R, B]``.
         clip_epsilon: ``[R]``.
+
     """
     return ((ratio - 1).abs() > clip_epsilon[:, None]).to(ratio.dtype).mean(1)
 
 
 def explained_variance(predictions: Tensor, targets: Tensor) -> Tensor:
-    """1 − Var[targets − predictions] / Var[targets], ``[R]``; NaN where the targets are constant."""
+    """1 − Var[targets − predictions]/Var[targets], ``[R]``; NaN where the targets are constant."""
     variance = targets.var(1, correction=0)
     residual = (targets - predictions).var(1, correction=0)
     return torch.where(variance > 0, 1 - residual / variance, torch.nan)
@@ -65,6 +68,7 @@ def ratio_diagnostics(log_ratio: Tensor, clip_epsilon: Tensor) -> dict[str, Tens
     Args:
         log_ratio: ``[R, B]``, log π_new − log π_old.
         clip_epsilon: ``[R]``, the interval of ``clip_fraction``.
+
     """
     ratio = log_ratio.exp()
     return {
@@ -80,4 +84,5 @@ def ratio_diagnostics(log_ratio: Tensor, clip_epsilon: Tensor) -> dict[str, Tens
 
 def squared_norm(gradient: Tensor) -> Tensor:
     """‖g‖² per lane: ``[R, P]`` → ``[R]``."""
-    return torch.linalg.vector_norm(gradient, dim=1).square()
+    norm: Tensor = torch.linalg.vector_norm(gradient, dim=1)
+    return norm.square()

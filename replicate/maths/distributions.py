@@ -6,42 +6,83 @@ methods give cotangents of ``parameters`` from a cotangent ``[R, B]`` of the qua
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 
+class Distribution(ABC):
+    """What the algorithms ask of a distribution of actions."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Tensor, ...]:
+        """What the policy network put out; the first varies with the state."""
+
+    def at(self, *parameters: Tensor) -> Self:
+        """The same kind of distribution at other parameters."""
+        return type(self)(*parameters)
+
+    @abstractmethod
+    def sample(self, noise: Tensor) -> Tensor:
+        """Actions ``[R, B, …]`` from noise ``[R, B, A]``."""
+
+    @abstractmethod
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-probability log p(a), ``[R, B]``."""
+
+    @abstractmethod
+    def entropy(self) -> Tensor:
+        """Entropy in nats, ``[R, B]``."""
+
+    @abstractmethod
+    def kl(self, other: Self) -> Tensor:
+        """KL(self ‖ other) in nats, ``[R, B]``."""
+
+    @abstractmethod
+    def log_prob_pullback(self, actions: Tensor, cotangent: Tensor) -> tuple[Tensor, ...]:
+        """Cotangents of ``parameters`` from one ``[R, B]`` of ``log_prob``."""
+
+    @abstractmethod
+    def kl_pullback(self, old: Self, cotangent: Tensor) -> tuple[Tensor, ...]:
+        """Cotangents of ``parameters`` from one ``[R, B]`` of KL(old ‖ self)."""
+
+    @abstractmethod
+    def entropy_pullback(self, cotangent: Tensor) -> tuple[Tensor, ...]:
+        """Cotangents of ``parameters`` from one ``[R, B]`` of ``entropy``."""
+
+    @abstractmethod
+    def fisher(self, *tangents: Tensor) -> tuple[Tensor, ...]:
+        """The Fisher matrix of ``parameters`` times a tangent."""
+
+
 @dataclass(frozen=True)
-class DiagonalGaussian:
+class DiagonalGaussian(Distribution):
     """N(mean, diag(exp(log_std))²) over actions in R^A.
 
     Args:
         mean: ``[R, B, A]``.
         log_std: ``[R, 1, A]`` (independent of the state) or ``[R, B, A]``.
+
     """
 
     mean: Tensor
     log_std: Tensor
-
-    noise: ClassVar[str] = "normal"
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
         """What the policy network put out: ``(mean, log_std)``."""
         return (self.mean, self.log_std)
 
-    def at(self, *parameters: Tensor) -> Self:
-        """The same kind of distribution at other parameters."""
-        return type(self)(*parameters)
-
     def sample(self, noise: Tensor) -> Tensor:
-        """a = mean + σ·noise, with standard normal ``noise`` ``[R, B, A]``."""
+        """A = mean + σ·noise, with standard normal ``noise`` ``[R, B, A]``."""
         return self.mean + self.log_std.exp() * noise
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """log p(a) = −Σ_i [ (a_i − μ_i)² / (2σ_i²) + log σ_i + ½ log 2π ], ``[R, B]``."""
+        """Log p(a) = −Σ_i [ (a_i − μ_i)² / (2σ_i²) + log σ_i + ½ log 2π ], ``[R, B]``."""
         standardised = (actions - self.mean) * (-self.log_std).exp()
         constant = self.log_std.sum(-1) + 0.5 * math.log(2 * math.pi) * actions.shape[-1]
         return -0.5 * standardised.square().sum(-1) - constant
@@ -97,32 +138,27 @@ class DiagonalGaussian:
 
 
 @dataclass(frozen=True)
-class Categorical:
+class Categorical(Distribution):
     """softmax(logits) over A actions; an action is its index, stored as ``[R, B, 1]``.
 
     Args:
         logits: ``[R, B, A]``.
+
     """
 
     logits: Tensor
-
-    noise: ClassVar[str] = "gumbel"
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
         """What the policy network put out: ``(logits,)``."""
         return (self.logits,)
 
-    def at(self, *parameters: Tensor) -> Self:
-        """The same kind of distribution at other parameters."""
-        return type(self)(*parameters)
-
     def sample(self, noise: Tensor) -> Tensor:
         """argmax(logits + noise) with standard Gumbel ``noise`` ``[R, B, A]``: ``[R, B, 1]``."""
         return (self.logits + noise).argmax(-1, keepdim=True)
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """log softmax(logits)[a], ``[R, B]``."""
+        """Log softmax(logits)[a], ``[R, B]``."""
         log_probs = self.logits.log_softmax(-1)
         return log_probs.gather(-1, actions.long()).squeeze(-1)
 
@@ -160,6 +196,3 @@ class Categorical:
         probabilities = self.logits.softmax(-1)
         weighted = probabilities * tangent
         return (weighted - probabilities * weighted.sum(-1, keepdim=True),)
-
-
-Distribution = DiagonalGaussian | Categorical

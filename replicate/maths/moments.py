@@ -20,6 +20,7 @@ class RunningMoments:
 
     Source: openai/baselines@da99706 common/mpi_running_mean_std.py (prior 0.01); the same
     numbers as Stable-Baselines3's ``RunningMeanStd`` (prior 1e-4), which stores mean and variance.
+
     """
 
     count: Tensor

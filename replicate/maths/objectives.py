@@ -10,23 +10,25 @@ from torch import Tensor
 
 
 def policy_gradient(log_prob: Tensor, advantages: Tensor) -> Tensor:
-    """log π(a|s)·Â: its gradient at π = π_old is the policy gradient.
+    """Log π(a|s)·Â: its gradient at π = π_old is the policy gradient.
 
     Args:
         log_prob, advantages: ``[R, B]``.
 
     Source: PPO paper (arXiv 1707.06347) eq. 2; Williams 1992.
+
     """
     return log_prob * advantages
 
 
 def surrogate(ratio: Tensor, advantages: Tensor) -> Tensor:
-    """r·Â, r = π(a|s)/π_old(a|s): the importance-weighted ("conservative policy iteration") objective.
+    """r·Â, r = π(a|s)/π_old(a|s): the importance-weighted objective.
 
     Args:
         ratio, advantages: ``[R, B]``.
 
     Source: PPO paper eq. 6; TRPO paper (arXiv 1502.05477) eq. 14.
+
     """
     return ratio * advantages
 
@@ -45,6 +47,7 @@ def clipped_surrogate(
         clip_epsilon: ``[R]``.
 
     Source: PPO paper eq. 7.
+
     """
     epsilon = clip_epsilon[:, None]
     plain = surrogate(ratio, advantages)
@@ -60,6 +63,7 @@ def kl_penalty(kl: Tensor, kl_beta: Tensor) -> Tensor:
         kl_beta: ``[R]``.
 
     Source: PPO paper eq. 8.
+
     """
     active = kl_beta[:, None] > 0
     # Masked before and after the product: 0·∞ would otherwise be NaN, in the gradient too.
@@ -75,6 +79,7 @@ def adapt_kl_beta(kl_beta: Tensor, kl: Tensor, kl_target: Tensor) -> Tensor:
         kl_beta, kl, kl_target: ``[R]``.
 
     Source: PPO paper section 4.
+
     """
     halved = torch.where(kl < kl_target / 1.5, kl_beta / 2, kl_beta)
     return torch.where(kl > kl_target * 1.5, kl_beta * 2, halved)
@@ -95,6 +100,7 @@ def clipped_value_error(
         clip_epsilon: ``[R]``.
 
     Source: openai/baselines@da99706 pposgd_simple.py (July 2017), removed there in August 2017.
+
     """
     epsilon = clip_epsilon[:, None]
     clipped = old_values + torch.clamp(values - old_values, -epsilon, epsilon)

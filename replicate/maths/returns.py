@@ -37,6 +37,7 @@ def gae(
         ``[R, T]`` advantages.
 
     Source: Schulman et al. 2016 (arXiv 1506.02438), eq. 16; PPO paper eq. 11–12.
+
     """
     alive = (~terminated).to(rewards.dtype)
     deltas = rewards + gamma[:, None] * alive * next_values - values
@@ -63,6 +64,7 @@ def standardise(
 
     Returns:
         ``[R, B]``.
+
     """
     mean = values.mean(1, keepdim=True)
     spread = values.std(1, correction=int(std == "sample"), keepdim=True)

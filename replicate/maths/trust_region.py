@@ -36,6 +36,7 @@ def conjugate_gradient(
         x ``[R, P]`` and the relative residual ‖target − A·x‖ / ‖target‖ ``[R]``.
 
     Source: Hestenes & Stiefel 1952; TRPO paper appendix C.
+
     """
     solution = torch.zeros_like(target)
     residual = target.clone()
@@ -72,6 +73,7 @@ def full_step(direction: Tensor, curvature: Tensor, max_kl: Tensor) -> Tensor:
         max_kl: ``[R]``, δ.
 
     Source: TRPO paper appendix C.
+
     """
     scale = torch.where(curvature > 0, (2 * max_kl / curvature).sqrt(), 0.0)
     return scale[:, None] * torch.where(curvature[:, None] > 0, direction, 0.0)
@@ -87,6 +89,7 @@ class LineSearch:
         backtracks: ``[R]``, shrinkings before acceptance (all of them where none was accepted).
         kl: ``[R]``, measured at ``parameters``.
         improvement: ``[R]``, of the objective at ``parameters`` (0 where rejected).
+
     """
 
     parameters: Tensor
@@ -116,6 +119,7 @@ def backtracking_line_search(
         max_kl: ``[R]``, δ of the acceptance test.
 
     Source: TRPO paper appendix C.
+
     """
     lanes = parameters.shape[0]
     device = parameters.device

@@ -78,7 +78,9 @@ def main() -> None:
     torch.set_num_threads(1)
     with options.out.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["implementation", "algorithm", "env", "seed", "env_step", "episodic_return"])
+        writer.writerow(
+            ["implementation", "algorithm", "env", "seed", "env_step", "episodic_return"]
+        )
         for env_id in ("HalfCheetah-v5", "Hopper-v5"):
             for algorithm in ("ppo", "trpo"):
                 for seed in range(options.seeds):

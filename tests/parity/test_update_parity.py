@@ -182,13 +182,13 @@ PPO_SETTINGS = {
 
 @pytest.mark.parametrize("name", PPO_SETTINGS)
 @pytest.mark.parametrize("env", ["hopper:Hopper-v5", "cart_pole:CartPole-v1"])
-def test_ppo_equals_stable_baselines3(
-    name: str, env: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ppo_equals_stable_baselines3(name: str, env: str, monkeypatch: pytest.MonkeyPatch) -> None:
     key, env_id = env.split(":")
     ours, theirs = PPO_SETTINGS[name]
     case = prepared(f"env={key}", "algo=ppo", "algo.update_epochs=4", *ours)
-    model = PPO("MlpPolicy", env_id, batch_size=64, n_epochs=4, learning_rate=3e-4, **theirs, **LIBRARY)
+    model = PPO(
+        "MlpPolicy", env_id, batch_size=64, n_epochs=4, learning_rate=3e-4, **theirs, **LIBRARY
+    )
     compare(case, model, our_orders(case, 4), monkeypatch)
 
 

@@ -1,0 +1,49 @@
+# make replicate – the pipeline at quick scale, ends with the path of the report
+# make test      – the tests
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+READY := .venv/.ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: setup replicate figures test check format bench lock clean
+
+setup: $(READY)
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+replicate: setup
+	snakemake --quiet rules --config scale=quick
+	@echo "Report: $(CURDIR)/results/replication/comparison/quick/report.html"
+
+figures: setup
+	snakemake figures
+
+test: setup
+	python -m pytest -n auto --dist loadgroup
+
+check: setup
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	snakefmt --check Snakefile
+	snakemake --lint --config scale=smoke
+	$(MAKE) test
+
+format: setup
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile
+
+bench: setup
+	python -m pytest tests/bench -o python_files='bench_*.py' --benchmark-only
+
+lock: setup
+	python -m pip install --quiet --upgrade --group dev .
+	python -m pip freeze --exclude replicate | sed 's/+cpu//' > requirements.lock
+
+clean:
+	rm -rf .venv .snakemake results/replication

@@ -1,0 +1,3 @@
+"""Floor A: scores → figures, tables → report.  Reads records; trains nothing, knows no formula
+of an algorithm.
+"""

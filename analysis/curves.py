@@ -1,0 +1,55 @@
+"""Learning curves: episodes → mean return per bin of env steps."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MAX_BINS = 50
+MIN_BIN_ENV_STEPS = 2048
+FINAL_EPISODES = 100
+
+
+def binned(episodes: pd.DataFrame, total_env_steps: int) -> pd.DataFrame:
+    """Mean episodic return per run and bin; a bin without an episode end is left out.
+
+    Args:
+        episodes: ``env_step, episodic_return, env, variant, seed``.
+        total_env_steps: length of the runs.
+
+    Returns:
+        ``env, variant, seed, env_step`` (middle of the bin), ``episodic_return``.
+
+    """
+    bins = max(1, min(MAX_BINS, total_env_steps // MIN_BIN_ENV_STEPS))
+    edges = np.linspace(0, total_env_steps, bins + 1)
+    middle = (edges[:-1] + edges[1:]) / 2
+    place = np.clip(np.searchsorted(edges, episodes.env_step, side="left") - 1, 0, bins - 1)
+    keys = ["env", "variant", "seed", "env_step"]
+    return (
+        episodes.assign(env_step=middle[place])
+        .groupby(keys, sort=True, observed=True)["episodic_return"]
+        .mean()
+        .reset_index()
+    )
+
+
+def final_scores(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Mean return of the last 100 training episodes of each run (or of all, if fewer).
+
+    Source: PPO paper, section 6.1.
+
+    Returns:
+        ``env, variant, seed, score, episodes`` (how many the mean is over).
+
+    """
+    last = episodes.groupby(["env", "variant", "seed"], sort=True, observed=True)["episodic_return"]
+    return last.agg(
+        score=lambda r: float(r.iloc[-FINAL_EPISODES:].astype("float64").mean()),
+        episodes=lambda r: min(len(r), FINAL_EPISODES),
+    ).reset_index()
+
+
+def in_order(plan: dict[str, Any], key: str) -> list[str]:
+    """Distinct values of a label, in the order of the plan."""
+    return list(dict.fromkeys(entry[key] for entry in plan["runs"]))
