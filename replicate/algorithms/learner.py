@@ -133,13 +133,19 @@ class Batch:
         return self if lanes.lanes is None else take_lanes(self, lanes.lanes)
 
 
+def random_order(generators: list[torch.Generator], size: int) -> Tensor:
+    """A permutation of ``size`` samples for each lane, from its own generator: ``[R, size]``."""
+    return torch.stack([torch.randperm(size, generator=g) for g in generators])
+
+
 def shuffled_minibatches(
-    columns: list[Tensor], minibatch_size: int, generators: list[torch.Generator]
+    columns: list[Tensor], minibatch_size: int, order: Tensor
 ) -> Iterator[list[Tensor]]:
-    """One pass over samples in minibatches, in a random order of its own for each lane.
+    """One pass over samples in minibatches.
 
     Args:
         columns: ``[R, T, …]`` each.
+        order: ``[R, T]``, a permutation for each lane.
 
     Yields:
         The columns restricted to the minibatch: ``[R, B, …]`` each.
@@ -149,7 +155,6 @@ def shuffled_minibatches(
     widths = [column[0, 0].numel() for column in columns]
     # One row of memory per sample: a minibatch is gathered when it is needed, by one call.
     packed = torch.cat([column.reshape(lanes * size, -1) for column in columns], 1)
-    order = torch.stack([torch.randperm(size, generator=g) for g in generators])
     rows = order.to(packed.device) + size * torch.arange(lanes, device=packed.device)[:, None]
     for start in range(0, size, minibatch_size):
         chosen = rows[:, start : start + minibatch_size]
@@ -158,14 +163,12 @@ def shuffled_minibatches(
         yield [p if c.ndim == 3 else p[..., 0] for p, c in zip(parts, columns, strict=True)]
 
 
-def batch_minibatches(
-    batch: Batch, minibatch_size: int, generators: list[torch.Generator]
-) -> Iterator[Batch]:
+def batch_minibatches(batch: Batch, minibatch_size: int, order: Tensor) -> Iterator[Batch]:
     """``shuffled_minibatches`` of a whole batch; parameters shared by its samples are kept."""
     names = [f.name for f in fields(batch) if f.name != "old"]
     varying, *shared = batch.old.parameters
     columns = [getattr(batch, name) for name in names]
-    for part in shuffled_minibatches([varying, *columns], minibatch_size, generators):
+    for part in shuffled_minibatches([varying, *columns], minibatch_size, order):
         yield Batch(old=batch.old.at(part[0], *shared), **dict(zip(names, part[1:], strict=True)))
 
 
@@ -212,13 +215,13 @@ def fit_value(
     epochs: int,
     minibatch_size: int,
 ) -> Lanewise:
-    """Adam on the mean squared error to the value targets; returns the last pass's mean loss."""
+    """Adam on the mean squared error to the value targets; returns the mean loss over the fit."""
     value, state = learner.value_function, learner.value_state
     loss_sum = torch.zeros_like(learning_rate)
     for _ in range(epochs):
-        loss_sum.zero_()
         columns = [batch.observations, batch.value_targets]
-        for part in shuffled_minibatches(columns, minibatch_size, learner.generators):
+        order = random_order(learner.generators, batch.size)
+        for part in shuffled_minibatches(columns, minibatch_size, order):
             observations, targets = part
             predictions, activations = value.forward(state.parameters, observations)
             (cotangent,), losses = gradients(
@@ -228,7 +231,7 @@ def fit_value(
             gradient = value.pullback(state.parameters, activations, cotangent)
             adam_step_(state.parameters, gradient, state.adam, learning_rate, adam_epsilon)
             loss_sum += losses
-    return {"value_loss": loss_sum * (minibatch_size / batch.size)}
+    return {"value_loss": loss_sum * (minibatch_size / (batch.size * max(epochs, 1)))}
 
 
 def update_diagnostics(learner: Learner, batch: Batch, clip_epsilon: Tensor) -> Lanewise:

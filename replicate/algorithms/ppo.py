@@ -16,6 +16,7 @@ from replicate.algorithms.learner import (
     batch_minibatches,
     distribution_on,
     gradients,
+    random_order,
     update_diagnostics,
 )
 from replicate.maths.adam import adam_step_
@@ -93,7 +94,7 @@ def update(
     rewards_entropy = bool((lane["entropy_coefficient"] > 0).any())
     may_scale = bool(lane["max_gradient_norm"].isfinite().any())
     rows = batch.lanes
-    norm_sum, value_loss_sum, epochs_done = torch.zeros(3, rows).to(stop_at)
+    norm_sum, value_loss_sum, value_steps, epochs_done = torch.zeros(4, rows).to(stop_at)
 
     def stop_where_far(sample: Batch) -> None:
         part = sample.take(policy_lanes)
@@ -138,11 +139,12 @@ def update(
         return value.pullback(state.parameters, activations, cotangent), losses
 
     for _ in range(algo.update_epochs):
+        # Drawn whether used or not: a lane's generator must not know who else has stopped.
+        order = random_order(learner.generators, batch.size)
         if policy_lanes.empty and value_lanes.empty:
-            break
-        value_loss_sum.zero_()
+            continue
         epochs_done += policy_lanes.scatter(policy_lanes.take(torch.ones_like(stop_at)), rows)
-        for minibatch in batch_minibatches(batch, algo.minibatch_size, learner.generators):
+        for minibatch in batch_minibatches(batch, algo.minibatch_size, order):
             if recipe.advantage_normalization == "minibatch":
                 minibatch.advantages = standardise(
                     minibatch.advantages, recipe.advantage_epsilon, recipe.advantage_std
@@ -155,6 +157,7 @@ def update(
             if not value_lanes.empty:
                 gradient, losses = value_gradient_on(minibatch)
                 value_loss_sum += value_lanes.scatter(losses, rows)
+                value_steps += value_lanes.scatter(torch.ones_like(losses), rows)
                 steps.append((value_lanes, gradient))
             if not steps:
                 break
@@ -181,10 +184,9 @@ def update(
     result = update_diagnostics(learner, batch, lane["clip_epsilon"])
     used_beta = learner.kl_beta.clone()
     learner.kl_beta = adapt_kl_beta(learner.kl_beta, result["kl"], lane["kl_target"])
-    minibatches = batch.size // algo.minibatch_size
     return {
-        "gradient_norm": norm_sum / (minibatches * epochs_done),
-        "value_loss": value_loss_sum / minibatches,
+        "gradient_norm": norm_sum / value_steps,
+        "value_loss": value_loss_sum / value_steps,
         "kl_beta": used_beta,
         "policy_epochs": epochs_done,
         **result,

@@ -90,7 +90,8 @@ class DiagonalGaussian(Distribution):
     def entropy(self) -> Tensor:
         """H = Σ_i [ log σ_i + ½ log 2πe ], ``[R, B]``."""
         entropy = (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
-        return entropy.expand(self.mean.shape[:-1])
+        # Contiguous: a sum over an expanded dimension is ordered by the number of lanes.
+        return entropy.expand(self.mean.shape[:-1]).contiguous()
 
     def kl(self, other: Self) -> Tensor:
         """KL(self ‖ other), ``[R, B]``.

@@ -1,0 +1,195 @@
+"""The lane contract: a lane depends on its own settings and seed alone, bit for bit.
+
+Every algorithm under every recipe, continuous and discrete, with hyper-parameters that differ
+between lanes, network widths that are no multiple of anything, and one-column value heads.
+"""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from replicate.engine.state import CohortState
+from replicate.engine.train import Cohort, LaneRecords
+from replicate.settings import RunSettings
+from tests.conftest import runs_of
+
+RECIPES = ("paper2017", "paper2017_july", "paper2017_august", "modern")
+SMALL = ("algo.num_steps=128", "total_env_steps=384")
+
+
+def lanes_of(env: str, algo: str, recipe: str, count: int) -> list[RunSettings]:
+    """``count`` lanes that differ in seed and, for ppo, in objective, ε, β and step size."""
+    base = [f"env={env}", f"algo={algo}", f"recipe={recipe}", *SMALL]
+    if algo == "ppo":
+        base += ["algo.update_epochs=2"]
+        kinds = [
+            ["algo.clip_epsilon=0.1"],
+            ["algo.clip_epsilon=0.3", "algo.learning_rate=1e-3"],
+            ["algo.objective=none"],
+            ["algo.objective=fixed_kl", "algo.kl_beta=3"],
+            ["algo.objective=adaptive_kl", "algo.kl_target=0.003"],
+        ]
+    elif algo == "vpg":
+        base += ["algo.value_epochs=2"]
+        kinds = [["algo.learning_rate=3e-4"], ["algo.learning_rate=3e-2"]]
+    else:
+        base += ["algo.value_epochs=2"]
+        kinds = [["algo.max_kl=0.01"], ["algo.max_kl=0.1", "algo.damping=0.01"]]
+    return [
+        run for i in range(count) for run in runs_of(*base, *kinds[i % len(kinds)], f"seed={i}")
+    ]
+
+
+def trained(runs: list[RunSettings]) -> tuple[CohortState, list[LaneRecords]]:
+    cohort = Cohort(runs)
+    cohort.train()
+    return cohort.state, cohort.records.lanes
+
+
+def lane(state: CohortState, index: int) -> dict[str, Tensor]:
+    """Every tensor of one lane, generators and environment included."""
+    found = {}
+    for name, tensor in state.tensors().items():
+        if name.startswith("actions."):
+            if name == f"actions.{index}":
+                found["actions"] = tensor
+        elif name != "update":
+            found[name] = tensor[index]
+    return found
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:
+    """Names of what differs, in any bit (NaN equals NaN)."""
+    assert a.keys() == b.keys()
+    return [
+        name
+        for name in a
+        if a[name].shape != b[name].shape
+        or not torch.equal(torch.nan_to_num(a[name].double()), torch.nan_to_num(b[name].double()))
+    ]
+
+
+def same_records(a: LaneRecords, b: LaneRecords) -> bool:
+    """Equal rows, NaN included."""
+
+    def plain(records: LaneRecords) -> Any:
+        return repr((records.episodes, records.updates, records.diverged_at_env_step))
+
+    return bool(plain(a) == plain(b))
+
+
+CASES = [
+    *(("hopper", algo, recipe) for algo in ("ppo", "trpo", "vpg") for recipe in RECIPES),
+    ("cart_pole", "ppo", "modern"),
+    ("cart_pole", "trpo", "paper2017"),
+    ("cart_pole", "vpg", "modern"),
+    ("lunar_lander", "ppo", "paper2017"),
+    ("inverted_pendulum", "trpo", "modern"),
+]
+
+
+@pytest.mark.parametrize(("env", "algo", "recipe"), CASES)
+def test_a_lane_of_a_cohort_equals_the_run_alone(env: str, algo: str, recipe: str) -> None:
+    runs = lanes_of(env, algo, recipe, 33)
+    state, records = trained(runs)
+    for index in (0, 1, 2, 3, 16, 32):
+        alone, alone_records = trained([runs[index]])
+        assert same(lane(state, index), lane(alone, 0)) == []
+        assert same_records(records[index], alone_records[0])
+
+
+@pytest.mark.parametrize("algo", ["ppo", "trpo", "vpg"])
+def test_the_order_of_lanes_changes_nothing(algo: str) -> None:
+    runs = lanes_of("hopper", algo, "modern", 7)
+    order = [4, 0, 6, 2, 5, 1, 3]
+    state, records = trained(runs)
+    permuted, permuted_records = trained([runs[i] for i in order])
+    for place, index in enumerate(order):
+        assert same(lane(state, index), lane(permuted, place)) == []
+        assert same_records(records[index], permuted_records[place])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 11, 34])
+def test_cohorts_of_odd_sizes(size: int) -> None:
+    runs = [
+        run.model_copy(update={"algo": run.algo.model_copy(update={"hidden_sizes": (7, 13)})})
+        for run in lanes_of("hopper", "ppo", "paper2017", size)
+    ]
+    state, _ = trained(runs)
+    alone, _ = trained([runs[-1]])
+    assert same(lane(state, size - 1), lane(alone, 0)) == []
+
+
+@pytest.mark.parametrize("env", ["hopper", "cart_pole"])
+@pytest.mark.parametrize("algo", ["ppo", "trpo", "vpg"])
+@pytest.mark.parametrize("recipe", ["paper2017", "modern"])
+def test_a_lane_forced_to_nan_ends_as_diverged_and_changes_no_other(
+    algo: str, recipe: str, env: str
+) -> None:
+    runs = lanes_of(env, algo, recipe, 4)
+    healthy, healthy_records = trained(runs)
+    cohort = Cohort(runs)
+    cohort.step()
+    cohort.state.learner.policy_state.parameters[1] = math.nan
+    episodes_before = list(cohort.records.lanes[1].episodes)
+    cohort.train()
+    records = cohort.records.lanes
+    assert records[1].diverged_at_env_step == 128
+    assert records[1].episodes == episodes_before
+    assert cohort.state.alive.tolist() == [True, False, True, True]
+    for index in (0, 2, 3):
+        assert records[index].diverged_at_env_step is None
+        assert same(lane(cohort.state, index), lane(healthy, index)) == []
+        assert same_records(records[index], healthy_records[index])
+
+
+def test_a_diverged_lane_stops_costing() -> None:
+    cohort = Cohort(lanes_of("hopper", "ppo", "modern", 3))
+    cohort.state.learner.policy_state.parameters[1] = math.nan
+    cohort.step()
+    episode, actions = cohort.state.envs.lanes[1].episode, len(cohort.state.envs.lanes[1].actions)
+    cohort.step()
+    stopped = cohort.state.envs.lanes[1]
+    assert (stopped.episode, len(stopped.actions)) == (episode, actions)
+    assert len(cohort.records.lanes[1].updates) == 1
+    assert len(cohort.records.lanes[0].updates) == 2
+
+
+def test_all_lanes_diverged_ends_the_cohort() -> None:
+    cohort = Cohort(lanes_of("hopper", "ppo", "modern", 2))
+    cohort.state.learner.policy_state.parameters[:] = math.nan
+    cohort.train()
+    assert cohort.state.update == 1
+    assert [r.diverged_at_env_step for r in cohort.records.lanes] == [0, 0]
+
+
+def test_a_value_function_forced_to_nan_diverges_at_the_end_of_the_update() -> None:
+    cohort = Cohort(lanes_of("hopper", "vpg", "paper2017", 2))
+    cohort.state.learner.value_state.parameters[0] = math.nan
+    cohort.train()
+    assert cohort.records.lanes[0].diverged_at_env_step == 128
+    assert cohort.records.lanes[1].diverged_at_env_step is None
+
+
+STOP_CHECKS = ["batch_each_epoch", "last_minibatch_each_epoch", "each_minibatch"]
+
+
+@pytest.mark.parametrize("stops", ["policy", "policy_and_value"])
+@pytest.mark.parametrize("check", STOP_CHECKS)
+@pytest.mark.parametrize("estimator", ["exact", "k1", "k3"])
+def test_early_stopping_is_lane_wise(check: str, stops: str, estimator: str) -> None:
+    base = ["env=hopper", "recipe=modern", *SMALL, f"algo.target_kl_check={check}"]
+    base += [f"algo.target_kl_stops={stops}", f"algo.target_kl_estimator={estimator}"]
+    strict = [*base, "algo.learning_rate=3e-3", "algo.target_kl=0.001"]
+    never = [*base, "algo.learning_rate=1e-3", "algo.target_kl=1000"]
+    runs = [*runs_of(*strict, "seed=range(0,3)"), *runs_of(*never, "seed=range(0,3)")]
+    state, records = trained(runs)
+    for index in (0, 2, 3, 5):
+        alone, alone_records = trained([runs[index]])
+        assert same(lane(state, index), lane(alone, 0)) == []
+        assert same_records(records[index], alone_records[0])
+    assert all(u["policy_epochs"] < 10 for r in records[:3] for u in r.updates)
+    assert all(u["policy_epochs"] == 10 for r in records[3:] for u in r.updates)
