@@ -113,7 +113,7 @@ class CohortState:
             owner[key].copy_(tensors[name])
         self.update = int(tensors["update"])
         for g, saved in zip(self.learner.generators, tensors["generators"], strict=True):
-            g.set_state(saved)
+            g.set_state(saved.clone())  # it reads the storage, not the view
         for index, lane in enumerate(self.envs.lanes):
             lane.episode = int(tensors["episodes"][index])
             actions = tensors[f"actions.{index}"].numpy()
