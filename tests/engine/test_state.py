@@ -66,7 +66,7 @@ def test_two_trainings_give_the_same_records() -> None:
 def test_global_generators_are_not_used() -> None:
     (run,) = runs_of("env=hopper", "algo.num_steps=128", "total_env_steps=128")
     torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002
+    np.random.seed(5)
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
     Cohort([run]).train()
     assert torch.equal(torch_before, torch.get_rng_state())

@@ -1,0 +1,44 @@
+"""Curves and scores on cases small enough to compute by hand."""
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.curves import binned, final_scores
+
+
+def episodes(steps: list[int], returns: list[float], seed: int = 0) -> pd.DataFrame:
+    labels = {"env": "e", "variant": "v", "seed": seed}
+    return pd.DataFrame({"env_step": steps, "episodic_return": returns, **labels})
+
+
+def test_an_episode_counts_in_the_bin_where_it_ended() -> None:
+    # Two bins of 2048: (0, 2048] and (2048, 4096].
+    found = binned(episodes([1, 2048, 2049, 4096], [1.0, 3.0, 10.0, 20.0]), 4096)
+    assert found.env_step.tolist() == [1024.0, 3072.0]
+    assert found.episodic_return.tolist() == [2.0, 15.0]
+
+
+def test_a_bin_without_an_episode_end_is_left_out() -> None:
+    assert binned(episodes([4096], [5.0]), 4096).env_step.tolist() == [3072.0]
+
+
+def test_the_score_is_the_mean_of_the_last_100_episodes() -> None:
+    (row,) = final_scores(episodes(list(range(150)), [*[1e6] * 50, *range(100)])).to_dict("records")
+    assert row["score"] == 49.5 and row["episodes"] == 100
+
+
+def test_fewer_than_100_episodes_are_all_used_and_counted() -> None:
+    frame = pd.concat([episodes([1, 2], [1.0, 2.0]), episodes([1], [7.0], seed=1)])
+    assert final_scores(frame)[["score", "episodes"]].values.tolist() == [[1.5, 2], [7.0, 1]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 8192), min_size=1, max_size=60, unique=True))
+def test_bins_lose_no_episode(steps: list[int]) -> None:
+    frame = episodes(sorted(steps), [1.0] * len(steps))
+    found = binned(frame, 8192)
+    edges = np.arange(0, 8193, 2048)
+    filled = {int(np.searchsorted(edges, s) - 1) for s in steps}
+    assert len(found) == len(filled) and (found.episodic_return == 1).all()

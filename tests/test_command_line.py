@@ -1,0 +1,140 @@
+"""The command line: what it writes, and what it says of bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from replicate.__main__ import help_text, main
+from replicate.plan import compose
+from replicate.settings import documented_keys
+
+SHORT = ["algo.num_steps=64", "total_env_steps=128", "algo.update_epochs=1"]
+
+
+def test_one_run_writes_its_three_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["env=hopper", "recipe=modern", "seed=3", f"out={tmp_path}", *SHORT]) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    assert folder.parent == tmp_path
+    assert sorted(f.name for f in folder.iterdir()) == [
+        "episodes.parquet",
+        "run.json",
+        "updates.parquet",
+    ]
+    description = json.loads((folder / "run.json").read_text())
+    assert description["status"] == "finished"
+    assert description["settings"]["seed"] == 3
+    assert description["env_steps"] == 128
+    assert description["versions"]["mujoco"] and description["cpu"] and description["simd"]
+    episodes = pq.read_table(folder / "episodes.parquet").to_pydict()
+    assert sum(episodes["episodic_length"]) <= 128
+    assert episodes["env_step"] == sorted(episodes["env_step"])
+    assert pq.read_table(folder / "updates.parquet").column("env_step").to_pylist() == [64, 128]
+
+
+def test_a_sweep_trains_the_product_as_lanes_of_one_cohort(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["-m", "env=hopper", "seed=range(0,3)", "algo.clip_epsilon=0.1,0.2"]
+    assert main([*sweep, f"out={tmp_path}", *SHORT]) == 0
+    folders = [Path(line) for line in capsys.readouterr().out.split()]
+    described = [json.loads((folder / "run.json").read_text()) for folder in folders]
+    found = [(d["settings"]["algo"]["clip_epsilon"], d["settings"]["seed"]) for d in described]
+    assert sorted(found) == [(e, s) for e in (0.1, 0.2) for s in range(3)]
+    assert {d["cohort"]["lanes"] for d in described} == {6}
+
+
+def test_a_finished_run_is_not_trained_again_and_repeats_byte_for_byte(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["env=hopper", "algo=trpo", "algo.num_steps=128", "total_env_steps=256"]
+    assert main([*command, f"out={tmp_path / 'a'}"]) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    stamps = {f.name: f.stat().st_mtime_ns for f in folder.iterdir()}
+    assert main([*command, f"out={tmp_path / 'a'}"]) == 0
+    assert "was finished before" in capsys.readouterr().out
+    assert {f.name: f.stat().st_mtime_ns for f in folder.iterdir()} == stamps
+    assert main([*command, f"out={tmp_path / 'b'}"]) == 0
+    again = Path(capsys.readouterr().out.strip())
+    for name in ("episodes.parquet", "updates.parquet"):
+        assert (folder / name).read_bytes() == (again / name).read_bytes()
+
+
+BAD = {
+    "unknown key": (["algo.clip_epsilo=0.3"], "did you mean 'algo.clip_epsilon'?"),
+    "unknown top-level key": (["sed=1"], "did you mean 'seed'?"),
+    "key of another algorithm": (["algo=trpo", "algo.clip_epsilon=0.2"], "a key of ppo"),
+    "wrong type": (["algo.clip_epsilon=abc"], "algo.clip_epsilon: 'abc'"),
+    "epsilon zero": (["algo.clip_epsilon=0"], "greater than 0"),
+    "epsilon negative": (["algo.clip_epsilon=-0.2"], "greater than 0"),
+    "epsilon infinite": (["algo.clip_epsilon=.inf"], "algo.clip_epsilon"),
+    "minibatch": (["algo.minibatch_size=60"], "nearest that does: 64"),
+    "minibatch of one": (["algo.minibatch_size=1"], "at least 2"),
+    "value minibatch": (["algo=vpg", "algo.value_minibatch_size=100"], "nearest that does: 128"),
+    "unknown environment": (["env=hoper"], "did you mean 'hopper'?"),
+    "unknown environment id": (["env.id=Hoper-v5"], "did you mean 'Hopper-v5'?"),
+    "environment argument": (["env.kwargs.foo=3"], "env.kwargs"),
+    "environment argument's type": (["env.kwargs.reset_noise_scale=abc"], "env.kwargs"),
+    "unknown algorithm": (["algo=poo"], "did you mean 'ppo'?"),
+    "unknown recipe": (["recipe=moder"], "did you mean 'modern'?"),
+    "objective": (["algo.objective=clp"], "did you mean 'clip'?"),
+    "repeated seeds": (["-m", "seed=1,2,1"], "1 is repeated"),
+    "several values": (["seed=1,2"], "add -m"),
+    "negative seed": (["seed=-1"], "at least 0"),
+    "seed of letters": (["seed=a"], "'a'"),
+    "too short": (["total_env_steps=10"], "nearest valid: 2048"),
+    "no override": (["foo"], "write key=value"),
+    "unknown flag": (["--bar"], "unknown flag"),
+    "no such cohort": (["--cohort", "nowhere.json"], "cannot be read"),
+    "no CUDA here": (["device=cuda"], "cpu"),
+    "out is below a file": (["out=setup.cfg/x"], "cannot be written"),
+    "hidden layer of width 0": (["algo.hidden_sizes=[0]"], "at least 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(
+    case: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments, expected = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("replicate.engine.runs.cuda_is_available", lambda: False)
+    Path("setup.cfg").write_text("a file")
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    assert expected in printed.err
+    assert [f.name for f in tmp_path.iterdir()] == ["setup.cfg"], "something was written"
+
+
+def test_bad_input_of_a_real_process_has_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "replicate", "env=hoper"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("algo", ["ppo", "vpg", "trpo"])
+def test_help_lists_every_key(algo: str) -> None:
+    text = help_text()
+    for key, unit, _ in documented_keys(algo):
+        (line,) = [row for row in text.splitlines() if row.split()[:1] == [key]]
+        assert f"[{unit}]" in line
+
+
+def test_every_environment_of_conf_trains(tmp_path: Path) -> None:
+    names = "half_cheetah,hopper,inverted_double_pendulum,inverted_pendulum,reacher,swimmer"
+    more = "walker2d,ant,humanoid,bipedal_walker,lunar_lander,cart_pole"
+    runs = compose(f"env={names},{more}", *SHORT).runs
+    assert len(runs) == 12
+    assert main(["-m", f"env={names},{more}", f"out={tmp_path}", *SHORT]) == 0
+    assert len(list(tmp_path.glob("*/run.json"))) == 12

@@ -1,0 +1,86 @@
+"""Identity of a run: what changes its digest and what does not."""
+
+import subprocess
+import sys
+
+import pytest
+
+from replicate.cohorts import cohorts
+from replicate.settings import ConfigError
+from tests.conftest import runs_of
+
+
+def digest(*overrides: str) -> str:
+    (run,) = runs_of(*overrides)
+    return run.digest
+
+
+def test_labels_and_folders_are_no_part_of_the_identity() -> None:
+    assert digest("recipe.name=mine") == digest()
+    assert digest("out=elsewhere", "device=cuda") == digest()
+    assert digest("algo.clip_epsilon=0.20") == digest("algo.clip_epsilon=2e-1")
+
+
+@pytest.mark.parametrize(
+    ("without_effect", "base"),
+    [
+        ("algo.kl_beta=7", "algo.objective=clip"),
+        ("algo.clip_epsilon=0.3", "algo.objective=none"),
+        ("algo.kl_target=0.03", "algo.objective=fixed_kl"),
+        ("algo.target_kl_factor=2", "algo.target_kl=null"),
+        ("total_env_steps=999424", "total_env_steps=1000000"),
+    ],
+)
+def test_keys_without_effect_are_no_part_of_the_identity(without_effect: str, base: str) -> None:
+    assert digest(base, without_effect) == digest(base)
+
+
+@pytest.mark.parametrize(
+    ("changed", "base"),
+    [
+        ("seed=1", "seed=0"),
+        ("algo.clip_epsilon=0.3", "algo.objective=clip"),
+        ("algo.kl_beta=7", "algo.objective=adaptive_kl"),
+        ("algo.target_kl_factor=2", "algo.target_kl=0.01"),
+        ("recipe.clip_actions=true", "recipe=paper2017"),
+        ("env=walker2d", "env=hopper"),
+        ("algo.bound=max", "algo.bound=min"),
+    ],
+)
+def test_what_changes_a_run_changes_its_digest(changed: str, base: str) -> None:
+    overrides = [changed] if base.split("=")[0] == changed.split("=")[0] else [base, changed]
+    assert digest(*overrides) != digest(base)
+
+
+def test_digests_stay_what_they_were() -> None:
+    """Stored results are found by digest: a changed value here orphans all of them."""
+    assert digest("env=hopper", "algo=ppo", "recipe=paper2017")[:12] == "76ed26ee00be"
+    assert digest("env=hopper", "algo=trpo", "recipe=modern")[:12] == "addf10189ac9"
+    assert digest("env=hopper", "algo=vpg", "recipe=modern")[:12] == "84982bf96fe6"
+
+
+def test_table_1_is_one_cohort() -> None:
+    clip = runs_of("algo.clip_epsilon=0.1,0.2,0.3", "seed=range(0,3)")
+    none = runs_of("algo.objective=none", "seed=range(0,3)")
+    fixed = runs_of("algo.objective=fixed_kl", "algo.kl_beta=0.3,1,3,10", "seed=range(0,3)")
+    adaptive = runs_of(
+        "algo.objective=adaptive_kl", "algo.kl_target=0.003,0.01,0.03", "seed=range(0,3)"
+    )
+    groups = cohorts([*clip, *none, *fixed, *adaptive])
+    assert [len(group) for group in groups] == [33]
+
+
+def test_cohorts_are_split_evenly_and_by_shape() -> None:
+    runs = [*runs_of("seed=range(0,70)"), *runs_of("algo=trpo", "seed=range(0,2)")]
+    assert [len(group) for group in cohorts(runs)] == [24, 23, 23, 2]
+    assert [run for group in cohorts(runs) for run in group] == runs
+
+
+def test_seeds_beyond_31_bits_are_refused() -> None:
+    with pytest.raises(ConfigError, match="less than"):
+        runs_of(f"seed={2**31}")
+
+
+def test_composing_needs_no_torch() -> None:
+    program = "import sys, replicate.plan; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
