@@ -1,6 +1,6 @@
 """Learning curves of Stable-Baselines3 PPO and sb3-contrib TRPO under the `modern` details.
 
-    python tests/parity/sb3_curves.py OUT.csv [--steps 200000] [--seeds 5]
+    python tests/parity/sb3_curves.py OUT.csv [--seeds 0 1 2 3 4] [--algorithms ppo trpo]
 
 One row per training episode: implementation, algorithm, environment, seed, env_step, return.
 About 30 minutes on one core.
@@ -73,7 +73,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=200_000)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
+    parser.add_argument("--algorithms", nargs="+", default=["ppo", "trpo"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     with options.out.open("w", newline="") as file:
@@ -82,8 +83,8 @@ def main() -> None:
             ["implementation", "algorithm", "env", "seed", "env_step", "episodic_return"]
         )
         for env_id in ("HalfCheetah-v5", "Hopper-v5"):
-            for algorithm in ("ppo", "trpo"):
-                for seed in range(options.seeds):
+            for algorithm in options.algorithms:
+                for seed in options.seeds:
                     log = EpisodeLog()
                     make_model(algorithm, env_id, seed).learn(options.steps, callback=log)
                     for step, value in log.rows:
