@@ -19,22 +19,16 @@ from replicate.maths.distributions import Categorical, DiagonalGaussian, Distrib
 Initialisation = Literal["normc", "orthogonal"]
 
 
-def _pair(tensor: Tensor) -> Tensor:
-    return tensor.expand(2, -1, -1) if tensor.shape[0] == 1 else tensor
-
-
 def lane_matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """a·b (+ bias), lane by lane: ``[R, N, K]`` × ``[R, K, M]`` → ``[R, N, M]``.
 
     A single lane is computed beside a copy of itself.  BLAS takes another code path for a
     batch of one, and a lane's bits would then depend on whether it is alone.
     """
-    lanes = a.shape[0]
-    if bias is None:
-        product = torch.bmm(_pair(a), _pair(b))
-    else:
-        product = torch.baddbmm(_pair(bias), _pair(a), _pair(b))
-    return product[:lanes]
+    if a.shape[0] == 1:
+        a, b = a.expand(2, -1, -1), b.expand(2, -1, -1)
+        return lane_matmul(a, b, None if bias is None else bias.expand(2, -1, -1))[:1]
+    return torch.bmm(a, b) if bias is None else torch.baddbmm(bias, a, b)
 
 
 def _scaled_columns(shape: tuple[int, int], gain: float, generator: torch.Generator) -> Tensor:
@@ -130,7 +124,7 @@ class MLP:
             torch.sum(cotangent, 1, keepdim=True, out=bias_gradient)
             if index:
                 cotangent = lane_matmul(cotangent, layers[index][0].transpose(1, 2))
-                cotangent = torch.ops.aten.tanh_backward(cotangent, inputs)
+                torch.ops.aten.tanh_backward(cotangent, inputs, grad_input=cotangent)
 
     def pushforward(self, parameters: Tensor, activations: list[Tensor], tangent: Tensor) -> Tensor:
         """J·tangent, ``[R, N, out]``: the change of the outputs along ``tangent`` ``[R, P]``."""

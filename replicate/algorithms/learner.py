@@ -139,37 +139,46 @@ def random_order(generators: list[torch.Generator], size: int) -> Tensor:
 
 
 def shuffled_minibatches(
-    columns: list[Tensor], minibatch_size: int, order: Tensor
-) -> Iterator[list[Tensor]]:
-    """One pass over samples in minibatches.
+    columns: list[Tensor], minibatch_size: int
+) -> Callable[[Tensor], Iterator[list[Tensor]]]:
+    """Passes over samples in minibatches.
 
     Args:
-        columns: ``[R, T, …]`` each.
-        order: ``[R, T]``, a permutation for each lane.
+        columns: ``[R, T, …]`` each; copied here, once for all passes.
 
-    Yields:
-        The columns restricted to the minibatch: ``[R, B, …]`` each.
+    Returns:
+        A pass: order ``[R, T]``, a permutation for each lane ↦ the columns restricted to each
+        minibatch in turn, ``[R, B, …]`` each.
 
     """
     lanes, size = columns[0].shape[:2]
     widths = [column[0, 0].numel() for column in columns]
     # One row of memory per sample: a minibatch is gathered when it is needed, by one call.
     packed = torch.cat([column.reshape(lanes * size, -1) for column in columns], 1)
-    rows = order.to(packed.device) + size * torch.arange(lanes, device=packed.device)[:, None]
-    for start in range(0, size, minibatch_size):
-        chosen = rows[:, start : start + minibatch_size]
-        gathered = packed.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
-        parts = torch.split(gathered, widths, 2)
-        yield [p if c.ndim == 3 else p[..., 0] for p, c in zip(parts, columns, strict=True)]
+    first_rows = size * torch.arange(lanes, device=packed.device)[:, None]
+
+    def one_pass(order: Tensor) -> Iterator[list[Tensor]]:
+        rows = order.to(packed.device) + first_rows
+        for start in range(0, size, minibatch_size):
+            chosen = rows[:, start : start + minibatch_size]
+            gathered = packed.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
+            parts = torch.split(gathered, widths, 2)
+            yield [p if c.ndim == 3 else p[..., 0] for p, c in zip(parts, columns, strict=True)]
+
+    return one_pass
 
 
-def batch_minibatches(batch: Batch, minibatch_size: int, order: Tensor) -> Iterator[Batch]:
+def batch_minibatches(batch: Batch, minibatch_size: int) -> Callable[[Tensor], Iterator[Batch]]:
     """``shuffled_minibatches`` of a whole batch; parameters shared by its samples are kept."""
     names = [f.name for f in fields(batch) if f.name != "old"]
     varying, *shared = batch.old.parameters
     columns = [getattr(batch, name) for name in names]
-    for part in shuffled_minibatches([varying, *columns], minibatch_size, order):
-        yield Batch(old=batch.old.at(part[0], *shared), **dict(zip(names, part[1:], strict=True)))
+    one_pass = shuffled_minibatches([varying, *columns], minibatch_size)
+
+    def as_batch(varying: Tensor, *parts: Tensor) -> Batch:
+        return Batch(old=batch.old.at(varying, *shared), **dict(zip(names, parts, strict=True)))
+
+    return lambda order: (as_batch(*part) for part in one_pass(order))
 
 
 def pieces(size: int, stride: int = 1) -> list[slice]:
@@ -218,11 +227,9 @@ def fit_value(
     """Adam on the mean squared error to the value targets; returns the mean loss over the fit."""
     value, state = learner.value_function, learner.value_state
     loss_sum = torch.zeros_like(learning_rate)
+    one_pass = shuffled_minibatches([batch.observations, batch.value_targets], minibatch_size)
     for _ in range(epochs):
-        columns = [batch.observations, batch.value_targets]
-        order = random_order(learner.generators, batch.size)
-        for part in shuffled_minibatches(columns, minibatch_size, order):
-            observations, targets = part
+        for observations, targets in one_pass(random_order(learner.generators, batch.size)):
             predictions, activations = value.forward(state.parameters, observations)
             (cotangent,), losses = gradients(
                 lambda v: squared_value_error(v, targets).mean(1),  # noqa: B023

@@ -138,13 +138,14 @@ def update(
         (cotangent,), losses = gradients(lambda v: value_loss(v, part, clip, weight), predictions)
         return value.pullback(state.parameters, activations, cotangent), losses
 
+    one_pass = batch_minibatches(batch, algo.minibatch_size)
     for _ in range(algo.update_epochs):
         # Drawn whether used or not: a lane's generator must not know who else has stopped.
         order = random_order(learner.generators, batch.size)
         if policy_lanes.empty and value_lanes.empty:
             continue
         epochs_done += policy_lanes.scatter(policy_lanes.take(torch.ones_like(stop_at)), rows)
-        for minibatch in batch_minibatches(batch, algo.minibatch_size, order):
+        for minibatch in one_pass(order):
             if recipe.advantage_normalization == "minibatch":
                 minibatch.advantages = standardise(
                     minibatch.advantages, recipe.advantage_epsilon, recipe.advantage_std

@@ -55,9 +55,8 @@ def observation_filter(
     limit = recipe.observation_clip
 
     def apply(observations: Tensor) -> Tensor:
-        shape = (-1, *[1] * (observations.ndim - 2), shift.shape[1])
-        centred = observations - shift.view(shape)
-        return centred.mul_(scale.view(shape)).clamp_(-limit, limit)
+        a, b = (shift, scale) if observations.ndim == 2 else (shift[:, None], scale[:, None])
+        return (observations - a).mul_(b).clamp_(-limit, limit)
 
     return apply
 
@@ -94,34 +93,29 @@ def collect(
     per_step = recipe.observation_filter == "per_step"
     clip_actions = recipe.clip_actions and spec.continuous
 
-    raw = np.empty((num_steps, count, spec.observation_size), np.float32)
     last = np.empty((count, spec.observation_size), np.float32)
     rewards = np.empty((num_steps, count), np.float32)
     terminated = np.empty((num_steps, count), np.bool_)
     ended = np.empty((num_steps, count), np.bool_)
-    seen = torch.empty(num_steps + 1, count, spec.observation_size, device=device)
-    outputs = torch.empty(num_steps, count, spec.num_actions, device=device)
+    outputs: list[Tensor] = []
     drawn: list[Tensor] = []
     endings: list[tuple[int, Tensor, Tensor]] = []
     episodes: list[Episode] = []
 
     see = observation_filter(moments, recipe)
-    if per_step:
-        seen[0] = filters.observations
-    else:
-        seen[0] = see(torch.from_numpy(envs.observations[lanes]).to(device))
+    raw = [torch.from_numpy(envs.observations[lanes]).to(device)]
+    seen = [filters.observations.clone() if per_step else see(raw[0])]
     kind = "normal" if spec.continuous else "gumbel"
     noise = action_noise(learner.generators, kind, num_steps, spec.num_actions)
     noise = noise[:, :, None].to(device)
 
-    for t in range(num_steps):
-        distribution, _ = policy.forward(parameters, seen[t, :, None])
-        action = distribution.sample(noise[t])[:, 0]
-        outputs[t] = distribution.parameters[0][:, 0]
+    for t, noise_now in enumerate(noise):
+        distribution, _ = policy.forward(parameters, seen[-1][:, None])
+        action = distribution.sample(noise_now)
+        outputs.append(distribution.parameters[0])
         drawn.append(action)
-        raw[t] = envs.observations[lanes]
 
-        native = action.cpu().numpy()
+        native = action.cpu().numpy()[:, 0]
         if not spec.continuous:
             native = native[:, 0]
         elif not np.isfinite(native).all():
@@ -129,38 +123,38 @@ def collect(
             native = np.where(np.isfinite(native), native, np.float32(0))
         if clip_actions:
             native = native.clip(spec.low, spec.high)
-        episodes += envs.step(lanes, t, native, rewards[t], last, terminated[t], ended[t])
+        finished = envs.step(lanes, t, native, rewards[t], last, terminated[t], ended[t])
 
-        current = torch.from_numpy(envs.observations[lanes]).to(device)
+        raw.append(torch.from_numpy(envs.observations[lanes]).to(device))
         if per_step:
-            moments.update_(current)
+            moments.update_(raw[-1])
             see = observation_filter(moments, recipe)
-        seen[t + 1] = see(current)
-        if ended[t].any():
+        seen.append(see(raw[-1]))
+        if finished:
+            episodes += finished
             over = torch.from_numpy(ended[t])
             endings.append((t, over, see(torch.from_numpy(last).to(device))[over.to(device)]))
 
     filters.observations.copy_(seen[-1])
-    seen_next = seen[1:].clone()
+    seen_next = torch.stack(seen[1:], 1)
     for t, over, final in endings:
-        seen_next[t, over.to(device)] = final
-    actions = torch.stack(drawn)
-    finite = (outputs.isfinite().all(-1) & actions.isfinite().all(-1)).cpu()
-    first_bad = torch.where(finite.all(0), -1, (~finite).int().argmax(0))
+        seen_next[over.to(device), t] = final
+    means_or_logits, actions = torch.cat(outputs, 1), torch.cat(drawn, 1)
+    finite = (means_or_logits.isfinite().all(-1) & actions.isfinite().all(-1)).cpu()
+    first_bad = torch.where(finite.all(1), -1, (~finite).int().argmax(1))
 
-    def lanes_first(x: Tensor | np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(x).to(device) if isinstance(x, np.ndarray) else x
-        return tensor.transpose(0, 1).contiguous()
+    def lanes_first(x: np.ndarray) -> Tensor:
+        return torch.from_numpy(x).to(device).t().contiguous()
 
     return Rollout(
-        raw_observations=lanes_first(raw),
-        observations=lanes_first(seen[:-1]),
-        next_observations=lanes_first(seen_next),
-        actions=lanes_first(actions),
+        raw_observations=torch.stack(raw[:-1], 1),
+        observations=torch.stack(seen[:-1], 1),
+        next_observations=seen_next,
+        actions=actions,
         rewards=lanes_first(rewards),
         terminated=lanes_first(terminated),
         ended=lanes_first(ended),
-        behaviour=distribution.at(lanes_first(outputs), *distribution.parameters[1:]),
+        behaviour=distribution.at(means_or_logits, *distribution.parameters[1:]),
         diverged_at=first_bad,
         episodes=episodes,
     )
