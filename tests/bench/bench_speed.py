@@ -1,0 +1,161 @@
+"""Speed on one core: this engine, Stable-Baselines3 and the environment alone, from one run.
+
+    python -m pytest tests/bench/bench_speed.py [--table PATH]
+
+What is compared takes turns, round after round, and the median round counts, because machines
+are seldom quiet.  The first round warms up.  About five minutes.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import gymnasium
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+from sb3_contrib import TRPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from replicate.engine.train import Cohort
+from replicate.plan import compose
+from tests.bench.tables import Measurements, Sample
+
+ENVIRONMENTS = {"Hopper-v5": "hopper", "HalfCheetah-v5": "half_cheetah"}
+ALGORITHMS = ("ppo", "trpo", "vpg")
+LANES = 33
+LANE_COUNTS = (1, 4, 11, 16, 33, 66)
+WARM_UP = 1
+ROUNDS = 3
+NUM_STEPS = 2048
+ALONE_STEPS = 10_000
+NETWORK = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh}
+
+Contestant = Callable[[], Sample]
+"""Does its piece of work once more and says what an env step cost, in µs."""
+
+
+def alone(env_id: str) -> Contestant:
+    """One environment, random actions, no learner; drawing the actions is not counted."""
+    env = gymnasium.make(env_id)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+
+    def walk() -> Sample:
+        actions = [env.action_space.sample() for _ in range(ALONE_STEPS)]
+        begin = time.perf_counter()
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+        return {"total": (time.perf_counter() - begin) / ALONE_STEPS * 1e6}
+
+    return walk
+
+
+def ours(env: str, algo: str, lanes: int = LANES) -> Contestant:
+    """One update of a cohort at the paper's protocol."""
+    overrides = f"env={env}", f"algo={algo}", "recipe=paper2017", f"seed=range(0,{lanes})"
+    cohort = Cohort(compose(*overrides, f"algo.num_steps={NUM_STEPS}").runs)
+
+    def update() -> Sample:
+        before = dict(cohort.records.seconds)
+        begin = time.perf_counter()
+        cohort.step()
+        total = time.perf_counter() - begin
+        spent = {name: now - before[name] for name, now in cohort.records.seconds.items()}
+        parts = {
+            "total": total,
+            "env.step": spent["env_step"],
+            "not env.step": total - spent["env_step"],
+            "rest of rollout": spent["rollout"] - spent["env_step"],
+            "advantages": spent["advantages"],
+            "update": spent["update"],
+        }
+        return {name: value / (NUM_STEPS * lanes) * 1e6 for name, value in parts.items()}
+
+    return update
+
+
+def stable_baselines(algorithm: type[BaseAlgorithm], env_id: str, batch_size: int) -> Contestant:
+    """One rollout and update of one environment, the library's other values at their defaults."""
+    model = algorithm(
+        "MlpPolicy",
+        DummyVecEnv([lambda: gymnasium.make(env_id)]),
+        n_steps=NUM_STEPS,
+        batch_size=batch_size,
+        policy_kwargs=NETWORK,
+        seed=0,
+        device="cpu",
+    )
+
+    def rollout() -> Sample:
+        begin = time.perf_counter()
+        model.learn(NUM_STEPS, reset_num_timesteps=False)
+        return {"total": (time.perf_counter() - begin) / NUM_STEPS * 1e6}
+
+    return rollout
+
+
+def median_round(samples: list[Sample]) -> Sample:
+    """The sample with the median total, with the range of the totals."""
+    ordered = sorted(samples, key=lambda sample: sample["total"])
+    median = ordered[(len(ordered) - 1) // 2]
+    return {**median, "least": ordered[0]["total"], "most": ordered[-1]["total"]}
+
+
+def take_turns(
+    benchmark: BenchmarkFixture, contestants: dict[str, Contestant], measurements: Measurements
+) -> dict[str, Sample]:
+    """The median round of each, after rounds in which each has its turn."""
+    rounds: list[dict[str, Sample]] = []
+    wall, busy = time.perf_counter(), time.process_time()
+    measurements.load_averages.append(os.getloadavg()[0])
+    benchmark.pedantic(
+        lambda: rounds.append({name: run() for name, run in contestants.items()}),
+        rounds=ROUNDS,
+        warmup_rounds=WARM_UP,
+    )
+    share = (time.process_time() - busy) / (time.perf_counter() - wall)
+    measurements.core_shares.append(share)
+    measured = rounds[-ROUNDS:]
+    found = {name: median_round([turn[name] for turn in measured]) for name in contestants}
+    benchmark.extra_info.update(found)
+    return found
+
+
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+def test_speed(benchmark: BenchmarkFixture, measurements: Measurements, env_id: str) -> None:
+    """Ours beside the library's and the environment alone."""
+    env = ENVIRONMENTS[env_id]
+    contestants = {
+        "environment alone": alone(env_id),
+        "SB3 PPO": stable_baselines(PPO, env_id, 64),
+        "sb3-contrib TRPO": stable_baselines(TRPO, env_id, 128),
+        **{algo: ours(env, algo) for algo in ALGORITHMS},
+    }
+    measurements.speed[env_id] = take_turns(benchmark, contestants, measurements)
+
+
+def test_cost_against_lanes(benchmark: BenchmarkFixture, measurements: Measurements) -> None:
+    """What lockstep buys, and where it stops buying more."""
+    contestants = {str(lanes): ours("half_cheetah", "ppo", lanes) for lanes in LANE_COUNTS}
+    measurements.lanes = take_turns(benchmark, contestants, measurements)
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_peak_memory(benchmark: BenchmarkFixture, measurements: Measurements, algo: str) -> None:
+    """Of the environment with the larger observations, in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench.peak_memory", "half_cheetah", algo]
+
+    def train() -> float:
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return float(done.stdout)
+
+    peak = benchmark.pedantic(train)
+    measurements.peak_mib[algo] = peak
+    benchmark.extra_info["peak_mib"] = peak
