@@ -2,8 +2,8 @@
 
     python tests/parity/learning_curves.py SB3.csv RUNS OUT
 
-SB3.csv comes from ``tests/parity/sb3_curves.py``; RUNS is the folder of our runs (``PARITY_RUNS``
-below has the commands).  Writes OUT.csv (binned curves of both), OUT.json (the comparison) and OUT.png.
+SB3.csv comes from ``tests/parity/sb3_curves.py``; RUNS is the folder of our runs, made by the
+commands of ``PARITY_RUNS`` below.  Writes OUT.csv (binned curves of both), OUT.json (the comparison) and OUT.png.
 """
 
 import sys
@@ -105,9 +105,8 @@ def draw(curves: pd.DataFrame, out: Path) -> None:
     figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.8))
     for axis, (algorithm, env) in zip(axes, panels, strict=True):
         for name in ("ours", "sb3"):
-            part = curves[
-                (curves.algorithm == algorithm) & (curves.env == env) & (curves.implementation == name)
-            ]
+            of_panel = curves[(curves.algorithm == algorithm) & (curves.env == env)]
+            part = of_panel[of_panel.implementation == name]
             for _, seed in part.groupby("seed"):
                 axis.plot(seed.env_step, seed.episodic_return, lw=0.6, alpha=0.3, **looks[name])
             mean = part.groupby("env_step").episodic_return.mean()
