@@ -3,7 +3,8 @@
     python tests/parity/learning_curves.py SB3.csv RUNS OUT
 
 SB3.csv comes from ``tests/parity/sb3_curves.py``; RUNS is the folder of our runs, made by the
-commands of ``PARITY_RUNS`` below.  Writes OUT.csv (binned curves of both), OUT.json (the comparison) and OUT.png.
+commands of ``PARITY_RUNS`` below.  Writes OUT.csv (binned curves of both), OUT.json (the
+comparison) and OUT.png.
 """
 
 import sys
