@@ -194,7 +194,9 @@ def distribution_on(policy: Policy, parameters: Tensor, observations: Tensor) ->
         for part in pieces(observations.shape[1])
     ]
     columns = zip(*(part.parameters for part in parts), strict=True)
-    joined = [c[0] if c[0].shape[1] == 1 else torch.cat(c, 1) for c in columns]
+    # A shared log σ is a view of the parameters, which an optimiser changes in place; a
+    # distribution that is kept must not follow them.
+    joined = [c[0].clone() if c[0].shape[1] == 1 else torch.cat(c, 1) for c in columns]
     return parts[0].at(*joined)
 
 

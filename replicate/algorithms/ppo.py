@@ -67,8 +67,9 @@ def measured_kl(new: Distribution, part: Batch, estimator: str) -> Tensor:
 
 
 def gradient_scale(norm: Tensor, max_gradient_norm: Tensor) -> Tensor:
-    """min(1, c / (‖g‖ + 1e-6)), as ``torch.nn.utils.clip_grad_norm_``."""
-    return (max_gradient_norm / (norm + 1e-6)).clamp_max(1.0)
+    """min(1, c / (‖g‖ + 1e-6)), as ``torch.nn.utils.clip_grad_norm_``; 1 where c = ∞."""
+    scale = (max_gradient_norm / (norm + 1e-6)).clamp_max(1.0)
+    return torch.where(max_gradient_norm.isinf(), 1.0, scale)  # ∞/∞ is NaN
 
 
 def update(

@@ -103,7 +103,7 @@ def collect(
     episodes: list[Episode] = []
 
     see = observation_filter(moments, recipe)
-    raw = [torch.from_numpy(envs.observations[lanes]).to(device)]
+    raw = [torch.from_numpy(envs.observations[lanes]).to(parameters)]
     seen = [filters.observations.clone() if per_step else see(raw[0])]
     kind = "normal" if spec.continuous else "gumbel"
     noise = action_noise(learner.generators, kind, num_steps, spec.num_actions)
@@ -125,7 +125,7 @@ def collect(
             native = native.clip(spec.low, spec.high)
         finished = envs.step(lanes, t, native, rewards[t], last, terminated[t], ended[t])
 
-        raw.append(torch.from_numpy(envs.observations[lanes]).to(device))
+        raw.append(torch.from_numpy(envs.observations[lanes]).to(parameters))
         if per_step:
             moments.update_(raw[-1])
             see = observation_filter(moments, recipe)
@@ -133,7 +133,7 @@ def collect(
         if finished:
             episodes += finished
             over = torch.from_numpy(ended[t])
-            endings.append((t, over, see(torch.from_numpy(last).to(device))[over.to(device)]))
+            endings.append((t, over, see(torch.from_numpy(last).to(parameters))[over.to(device)]))
 
     filters.observations.copy_(seen[-1])
     seen_next = torch.stack(seen[1:], 1)
@@ -142,6 +142,8 @@ def collect(
     means_or_logits, actions = torch.cat(outputs, 1), torch.cat(drawn, 1)
     finite = (means_or_logits.isfinite().all(-1) & actions.isfinite().all(-1)).cpu()
     first_bad = torch.where(finite.all(1), -1, (~finite).int().argmax(1))
+
+    shared = [parameter.clone() for parameter in distribution.parameters[1:]]
 
     def lanes_first(x: np.ndarray) -> Tensor:
         return torch.from_numpy(x).to(device).t().contiguous()
@@ -154,7 +156,7 @@ def collect(
         rewards=lanes_first(rewards),
         terminated=lanes_first(terminated),
         ended=lanes_first(ended),
-        behaviour=distribution.at(means_or_logits, *distribution.parameters[1:]),
+        behaviour=distribution.at(means_or_logits, *shared),
         diverged_at=first_bad,
         episodes=episodes,
     )
