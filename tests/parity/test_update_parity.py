@@ -35,7 +35,7 @@ LIBRARY = {
 }
 
 
-TOLERANCE = 1e-8
+TOLERANCE = 1e-6
 
 
 @pytest.fixture(autouse=True)
