@@ -62,8 +62,8 @@ fewer). Mean over seeds, and every seed.</caption>
 </thead>
 <tbody>
 {% for row in kl %}
-<tr><td>{{ row.env }}</td><td>{{ row.label }}</td><td>{{ "%.4f" | format(row.median) }}</td>
-<td>{{ "%.4f" | format(row.high) }}</td><td>{{ "%.4f" | format(row.largest) }}</td></tr>
+<tr><td>{{ row.env }}</td><td>{{ row.label }}</td><td>{{ "%.2g" | format(row.median) }}</td>
+<td>{{ "%.2g" | format(row.high) }}</td><td>{{ "%.2g" | format(row.largest) }}</td></tr>
 {% endfor %}
 </tbody>
 </table>

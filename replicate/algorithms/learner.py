@@ -13,6 +13,7 @@ from replicate.maths.distributions import Distribution
 from replicate.maths.lanes import put_lanes_, take_lanes
 from replicate.maths.objectives import squared_value_error
 from replicate.networks import Policy, ValueFunction
+from replicate.settings import RecipeSettings, ValueFit
 
 Lanewise = dict[str, Tensor]
 """Values by name, each ``[R]``: hyper-parameters in, diagnostics out."""
@@ -219,14 +220,11 @@ def gradients(loss: Callable[..., Tensor], *arguments: Tensor) -> tuple[tuple[Te
 
 
 def fit_value(
-    learner: Learner,
-    batch: Batch,
-    learning_rate: Tensor,
-    adam_epsilon: float,
-    epochs: int,
-    minibatch_size: int,
+    learner: Learner, batch: Batch, algo: ValueFit, recipe: RecipeSettings, lane: Lanewise
 ) -> Lanewise:
     """Adam on the mean squared error to the value targets; returns the mean loss over the fit."""
+    learning_rate = lane["value_learning_rate"]
+    epochs, minibatch_size = algo.value_epochs, algo.value_minibatch_size
     value, state = learner.value_function, learner.value_state
     loss_sum = torch.zeros_like(learning_rate)
     one_pass = shuffled_minibatches([batch.observations, batch.value_targets], minibatch_size)
@@ -238,7 +236,7 @@ def fit_value(
                 predictions,
             )
             gradient = value.pullback(state.parameters, activations, cotangent)
-            adam_step_(state.parameters, gradient, state.adam, learning_rate, adam_epsilon)
+            adam_step_(state.parameters, gradient, state.adam, learning_rate, recipe.adam_epsilon)
             loss_sum += losses
     return {"value_loss": loss_sum * (minibatch_size / (batch.size * max(epochs, 1)))}
 

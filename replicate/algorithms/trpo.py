@@ -119,14 +119,7 @@ def update(
         algo.max_backtracks,
     )
     state.parameters.copy_(search.parameters)
-    value = fit_value(
-        learner,
-        batch,
-        lane["value_learning_rate"],
-        recipe.adam_epsilon,
-        algo.value_epochs,
-        algo.value_minibatch_size,
-    )
+    value = fit_value(learner, batch, algo, recipe, lane)
     unclipped = torch.full_like(lane["max_kl"], torch.inf)
     return {
         "gradient_norm": squared_norm(gradient).sqrt(),

@@ -46,14 +46,7 @@ def update(
         cotangents = new.log_prob_pullback(batch.actions[:, part], cotangent)
         gradient += policy.pullback(state.parameters, activations, cotangents)
     adam_step_(state.parameters, gradient, state.adam, lane["learning_rate"], recipe.adam_epsilon)
-    value = fit_value(
-        learner,
-        batch,
-        lane["value_learning_rate"],
-        recipe.adam_epsilon,
-        algo.value_epochs,
-        algo.value_minibatch_size,
-    )
+    value = fit_value(learner, batch, algo, recipe, lane)
     unclipped = torch.full_like(lane["learning_rate"], torch.inf)
     return {
         "gradient_norm": squared_norm(gradient).sqrt(),

@@ -54,4 +54,4 @@ def test_it_is_self_contained_and_escaped(tmp_path: Path) -> None:
 def test_it_shows_the_numbers(tmp_path: Path) -> None:
     html = made(tmp_path)
     assert "<td>20</td>" in html and "10, 30" in html
-    assert "0.0200" in html and "0.0300" in html
+    assert "<td>0.02</td>" in html and "<td>0.03</td>" in html
