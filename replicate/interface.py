@@ -44,7 +44,7 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
 
     """
     found: dict[str, list[pd.DataFrame]] = {"episodes": [], "updates": []}
-    for run in runs:
+    for run in {run.digest: run for run in runs}.values():
         labels = {
             "run_id": run.run_id,
             "env": run.env.id,

@@ -5,6 +5,7 @@ The only module that knows Hydra.  Everything is composed and checked before any
 
 import itertools
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -128,7 +129,7 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
     for override in parsed:
         key = override.key_or_group
         if key == "seed":
-            seeds = [int(v) if v.lstrip("-").isdigit() else v for v in _values(override)]
+            seeds = [int(v) if re.fullmatch("-?[0-9]+", v) else v for v in _values(override)]
         else:
             prefix = "++" if key.startswith("env.kwargs.") else ""
             axes.append([f"{prefix}{key}={value}" for value in _values(override)])
@@ -309,8 +310,9 @@ def _planned(study: str, scale: str, root: Path) -> Pipeline:
 
 
 def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:
-    """Those that ``store`` has not finished."""
-    return [run for run in runs if not is_finished(store / run.run_id)]
+    """Those that ``store`` has not finished, each once however often it is planned."""
+    unique = {run.digest: run for run in runs}.values()
+    return [run for run in unique if not is_finished(store / run.run_id)]
 
 
 def _write_if_changed(path: Path, data: Any) -> None:

@@ -50,7 +50,7 @@ UPDATES = [
     _float("ratio_mean_abs_deviation", "–", "mean |r − 1|"),
     _float("effective_sample_size", "share", "(Σr)²/(B·Σr²)"),
     _float("entropy", "nats", "mean policy entropy after the update"),
-    _float("explained_variance", "–", "1 − Var[R̂ − V]/Var[R̂], values of the rollout"),
+    _float("explained_variance", "–", "1 − Var[R̂ − V]/Var[R̂], V before the update"),
     _float("gradient_norm", "–", "of the policy (ppo: policy and value, mean over minibatches)"),
     _float("value_loss", "–", "mean over the minibatches of the update"),
     _float("learning_rate", "–", "policy step size used"),

@@ -38,7 +38,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
-Positive = Annotated[float, Field(gt=0)]
+# What float32 can hold and divide by.
+Positive = Annotated[float, Field(gt=0, ge=1e-30, le=1e30)]
 
 
 class EnvSettings(Section):
@@ -203,9 +204,8 @@ class RunSettings(Section):
         data = self.model_dump(mode="json", exclude_defaults=True)
         data["recipe"].pop("name")
         data["total_env_steps"] = self.num_updates * self.algo.num_steps
-        if isinstance(self.algo, PPOSettings):
-            for key in _without_effect(self.algo):
-                data["algo"].pop(key)
+        for section, key in _without_effect(self.algo, self.recipe):
+            data[section].pop(key, None)
         return data
 
     @property
@@ -221,15 +221,14 @@ class RunSettings(Section):
 
     def cohort_key(self) -> str:
         """Runs with equal keys can train as lanes of one cohort."""
-        data = self.canonical()
+        data = self.model_dump(mode="json")
         data.pop("seed")
-        for section, model in (
-            ("algo", type(self.algo)),
-            ("recipe", RecipeSettings),
-        ):
+        data["recipe"].pop("name")
+        data["total_env_steps"] = self.num_updates
+        for section, model in (("algo", type(self.algo)), ("recipe", RecipeSettings)):
             for key, field in model.model_fields.items():
                 if field_note(field)["lane"]:
-                    data[section].pop(key, None)
+                    data[section].pop(key)
         return json.dumps(data, sort_keys=True)
 
 
@@ -240,17 +239,32 @@ class ExecutionSettings(Section):
     device: Literal["cpu", "cuda"] = Key("–", "of networks and batches; environments use the CPU")
 
 
-def _without_effect(algo: PPOSettings) -> list[str]:
-    unused = {
+def _without_effect(algo: Rollout, recipe: RecipeSettings) -> list[tuple[str, str]]:
+    """(section, key) of what these settings switch off."""
+    unused = []
+    if recipe.observation_filter == "none":
+        unused += ["observation_clip", "observation_variance_floor"]
+    if not recipe.reward_scaling:
+        unused += ["reward_clip"]
+    if recipe.observation_filter == "none" and not recipe.reward_scaling:
+        unused += ["norm_epsilon", "observation_prior_count"]
+    if recipe.advantage_normalization == "none":
+        unused += ["advantage_std", "advantage_epsilon"]
+    if not isinstance(algo, PPOSettings):
+        unused += ["value_clip", "max_gradient_norm", "clip_epsilon_schedule"]
+        return [("recipe", key) for key in unused]
+    if algo.objective != "clip":
+        unused += ["clip_epsilon_schedule"]
+    found = [("recipe", key) for key in unused]
+    of_objective = {
         "clip": ["kl_beta", "kl_target"],
-        "none": ["clip_epsilon", "kl_beta", "kl_target"],
-        "fixed_kl": ["clip_epsilon", "kl_target"],
-        "adaptive_kl": ["clip_epsilon"],
+        "none": ["clip_epsilon", "bound", "kl_beta", "kl_target"],
+        "fixed_kl": ["clip_epsilon", "bound", "kl_target"],
+        "adaptive_kl": ["clip_epsilon", "bound"],
     }[algo.objective]
     if algo.target_kl is None:
-        stop = ["factor", "estimator", "check", "stops"]
-        unused = unused + [f"target_kl_{part}" for part in stop]
-    return unused
+        of_objective += [f"target_kl_{part}" for part in ("factor", "estimator", "check", "stops")]
+    return found + [("algo", key) for key in of_objective]
 
 
 def digest_of(data: Any) -> str:

@@ -86,6 +86,8 @@ BAD = {
     "several values": (["seed=1,2"], "add -m"),
     "negative seed": (["seed=-1"], "at least 0"),
     "seed of letters": (["seed=a"], "'a'"),
+    "seed of signs": (["seed=--5"], "'--5'"),
+    "too small for float32": (["algo.learning_rate=1e-60"], "at least 1e-30"),
     "too short": (["total_env_steps=10"], "nearest valid: 2048"),
     "no override": (["foo"], "write key=value"),
     "unknown flag": (["--bar"], "unknown flag"),

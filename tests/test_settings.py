@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from replicate.cohorts import cohorts
+from replicate.plan import missing
 from replicate.settings import ConfigError
 from tests.conftest import runs_of
 
@@ -29,6 +31,12 @@ def test_labels_and_folders_are_no_part_of_the_identity() -> None:
         ("algo.kl_target=0.03", "algo.objective=fixed_kl"),
         ("algo.target_kl_factor=2", "algo.target_kl=null"),
         ("total_env_steps=999424", "total_env_steps=1000000"),
+        ("algo.bound=max", "algo.objective=none"),
+        ("recipe.value_clip=true", "algo=trpo"),
+        ("recipe.max_gradient_norm=0.5", "algo=vpg"),
+        ("recipe.reward_clip=5", "recipe.reward_scaling=false"),
+        ("recipe.advantage_std=sample", "recipe.advantage_normalization=none"),
+        ("recipe.observation_clip=3", "recipe.observation_filter=none"),
     ],
 )
 def test_keys_without_effect_are_no_part_of_the_identity(without_effect: str, base: str) -> None:
@@ -45,6 +53,8 @@ def test_keys_without_effect_are_no_part_of_the_identity(without_effect: str, ba
         ("recipe.clip_actions=true", "recipe=paper2017"),
         ("env=walker2d", "env=hopper"),
         ("algo.bound=max", "algo.bound=min"),
+        ("recipe.observation_prior_count=1", "recipe.reward_scaling=true"),
+        ("recipe.value_clip=true", "algo.objective=none"),
     ],
 )
 def test_what_changes_a_run_changes_its_digest(changed: str, base: str) -> None:
@@ -54,9 +64,9 @@ def test_what_changes_a_run_changes_its_digest(changed: str, base: str) -> None:
 
 def test_digests_stay_what_they_were() -> None:
     """Stored results are found by digest: a changed value here orphans all of them."""
-    assert digest("env=hopper", "algo=ppo", "recipe=paper2017")[:12] == "76ed26ee00be"
-    assert digest("env=hopper", "algo=trpo", "recipe=modern")[:12] == "addf10189ac9"
-    assert digest("env=hopper", "algo=vpg", "recipe=modern")[:12] == "84982bf96fe6"
+    assert digest("env=hopper", "algo=ppo", "recipe=paper2017")[:12] == "8fd7aa3b8492"
+    assert digest("env=hopper", "algo=trpo", "recipe=modern")[:12] == "34f2f03762fa"
+    assert digest("env=hopper", "algo=vpg", "recipe=modern")[:12] == "37719451799b"
 
 
 def test_table_1_is_one_cohort() -> None:
@@ -84,3 +94,8 @@ def test_seeds_beyond_31_bits_are_refused() -> None:
 def test_composing_needs_no_torch() -> None:
     program = "import sys, replicate.plan; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_a_run_that_two_variants_share_is_trained_once(tmp_path: Path) -> None:
+    twice = [*runs_of("algo.objective=none"), *runs_of("algo.objective=none", "algo.kl_beta=7")]
+    assert len(missing(twice, tmp_path)) == 1

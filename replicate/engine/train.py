@@ -155,6 +155,10 @@ def make_batch(
         filters.observation_moments.update_(rollout.raw_observations)
         see = observation_filter(filters.observation_moments, recipe)
         observations = see(rollout.raw_observations)
+    old_values = values
+    if recipe.value_clip and recipe.observation_filter == "per_batch_before_update":
+        # As π_old, the old values are those of the new filter: the first step is not clipped.
+        old_values = values_on(value, weights, observations)
     old = distribution_on(learner.policy, learner.policy_state.parameters, observations)
     return Batch(
         observations=observations,
@@ -163,7 +167,7 @@ def make_batch(
         old_log_prob=old.log_prob(rollout.actions),
         advantages=advantages,
         value_targets=targets,
-        old_values=values,
+        old_values=old_values,
     )
 
 
@@ -303,8 +307,10 @@ class Cohort:
         """Append what happened; mark lanes that left the finite numbers as diverged."""
         num_steps = rollout.rewards.shape[1]
         steps_before = self.state.update * num_steps
-        parameters = torch.cat([learner.policy_state.parameters, learner.value_state.parameters], 1)
-        finite = parameters.isfinite().all(1).tolist()
+        trained = (learner.policy_state, learner.value_state)
+        # A second moment that overflowed never lets its parameter move again.
+        learnt = [x for state in trained for x in (state.parameters, state.adam.second)]
+        finite = torch.cat(learnt, 1).isfinite().all(1).tolist()
         columns = {name: value.tolist() for name, value in result.items()}
         ended_at = [t if t >= 0 else num_steps for t in rollout.diverged_at.tolist()]
         for row, index in enumerate(lanes.tolist()):
