@@ -1,10 +1,21 @@
 """Our learning curves against Stable-Baselines3's: difference, interval, picture.
 
-    python tests/parity/learning_curves.py SB3.csv RUNS OUT
+    python -m tests.parity.learning_curves SB3.csv RUNS OUT
 
-SB3.csv comes from ``tests/parity/sb3_curves.py``; RUNS is the folder of our runs, made by the
-commands of ``PARITY_RUNS`` below.  Writes OUT.csv (binned curves of both), OUT.json (the
-comparison) and OUT.png.
+SB3.csv comes from ``tests.parity.sb3_curves`` (results/reference/sb3_episodes.csv.gz is one);
+RUNS is the folder of our runs::
+
+    common="recipe=modern total_env_steps=200000 out=RUNS"
+    python -m replicate -m $common env=half_cheetah,hopper algo=ppo 'seed=range(0,30)'
+    python -m replicate -m $common env=half_cheetah algo=trpo 'seed=range(0,10)' \\
+        algo.max_kl=0.06 algo.damping=0.6
+    python -m replicate -m $common env=hopper algo=trpo 'seed=range(0,20)' \\
+        algo.max_kl=0.03 algo.damping=0.3
+
+(sb3-contrib averages a Gaussian's KL over the action dimensions, where the KL is their sum: its
+target_kl and damping are ours divided by the number of actions, 6 and 3.)
+
+Writes OUT.csv (binned curves of both), OUT.json (the comparison) and OUT.png.
 """
 
 import sys
@@ -21,17 +32,6 @@ from replicate.records import read_description, read_table
 
 TOTAL_ENV_STEPS = 200_000
 LAST_ENV_STEPS = 40_000
-
-# sb3-contrib averages a Gaussian's KL over the action dimensions, where the KL is their sum: its
-# target_kl and damping are ours divided by the number of actions (6 and 3).
-PARITY_RUNS = """
-python -m replicate -m recipe=modern seed='range(0,10)' total_env_steps=200000 out=RUNS \\
-    env=half_cheetah,hopper algo=ppo
-python -m replicate -m recipe=modern seed='range(0,10)' total_env_steps=200000 out=RUNS \\
-    env=half_cheetah algo=trpo algo.max_kl=0.06 algo.damping=0.6
-python -m replicate -m recipe=modern seed='range(0,10)' total_env_steps=200000 out=RUNS \\
-    env=hopper algo=trpo algo.max_kl=0.03 algo.damping=0.3
-"""
 
 
 def our_episodes(runs: Path) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Learning curves of Stable-Baselines3 PPO and sb3-contrib TRPO under the `modern` details.
 
-    python tests/parity/sb3_curves.py OUT.csv [--seeds 0 1 2 3 4] [--algorithms ppo trpo]
+    python -m tests.parity.sb3_curves OUT.csv [--seeds 0 1 2 3 4] [--algorithms ppo trpo]
 
 One row per training episode: implementation, algorithm, environment, seed, env_step, return.
 About 30 minutes on one core.
