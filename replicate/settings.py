@@ -39,7 +39,7 @@ class Section(BaseModel):
 
 
 # What float32 can hold and divide by.
-Positive = Annotated[float, Field(gt=0, ge=1e-30, le=1e30)]
+Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
 
 
 class EnvSettings(Section):
