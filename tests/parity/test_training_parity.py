@@ -1,4 +1,4 @@
-"""A whole training of Stable-Baselines3's PPO equals ours, rollouts and normalisation included.
+"""A whole training of the libraries' PPO and TRPO equals ours, rollouts and normalisation included.
 
 The library trains by itself inside ``VecNormalize``; it is given our initial parameters, our
 action noise, our order of samples and our seeds of episodes.  What is left to differ is
@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from sb3_contrib import TRPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -40,16 +41,36 @@ class SeededEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation.astype(np.float32), *rest
 
 
-@pytest.mark.parametrize("env", ["hopper:Hopper-v5", "inverted_pendulum:InvertedPendulum-v5"])
-def test_a_training_equals_stable_baselines3(env: str, monkeypatch: pytest.MonkeyPatch) -> None:
+OURS = {
+    "ppo": [f"algo.update_epochs={EPOCHS}"],
+    # Three actions: see ACTION_DIMENSIONS in test_update_parity.py.
+    "trpo": [f"algo.value_epochs={EPOCHS}", "algo.max_kl=0.03", "algo.damping=0.3"],
+}
+THEIRS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ppo": (PPO, {"batch_size": 64, "n_epochs": EPOCHS}),
+    "trpo": (TRPO, {"batch_size": 128, "n_critic_updates": EPOCHS, "cg_max_steps": 10}),
+}
+STEP_SIZE = {"ppo": 3e-4, "trpo": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("algo", "env"),
+    [
+        ("ppo", "hopper:Hopper-v5"),
+        ("ppo", "inverted_pendulum:InvertedPendulum-v5"),
+        ("trpo", "hopper:Hopper-v5"),
+    ],
+)
+def test_a_training_equals_theirs(algo: str, env: str, monkeypatch: pytest.MonkeyPatch) -> None:
     key, env_id = env.split(":")
     limit = {"max_episode_steps": 20}  # so that episodes are truncated, too
     (run,) = runs_of(
         f"env={key}",
+        f"algo={algo}",
+        *OURS[algo],
         "recipe=modern",
         "seed=5",
         f"algo.num_steps={STEPS}",
-        f"algo.update_epochs={EPOCHS}",
         f"total_env_steps={STEPS * UPDATES}",
         f"env.kwargs.max_episode_steps={limit['max_episode_steps']}",
     )
@@ -62,6 +83,8 @@ def test_a_training_equals_stable_baselines3(env: str, monkeypatch: pytest.Monke
     actions = learner.policy.num_actions
     for _ in range(UPDATES):
         noise += list(torch.randn(STEPS, actions, generator=copy))
+        # For TRPO's policy step the library shuffles the whole batch; its order is immaterial.
+        orders += [np.arange(STEPS)] if algo == "trpo" else []
         orders += [torch.randperm(STEPS, generator=copy).numpy() for _ in range(EPOCHS)]
     noise_left, orders_left = iter(noise), iter(orders)
 
@@ -69,13 +92,14 @@ def test_a_training_equals_stable_baselines3(env: str, monkeypatch: pytest.Monke
         DummyVecEnv([lambda: SeededEpisodes(gymnasium.make(env_id, **limit), run.seed)])
     )
     # Their schedule is read after the rollout, ours before it.
-    model = PPO(
+    library, options = THEIRS[algo]
+    step_size = STEP_SIZE[algo]
+    model = library(
         "MlpPolicy",
         vec_env,
-        batch_size=64,
-        n_epochs=EPOCHS,
-        learning_rate=lambda left: 3e-4 * (left + 1 / UPDATES),
+        learning_rate=lambda left: step_size * (left + 1 / UPDATES),
         **LIBRARY | {"n_steps": STEPS},
+        **options,
     )
     policy, value = learner.policy_state.parameters, learner.value_state.parameters
     copy_into(learner.policy.network, policy, linears(model, "policy"))
@@ -87,6 +111,7 @@ def test_a_training_equals_stable_baselines3(env: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(DiagGaussianDistribution, "sample", sample)
     monkeypatch.setattr(np.random, "permutation", lambda size: next(orders_left))
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)  # their start of CG
     model.learn(STEPS * UPDATES)
     before = policy.clone()
     cohort.train()
