@@ -168,10 +168,8 @@ def check_writable(folder: Path) -> None:
 class PlannedRun:
     """A run and its place in a study."""
 
-    study: str
     variant: str
     label: str
-    env: str
     run: RunSettings
 
 
@@ -220,7 +218,7 @@ def study_runs(study: str, scale: str) -> list[PlannedRun]:
     plan, size = study_settings(study), _loaded("scale", scale)
     length = [f"total_env_steps={size['total_env_steps']}", f"seed=range(0,{size['seeds']})"]
     return [
-        PlannedRun(study, name, variant["label"], env, run)
+        PlannedRun(name, variant["label"], run)
         for env in plan["envs"]
         for name, variant in plan["variants"].items()
         for run in compose(f"env={env}", *plan["overrides"], *variant["overrides"], *length).runs

@@ -123,5 +123,6 @@ class CohortState:
 def initial_kl_beta(run: RunSettings) -> float:
     """β before the first update: 0 where the objective has no penalty."""
     algo = run.algo
-    penalised = isinstance(algo, PPOSettings) and algo.objective in ("fixed_kl", "adaptive_kl")
-    return algo.kl_beta if isinstance(algo, PPOSettings) and penalised else 0.0
+    if isinstance(algo, PPOSettings) and algo.objective in ("fixed_kl", "adaptive_kl"):
+        return algo.kl_beta
+    return 0.0

@@ -22,7 +22,6 @@ from replicate.envs import Episode
 from replicate.maths.lanes import put_lanes_, take_lanes
 from replicate.maths.returns import gae, standardise
 from replicate.settings import (
-    AlgoSettings,
     ConfigError,
     PPOSettings,
     RecipeSettings,
@@ -87,32 +86,23 @@ def lane_values(runs: list[RunSettings], device: str) -> Lanewise:
     def column(found: list[float | None], off: float = math.inf) -> Tensor:
         return torch.tensor([off if v is None else v for v in found], device=device)
 
-    algo = runs[0].algo
     names = {
         PPOSettings: ["learning_rate", "value_coefficient", "entropy_coefficient", "target_kl"],
         VPGSettings: ["learning_rate", "value_learning_rate"],
         TRPOSettings: ["value_learning_rate", "max_kl", "accept_kl_factor", "damping"],
-    }[type(algo)]
+    }[type(runs[0].algo)]
     values = {
         name: column([getattr(run.algo, name) for run in runs])
         for name in ["gamma", "gae_lambda", *names]
     }
     values["max_gradient_norm"] = column([run.recipe.max_gradient_norm for run in runs])
-    if isinstance(algo, PPOSettings):
-        values["clip_epsilon"] = column([effective_clip_epsilon(run.algo) for run in runs])
-        values["kl_target"] = column([effective_kl_target(run.algo) for run in runs], math.nan)
+    ppos = [run.algo for run in runs if isinstance(run.algo, PPOSettings)]
+    if ppos:
+        clips = [a.clip_epsilon if a.objective == "clip" else None for a in ppos]
+        targets = [a.kl_target if a.objective == "adaptive_kl" else None for a in ppos]
+        values["clip_epsilon"] = column(clips)
+        values["kl_target"] = column(targets, math.nan)
     return values
-
-
-def effective_clip_epsilon(algo: AlgoSettings) -> float | None:
-    """ε where the objective clips."""
-    return algo.clip_epsilon if isinstance(algo, PPOSettings) and algo.objective == "clip" else None
-
-
-def effective_kl_target(algo: AlgoSettings) -> float | None:
-    """d_targ where β adapts."""
-    adapts = isinstance(algo, PPOSettings) and algo.objective == "adaptive_kl"
-    return algo.kl_target if isinstance(algo, PPOSettings) and adapts else None
 
 
 def scheduled(values: Lanewise, recipe: RecipeSettings, fraction_left: float) -> Lanewise:
