@@ -1,6 +1,7 @@
 """Learning curves of Stable-Baselines3 PPO and sb3-contrib TRPO under the `modern` details.
 
     python -m tests.parity.sb3_curves OUT.csv [--seeds 0 1 2 3 4] [--algorithms ppo trpo]
+        [--envs HalfCheetah-v5 Hopper-v5]
 
 One row per training episode: implementation, algorithm, environment, seed, env_step, return.
 About 30 minutes on one core.
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
     parser.add_argument("--algorithms", nargs="+", default=["ppo", "trpo"])
+    parser.add_argument("--envs", nargs="+", default=["HalfCheetah-v5", "Hopper-v5"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     with options.out.open("w", newline="") as file:
@@ -82,7 +84,7 @@ def main() -> None:
         writer.writerow(
             ["implementation", "algorithm", "env", "seed", "env_step", "episodic_return"]
         )
-        for env_id in ("HalfCheetah-v5", "Hopper-v5"):
+        for env_id in options.envs:
             for algorithm in options.algorithms:
                 for seed in options.seeds:
                     log = EpisodeLog()
