@@ -1,11 +1,21 @@
 from pathlib import Path
 from snakemake.utils import min_version
-from replicate.plan import pipeline
+from replicate.pipeline import pipeline
 
 min_version("9.19")
 
 
-STUDY = pipeline(config, Path("results/replication"))
+PLAN = pipeline(config, workflow.is_main_process, Path("results"))
+ROOT = PLAN.layout.root
+LOGS = f"{ROOT}/logs"
+
+
+wildcard_constraints:
+    name="reference|smoke|quick|paper|full",
+    study="[a-z0-9_]+",
+    env="[a-z0-9_]+",
+    figure="[a-z0-9_]+",
+    table="[a-z0-9_]+",
 
 
 localrules:
@@ -15,15 +25,17 @@ localrules:
 
 rule all:
     input:
-        STUDY.report,
+        f"{ROOT}/{PLAN.choice.scale}/report.html",
 
 
+# From the data of the repository: trains nothing.
 rule figures:
     input:
-        STUDY.figures,
+        f"{ROOT}/reference/report.html",
 
 
-for job in STUDY.jobs:
+# One rule per cohort of runs that are not finished; a finished run has none.
+for job in PLAN.jobs:
 
     rule:
         name:
@@ -33,7 +45,7 @@ for job in STUDY.jobs:
         output:
             job.outputs,
         log:
-            f"{STUDY.logs}/{job.name}.log",
+            f"{LOGS}/{job.name}.log",
         priority: job.priority
         retries: 0
         conda:
@@ -45,49 +57,143 @@ for job in STUDY.jobs:
 
 rule aggregate:
     input:
-        plan=STUDY.plan,
-        runs=STUDY.runs,
+        plan=f"{ROOT}/{{name}}/data/{{study}}/plan.json",
+        runs=PLAN.runs,
+        code="analysis/aggregate.py",
     output:
-        episodes=f"{STUDY.folder}/episodes.parquet",
-        updates=f"{STUDY.folder}/updates.parquet",
+        multiext(
+            f"{ROOT}/{{name}}/data/{{study}}/{{env}}",
+            ".episodes.parquet",
+            ".updates.parquet",
+            ".runs.json",
+        ),
     log:
-        f"{STUDY.logs}/aggregate_{STUDY.name}.log",
+        f"{LOGS}/{{name}}_{{study}}_{{env}}_aggregate.log",
     conda:
         "environment.yaml"
+    params:
+        store=PLAN.layout.store,
     shell:
-        "python -m analysis.aggregate {input.plan:q}"
-        " {output.episodes:q} {output.updates:q} > {log:q} 2>&1"
+        "python -m analysis.aggregate {input.plan:q} {params.store:q} {wildcards.env}"
+        " {output:q} > {log:q} 2>&1"
 
 
-rule learning_curves:
+rule scores:
     input:
-        plan=STUDY.plan,
-        episodes=rules.aggregate.output.episodes,
-        code=["analysis/learning_curves.py", "analysis/style.py"],
+        data=PLAN.data,
+        normalisers="results/reference/normalisers.csv",
+        code=["analysis/scores.py", "analysis/normalisers.py", "analysis/curves.py"],
     output:
-        figure=multiext(f"{STUDY.folder}/learning_curves", ".svg", ".png", ".csv"),
+        f"{ROOT}/{{name}}/scores/{{study}}.csv",
     log:
-        f"{STUDY.logs}/learning_curves_{STUDY.name}.log",
+        f"{LOGS}/{{name}}_{{study}}_scores.log",
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.learning_curves {input.plan:q} {input.episodes:q}"
-        " {output.figure:q} > {log:q} 2>&1"
+        "python -m analysis.scores {input.data[0]:q} {input.normalisers:q} {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule figure:
+    input:
+        data=PLAN.data,
+        scores=rules.scores.output,
+        code=[
+            "analysis/figures/{figure}.py",
+            "analysis/summary.py",
+            "analysis/style.py",
+        ],
+    output:
+        multiext(
+            f"{ROOT}/{{name}}/figures/{{study}}/{{figure}}",
+            ".svg",
+            ".png",
+            ".csv",
+            ".caption.txt",
+        ),
+    log:
+        f"{LOGS}/{{name}}_{{study}}_figure_{{figure}}.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m analysis.figures.{wildcards.figure} {input.data[0]:q} {input.scores:q}"
+        " {output:q} > {log:q} 2>&1"
+
+
+rule table:
+    input:
+        data=PLAN.data,
+        scores=rules.scores.output,
+        code=["analysis/tables/{table}.py", "analysis/summary.py"],
+    output:
+        multiext(
+            f"{ROOT}/{{name}}/tables/{{study}}/{{table}}",
+            ".csv",
+            ".md",
+            ".tex",
+            ".caption.txt",
+        ),
+    log:
+        f"{LOGS}/{{name}}_{{study}}_table_{{table}}.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m analysis.tables.{wildcards.table} {input.data[0]:q} {input.scores:q}"
+        " {output:q} > {log:q} 2>&1"
+
+
+rule probe:
+    output:
+        f"{ROOT}/probes/{{figure}}.csv",
+    log:
+        f"{LOGS}/probe_{{figure}}.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m replicate.probes.{wildcards.figure} {output:q} > {log:q} 2>&1"
+
+
+rule clipped_objective:
+    input:
+        data=f"{ROOT}/probes/clipped_objective.csv",
+        code=["analysis/clipped_objective.py", "analysis/style.py"],
+    output:
+        multiext(
+            f"{ROOT}/{{name}}/figures/clipped_objective",
+            ".svg",
+            ".png",
+            ".caption.txt",
+        ),
+    log:
+        f"{LOGS}/{{name}}_clipped_objective.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m analysis.clipped_objective {input.data:q} {output:q} > {log:q} 2>&1"
 
 
 rule report:
     input:
-        plan=STUDY.plan,
-        episodes=rules.aggregate.output.episodes,
-        updates=rules.aggregate.output.updates,
-        figures=STUDY.figures,
-        code="analysis/report.py",
+        plans=PLAN.plans,
+        scores=PLAN.scores,
+        products=PLAN.products,
+        clipped=rules.clipped_objective.output,
+        coverage="results/reference/coverage.csv",
+        code=[
+            "analysis/report.py",
+            "analysis/report.html.jinja",
+            "analysis/report.css",
+            "analysis/report.js",
+            "analysis/figures/learning_curves.py",
+        ],
     output:
-        STUDY.report,
+        f"{ROOT}/{{name}}/report.html",
     log:
-        f"{STUDY.logs}/report_{STUDY.name}.log",
+        f"{LOGS}/{{name}}_report.log",
     conda:
         "environment.yaml"
+    params:
+        root=ROOT,
     shell:
-        "python -m analysis.report {input.plan:q} {input.episodes:q} {input.updates:q}"
-        " {output:q} {input.figures:q} > {log:q} 2>&1"
+        "python -m analysis.report {wildcards.name} {params.root:q} {input.coverage:q}"
+        " {output:q} {input.plans:q} > {log:q} 2>&1"

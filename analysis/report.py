@@ -1,140 +1,286 @@
-"""The report: one self-contained HTML file.
+"""The report: one self-contained HTML file that opens anywhere.
 
-python -m analysis.report PLAN.json EPISODES.parquet UPDATES.parquet OUT.html FIGURE.svg…
+python -m analysis.report NAME ROOT COVERAGE.csv OUT.html PLAN.json…
+
+NAME is a scale, or ``reference``; ROOT the folder that holds NAME/figures, NAME/tables and
+NAME/scores.  Nothing is loaded from outside, every text is escaped, and the content security
+policy admits this file's own style sheet and script only.
 """
 
 import base64
-import json
+import hashlib
 import sys
+from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from analysis.curves import final_scores, in_order
+from analysis import style
+from analysis.figures import learning_curves
+from analysis.study import Study, read_study
 from replicate.records import write_atomically
 
-TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{{ title }}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem;
- color: #222; }
-h1 { line-height: 1.2; } figure { margin: 1.5rem 0; } img { width: 100%; height: auto; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #ccc; text-align: right;
- white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } caption { text-align: left; padding: .4rem 0; }
-code { background: #f2f2f2; padding: .1rem .3rem; }
-</style>
-</head>
-<body>
-<h1>{{ title }}</h1>
-<p>{{ runs }} runs: {{ envs | join(", ") }}; {{ seeds }} seeds each;
-{{ "{:,}".format(steps) }} env steps a run; scale <code>{{ scale }}</code>.</p>
-{% for figure in figures %}
-<figure><img alt="{{ figure.name }}" src="data:image/svg+xml;base64,{{ figure.data }}"></figure>
-{% endfor %}
-<div class="scroll">
-<table>
-<caption>Score of a run: mean undiscounted return of its last 100 training episodes (of all, if
-fewer). Mean over seeds, and every seed.</caption>
-<thead><tr><th>environment</th><th>variant</th><th>mean</th><th>seeds</th><th>episodes</th></tr>
-</thead>
-<tbody>
-{% for row in scores %}
-<tr><td>{{ row.env }}</td><td>{{ row.label }}</td><td>{{ "%.0f" | format(row.mean) }}</td>
-<td>{{ row.seeds }}</td><td>{{ row.episodes }}</td></tr>
-{% endfor %}
-</tbody>
-</table>
-</div>
-<div class="scroll">
-<table>
-<caption>Size of an update: exact KL(old‖new) over its batch, all updates of all seeds.</caption>
-<thead><tr><th>environment</th><th>variant</th><th>median</th><th>95 %</th><th>largest</th></tr>
-</thead>
-<tbody>
-{% for row in kl %}
-<tr><td>{{ row.env }}</td><td>{{ row.label }}</td><td>{{ "%.2g" | format(row.median) }}</td>
-<td>{{ "%.2g" | format(row.high) }}</td><td>{{ "%.2g" | format(row.largest) }}</td></tr>
-{% endfor %}
-</tbody>
-</table>
-</div>
-<p>Made by <code>snakemake --config study={{ study }} scale={{ scale }}</code>.  Thin on purpose:
-three seeds show a picture, not a verdict.</p>
-</body>
-</html>
-"""
+HERE = Path(__file__).parent
+TITLE = "PPO, TRPO and naive policy gradient: a replication"
+MAX_DOWNLOAD_BYTES = 300_000
+ENV_COLUMNS = ("environment", "env")
+SECONDS_PER_HOUR = 3600
+
+Table = dict[str, Any]
+"""``caption``, ``header``, ``rows`` (text), ``env_column``; where stored, what is behind it."""
 
 
-def score_rows(episodes: pd.DataFrame, plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """Final scores by environment and variant."""
-    labels = {entry["variant"]: entry["label"] for entry in plan["runs"]}
-    scores = final_scores(episodes)
-    rows = []
-    for env in in_order(plan, "env"):
-        for variant in in_order(plan, "variant"):
-            found = scores[(scores.env == env) & (scores.variant == variant)]
-            rows.append(
-                {
-                    "env": env,
-                    "label": labels[variant],
-                    "mean": found.score.mean(),
-                    "seeds": ", ".join(f"{score:.0f}" for score in found.score),
-                    "episodes": ", ".join(map(str, found.episodes)),
-                }
-            )
-    return rows
+def sha256_base64(text: str) -> str:
+    """As a content security policy names an inline script or style."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def kl_rows(updates: pd.DataFrame, plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """Distribution of KL(old‖new) by environment and variant."""
-    labels = {entry["variant"]: entry["label"] for entry in plan["runs"]}
-    rows = []
-    for env in in_order(plan, "env"):
-        for variant in in_order(plan, "variant"):
-            kl = updates[(updates.env == env) & (updates.variant == variant)].kl
-            spread = {"median": kl.median(), "high": kl.quantile(0.95), "largest": kl.max()}
-            rows.append({"env": env, "label": labels[variant], **spread})
-    return rows
+def amount(number: float) -> str:
+    """12.3M, 4.1k, 512."""
+    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{suffix}"
+    return f"{number:.3g}"
+
+
+def unique_runs(studies: Iterable[Study]) -> list[dict[str, Any]]:
+    """The runs of all studies, those they share once."""
+    return list({run["digest"]: run for study in studies for run in study.runs}.values())
+
+
+def grid(caption: str, header: list[str], rows: Iterable[Iterable[Any]]) -> Table:
+    """A table of the page; a column of environments lets the reader choose one."""
+    places = [i for i, cell in enumerate(header) if cell.lower() in ENV_COLUMNS]
+    return {
+        "caption": caption,
+        "header": header,
+        "rows": [[str(cell) for cell in row] for row in rows],
+        "env_column": places[0] if places else None,
+        "command": None,
+    }
+
+
+def markdown_rows(text: str) -> list[list[str]]:
+    """Cells of a Markdown table, header first."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [
+        [cell.strip().replace("\0", "|") for cell in line.replace("\\|", "\0")[1:-1].split("|")]
+        for line in lines
+    ]
+    return [row for row in cells if set("".join(row)) - set("-: ")]
+
+
+def behind(file: Path, name: str) -> dict[str, Any]:
+    """The file behind something shown, and the command that makes it."""
+    target = "snakemake figures" if name == "reference" else f"snakemake --config scale={name}"
+    data = file.read_bytes()
+    small = len(data) <= MAX_DOWNLOAD_BYTES
+    return {
+        "path": str(file),
+        "file": f"{file.parent.name}_{file.name}",
+        "command": f"{target} -- {file}" if name != "reference" else target,
+        "download": base64.b64encode(data).decode() if small else None,
+    }
+
+
+def stored_table(stem: Path, name: str) -> Table:
+    """A table that the pipeline wrote."""
+    header, *rows = markdown_rows(stem.with_suffix(".md").read_text())
+    caption = stem.with_suffix(".caption.txt").read_text().strip()
+    return {**grid(caption, header, rows), **behind(stem.with_suffix(".csv"), name)}
+
+
+def stored_figure(stem: Path, data: Path, name: str) -> dict[str, Any]:
+    """A figure that the pipeline drew, and the data it drew."""
+    return {
+        "alt": stem.name.replace("_", " "),
+        "svg": base64.b64encode(stem.with_suffix(".svg").read_bytes()).decode(),
+        "caption": stem.with_suffix(".caption.txt").read_text().strip(),
+        **behind(data, name),
+    }
+
+
+def environment_curves(study: Study, scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """Learning curves, one picture per environment: legible on a phone."""
+    found = []
+    for env in study.envs:
+        part = study.on(env)
+        _, figure, _ = learning_curves.draw(part, scores[scores.env == env])
+        image = BytesIO()
+        style.save_svg(figure, image)
+        found.append(
+            {
+                "env": env,
+                "alt": f"learning curves on {env}",
+                "svg": base64.b64encode(image.getvalue()).decode(),
+                "caption": "",
+                "command": None,
+            }
+        )
+    return found
+
+
+def section(name: str, folder: Path, study: Study, scores: pd.DataFrame) -> dict[str, Any]:
+    """What the page shows of a study."""
+    figures = [figure for figure in study.plan["figures"] if figure != "learning_curves"]
+    drawn = folder / "figures" / study.name
+    return {
+        "name": study.name,
+        "title": study.plan["title"],
+        "question": study.plan["question"],
+        "tables": [
+            stored_table(folder / "tables" / study.name / table, name)
+            for table in study.plan["tables"]
+        ],
+        "figures": [stored_figure(drawn / f, drawn / f"{f}.csv", name) for f in figures],
+        "curves": environment_curves(study, scores),
+    }
+
+
+def notes(name: str, scores: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
+    """What a reader must know before the numbers."""
+    found = []
+    seeds = scores.groupby(["study", "env", "variant"]).seed.nunique().min()
+    if seeds < 10:
+        found.append(
+            f"With {seeds} seeds, intervals are wide and pictures are not verdicts: the coverage "
+            "table below says how often such intervals hold the truth."
+        )
+    if not scores.frozen.all():
+        found.append(
+            "Normalised scores are provisional: for runs of this length the best run of these very "
+            "data stands in for the constant of the repository."
+        )
+    diverged = sum(run["status"] == "diverged" for run in runs)
+    if diverged:
+        found.append(f"{diverged} runs left the finite numbers and are counted as diverged.")
+    if len({run["code_digest"] for run in runs}) > 1:
+        found.append("Runs of different versions of the training code are mixed here.")
+    if name == "reference":
+        found.append("Drawn from the data that came with the repository.")
+    return found
+
+
+def facts(runs: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Where and with what the runs were made, from their own records."""
+    seconds = sum(cost["seconds"] for cost in cohort_costs(runs))
+    steps = sum(run["env_steps"] for run in runs)
+
+    def of(key: str) -> str:
+        return ", ".join(sorted({str(run[key]) for run in runs}))
+
+    versions = {f"{k} {v}" for run in runs for k, v in run["versions"].items()}
+    return [
+        ("Env steps", f"{steps:,} in {len(runs)} runs"),
+        ("Time", f"{seconds / SECONDS_PER_HOUR:.2f} core hours of training"),
+        ("Processor", f"{of('cpu')} ({of('simd')}), {of('threads')} thread a process"),
+        ("Device", of("device")),
+        ("Seeds", "one per run: network, action noise, minibatch order and environment"),
+        ("Tuning", "only naive policy gradient's step size, on seeds that no other study uses"),
+        ("Not tuned", "everything else: the values of the papers, in conf/"),
+        ("Software", f"Python {of('python')}, {', '.join(sorted(versions))}"),
+        ("Training code", ", ".join(sorted({run["code_digest"][:12] for run in runs}))),
+        ("Lock file", ", ".join(sorted({str(run["lock_digest"])[:12] for run in runs}))),
+    ]
+
+
+def cohort_costs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Seconds and env steps of each cohort, each once."""
+    cohorts: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        algo = run["run_id"].split("-")[1]
+        key = f"{run['env']} {algo} {run['started']} {run['ended']} {run['cohort']}"
+        spent = run["cohort"]["seconds"]
+        cohort = {"env": run["env"], "algo": algo, "env_steps": 0, "lanes": run["cohort"]["lanes"]}
+        # The environments are a part of the rollout.
+        cohort["seconds"] = sum(v for part, v in spent.items() if part != "env_step")
+        cohorts.setdefault(key, cohort)["env_steps"] += run["env_steps"]
+    return list(cohorts.values())
+
+
+def cost_table(runs: list[dict[str, Any]]) -> Table:
+    """Core seconds by environment and algorithm."""
+    costs = pd.DataFrame(cohort_costs(runs)).groupby(["env", "algo"], sort=True).sum()
+    rows = [
+        (env, algo, amount(c.env_steps), f"{c.seconds:.0f}", f"{c.seconds / c.env_steps * 1e6:.0f}")
+        for (env, algo), c in costs.iterrows()
+    ]
+    header = ["environment", "algorithm", "env steps", "core seconds", "µs per env step"]
+    return grid("What it cost, lanes in lockstep, one core per cohort.", header, rows)
+
+
+def normaliser_table(scores: pd.DataFrame) -> Table:
+    """0 and 1 of the normalised scores."""
+    known = scores.groupby(["env", "study"], sort=True)[["untrained", "best", "frozen"]].first()
+    rows = [
+        (env, study, f"{n.untrained:.4g}", f"{n.best:.4g}", "yes" if n.frozen else "provisional")
+        for (env, study), n in known.iterrows()
+    ]
+    header = ["environment", "study", "0: untrained policy", "1: best run", "frozen"]
+    return grid("Normalisation: returns that count as 0 and as 1.", header, rows)
+
+
+def coverage_table(coverage: pd.DataFrame) -> Table:
+    """How often nominal 95 % intervals hold the truth."""
+    keys = ["statistic", "method", "environments", "distribution"]
+    wide = coverage.pivot_table(index=keys, columns="seeds", values="coverage", sort=True)
+    header = [*keys, *(f"{seeds} seeds" for seeds in wide.columns)]
+    rows = [
+        (*key, *(f"{value:.0%}" for value in row))
+        for key, row in zip(wide.index, wide.values, strict=True)
+    ]
+    caption = (
+        "Simulated coverage of nominal 95 % intervals, by kind of interval and distribution of "
+        "scores (python -m analysis.coverage)."
+    )
+    return grid(caption, header, rows)
+
+
+def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) -> str:
+    """The whole file."""
+    folder = root / name
+    by_study = {s.name: pd.read_csv(folder / "scores" / f"{s.name}.csv") for s in studies}
+    scores = pd.concat(table.assign(study=name) for name, table in by_study.items())
+    sheet, script = ((HERE / f"report.{kind}").read_text() for kind in ("css", "js"))
+    runs = unique_runs(studies)
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("report.html.jinja").render(
+        title=TITLE,
+        name=name,
+        style=Markup(sheet),  # a file of ours
+        style_hash=sha256_base64(sheet),
+        script=Markup(script),
+        script_hash=sha256_base64(script),
+        runs=len(runs),
+        steps=amount(sum(run["env_steps"] for run in runs)),
+        recipes=sorted({study.recipe for study in studies}),
+        seeds=" or ".join(map(str, sorted({len(study.seeds) for study in studies}))),
+        total_env_steps=max(study.total_env_steps for study in studies),
+        envs=list(dict.fromkeys(env for study in studies for env in study.envs)),
+        notes=notes(name, scores, runs),
+        studies=[section(name, folder, study, by_study[study.name]) for study in studies],
+        clipped=stored_figure(
+            folder / "figures" / "clipped_objective", root / "probes/clipped_objective.csv", name
+        ),
+        facts=facts(runs),
+        costs=cost_table(runs),
+        normalisers=normaliser_table(scores),
+        coverage=coverage_table(coverage),
+    )
 
 
 def main(arguments: list[str]) -> int:
     """The command line."""
-    plan_file, episodes_file, updates_file, out, *figures = map(Path, arguments)
-    plan = json.loads(plan_file.read_text())
-    episodes, updates = pd.read_parquet(episodes_file), pd.read_parquet(updates_file)
-    html = (
-        Environment(autoescape=True)
-        .from_string(TEMPLATE)
-        .render(
-            title=plan["title"],
-            study=plan["study"],
-            scale=plan["scale"],
-            runs=len(plan["runs"]),
-            envs=in_order(plan, "env"),
-            seeds=len(in_order(plan, "seed")),
-            steps=plan["total_env_steps"],
-            figures=[
-                {
-                    "name": f.stem.replace("_", " "),
-                    "data": base64.b64encode(f.read_bytes()).decode(),
-                }
-                for f in figures
-            ],
-            scores=score_rows(episodes, plan),
-            kl=kl_rows(updates, plan),
-        )
-    )
-    write_atomically(out, html.encode())
+    name, root, coverage, out, *plans = arguments
+    studies = [read_study(Path(plan)) for plan in plans]
+    page = render(name, Path(root), studies, pd.read_csv(coverage))
+    write_atomically(Path(out), page.encode())
     return 0
 
 

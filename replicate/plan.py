@@ -6,7 +6,6 @@ The only module that knows Hydra.  Everything is composed and checked before any
 import itertools
 import json
 import re
-import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,14 +22,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from replicate.cohorts import cohorts
-from replicate.records import is_finished, write_atomically
+from replicate.records import is_finished
 from replicate.settings import (
     ALGORITHMS,
     ConfigError,
     ExecutionSettings,
     RunSettings,
-    digest_of,
     documented_keys,
     nearest,
     validated,
@@ -165,30 +162,58 @@ def check_writable(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """A run and its place in a study."""
-
-    variant: str
-    label: str
-    run: RunSettings
-
-
-@dataclass(frozen=True)
-class CohortJob:
-    """Runs of one training job of the pipeline.
+class Variant:
+    """A named set of values of a study.
 
     Args:
-        name: stable: made from environment, algorithm and the digests of the runs.
-        manifest: file that lists them.
-        outputs: one per run, written last.
-        priority: larger jobs first.
+        published: its row of ``results/published/ppo_table1.csv``, if it has one.
+        overrides: in Hydra's syntax, after the study's own.
 
     """
 
     name: str
-    manifest: str
-    outputs: list[str]
-    priority: int
+    label: str
+    overrides: tuple[str, ...]
+    published: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A file of ``conf/study``: environments × variants that answer one question.
+
+    Args:
+        envs: names of files of ``conf/env``.
+        figures, tables: modules of ``analysis.figures`` and ``analysis.tables`` that show it.
+        first_seed: runs take this seed and those that follow it; tuning has seeds of its own.
+
+    """
+
+    name: str
+    title: str
+    question: str
+    envs: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    figures: tuple[str, ...]
+    tables: tuple[str, ...]
+    first_seed: int = 0
+
+    def env_ids(self) -> dict[str, str]:
+        """Name → gymnasium id, in order."""
+        return {name: _loaded("env", name)["id"] for name in self.envs}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A file of ``conf/scale``: how much of a study is run.
+
+    Args:
+        envs: those of a study that are run; None: all.
+
+    """
+
+    seeds: int
+    total_env_steps: int
+    envs: tuple[str, ...] | None = None
 
 
 def _loaded(group: str, choice: str) -> Any:
@@ -197,123 +222,66 @@ def _loaded(group: str, choice: str) -> Any:
     return OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"))
 
 
-def study_settings(study: str) -> dict[str, Any]:
+def load_study(name: str) -> Study:
     """A file of ``conf/study``.
 
     Raises:
         ConfigError: no such study.
 
     """
-    found: dict[str, Any] = _loaded("study", study)
-    return found
+    data = _loaded("study", name)
+    shared = tuple(data.pop("overrides"))
+    variants = tuple(
+        Variant(key, **{**value, "overrides": shared + tuple(value["overrides"])})
+        for key, value in data.pop("variants").items()
+    )
+    lists: dict[str, Any] = {key: tuple(data.pop(key)) for key in ("envs", "figures", "tables")}
+    return Study(name, variants=variants, **lists, **data)
 
 
-def study_runs(study: str, scale: str) -> list[PlannedRun]:
-    """All runs of a study at a scale.
+def load_scale(name: str) -> Scale:
+    """A file of ``conf/scale``.
 
     Raises:
-        ConfigError: no such study or scale, or a run of it is not valid.
+        ConfigError: no such scale.
 
     """
-    plan, size = study_settings(study), _loaded("scale", scale)
-    length = [f"total_env_steps={size['total_env_steps']}", f"seed=range(0,{size['seeds']})"]
-    return [
-        PlannedRun(name, variant["label"], run)
-        for env in plan["envs"]
-        for name, variant in plan["variants"].items()
-        for run in compose(f"env={env}", *plan["overrides"], *variant["overrides"], *length).runs
-    ]
+    data = _loaded("scale", name)
+    envs = data.pop("envs", None)
+    return Scale(**data, envs=None if envs is None else tuple(envs))
 
 
 @dataclass(frozen=True)
-class Pipeline:
-    """What the Snakefile needs to know of a study: names of files, and the jobs."""
+class PlannedRun:
+    """A run and its place in a study."""
 
-    name: str
-    folder: str
-    logs: str
-    plan: str
-    runs: list[str]
-    jobs: list[CohortJob]
-
-    @property
-    def figures(self) -> list[str]:
-        """Vector pictures, one per figure."""
-        return [f"{self.folder}/learning_curves.svg"]
-
-    @property
-    def report(self) -> str:
-        """The last file."""
-        return f"{self.folder}/report.html"
+    variant: str
+    run: RunSettings
 
 
-def pipeline(config: dict[str, Any], root: Path) -> Pipeline:
-    """Plan the study that Snakemake's ``config`` names (``study``, ``scale``).
+def study_runs(study: Study, scale: Scale) -> list[PlannedRun]:
+    """All runs of a study at a scale.
 
-    Writes the list of its runs and a manifest for each cohort of missing runs, each only if
-    its content changed: a finished run never has a training job again.  Ends the process with
-    code 2 and one line where the configuration is wrong.
+    Raises:
+        ConfigError: one of them is not valid.
+
     """
-    try:
-        unknown = set(config) - {"study", "scale"}
-        if unknown:
-            key = min(unknown)
-            raise ConfigError(f"{key}: unknown key of --config; {nearest(key, ['study', 'scale'])}")
-        return _planned(config.get("study", "comparison"), config.get("scale", "paper"), root)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _planned(study: str, scale: str, root: Path) -> Pipeline:
-    store, folder = root / "runs", root / study / scale
-    planned = study_runs(study, scale)
-    entries = [
-        {
-            "variant": p.variant,
-            "label": p.label,
-            "env": p.run.env.id,
-            "seed": p.run.seed,
-            "run_id": p.run.run_id,
-            "digest": p.run.digest,
-        }
-        for p in planned
-    ]
-    plan = folder / "plan.json"
-    heading = {"study": study, "scale": scale, "title": study_settings(study)["title"]}
-    steps = planned[0].run.num_updates * planned[0].run.algo.num_steps
-    _write_if_changed(
-        plan, {**heading, "total_env_steps": steps, "store": str(store), "runs": entries}
-    )
-    jobs = []
-    for runs in cohorts(missing((p.run for p in planned), store)):
-        digest = digest_of(sorted(run.digest for run in runs))[:12]
-        name = f"{runs[0].env.id.lower().replace('-', '_')}_{runs[0].algo.name}_{digest}"
-        manifest = root / "cohorts" / f"{name}.json"
-        _write_if_changed(
-            manifest, {"store": str(store), "runs": [run.model_dump(mode="json") for run in runs]}
-        )
-        outputs = [str(store / run.run_id / "run.json") for run in runs]
-        # Longest first, so that no core waits at the end.
-        size = len(runs) * runs[0].num_updates
-        jobs.append(CohortJob(name, str(manifest), outputs, size))
-    return Pipeline(
-        name=f"{study}_{scale}",
-        folder=str(folder),
-        logs=str(root / "logs"),
-        plan=str(plan),
-        runs=[str(store / p.run.run_id / "run.json") for p in planned],
-        jobs=jobs,
-    )
+    envs = [env for env in study.envs if scale.envs is None or env in scale.envs]
+    seeds = range(study.first_seed, study.first_seed + scale.seeds)
+    length = f"total_env_steps={scale.total_env_steps}"
+    # An environment is a section of its own: composed once, and once per variant the rest.
+    sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
+    found = []
+    for variant in study.variants:
+        base = compose(*variant.overrides, length).runs[0].model_dump(mode="json")
+        for env in envs:
+            for seed in seeds:
+                data = {**base, "env": sections[env], "seed": seed}
+                found.append(PlannedRun(variant.name, validated(RunSettings, data)))
+    return found
 
 
 def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:
     """Those that ``store`` has not finished, each once however often it is planned."""
     unique = {run.digest: run for run in runs}.values()
     return [run for run in unique if not is_finished(store / run.run_id)]
-
-
-def _write_if_changed(path: Path, data: Any) -> None:
-    text = json.dumps(data, indent=1, sort_keys=True) + "\n"
-    if not path.is_file() or path.read_text() != text:
-        write_atomically(path, text.encode())

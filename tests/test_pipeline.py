@@ -1,14 +1,24 @@
 """The Snakefile, run for real at smoke scale in a copy of the tree."""
 
+import json
+import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from replicate.pipeline import Layout, choice_of, pipeline
+from replicate.settings import ConfigError
+
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("analysis", "conf", "profiles", "replicate", "Snakefile", "environment.yaml")
-FOLDER = Path("results/replication/comparison/smoke")
+PARTS = ("analysis", "conf", "profiles", "replicate", "results/reference", "results/published")
+FILES = ("Snakefile", "environment.yaml", "requirements.lock")
+MADE = Path("results/replication")
+SMOKE = "--config", "scale=smoke"
+STUDIES = ("comparison", "table1", "epsilon")
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -18,63 +28,184 @@ def snakemake(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=tree, capture_output=True, text=True)
 
 
+def planned(tree: Path, *arguments: str) -> list[tuple[str, list[str]]]:
+    """(rule, outputs) of each job that would run."""
+    done = snakemake(tree, "-n", *arguments)
+    assert done.returncode == 0, done.stderr
+    jobs: list[tuple[str, list[str]]] = []
+    for line in done.stdout.splitlines():
+        if heading := re.fullmatch(r"(?:local)?rule (\w+):", line):
+            jobs.append((heading[1], []))
+        elif listed := re.fullmatch(r" +output: (.*)", line):
+            jobs[-1][1].extend(listed[1].split(", "))
+    return jobs
+
+
+def trained(jobs: list[tuple[str, list[str]]]) -> list[str]:
+    """Ids of the runs that would be trained."""
+    return sorted(
+        Path(output).parent.name
+        for name, outputs in jobs
+        if name.startswith("train_")
+        for output in outputs
+    )
+
+
+def rules(jobs: list[tuple[str, list[str]]]) -> Counter[str]:
+    return Counter("train" if name.startswith("train_") else name for name, _ in jobs)
+
+
+def copy_of(source: Path, target: Path) -> Path:
+    """A tree, times of files included, so that nothing looks changed."""
+    shutil.copytree(source, target, symlinks=True)
+    return target
+
+
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished smoke replication."""
-    tree = tmp_path_factory.mktemp("tree")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone holds."""
+    tree = tmp_path_factory.mktemp("fresh") / "tree"
+    skipped = shutil.ignore_patterns("__pycache__")
     for part in PARTS:
-        source = ROOT / part
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tree / part)
-    done = snakemake(tree, "--config", "scale=smoke")
+        shutil.copytree(ROOT / part, tree / part, ignore=skipped)
+    for file in FILES:
+        shutil.copy(ROOT / file, tree / file)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def finished(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished smoke replication; tests that change it work on a copy."""
+    tree = copy_of(fresh, tmp_path_factory.mktemp("finished") / "tree")
+    done = snakemake(tree, *SMOKE)
     assert done.returncode == 0, done.stderr
     return tree
 
 
-def test_it_ends_with_a_report_and_pictures(tree: Path) -> None:
-    for name in (
-        "report.html",
-        "learning_curves.svg",
-        "learning_curves.png",
-        "learning_curves.csv",
-    ):
-        assert (tree / FOLDER / name).stat().st_size > 500
-    assert len(list((tree / "results/replication/runs").glob("*/run.json"))) == 16
+@pytest.fixture
+def tree(finished: Path, tmp_path: Path) -> Path:
+    return copy_of(finished, tmp_path / "tree")
 
 
-def test_a_second_invocation_does_nothing(tree: Path) -> None:
-    again = snakemake(tree, "--config", "scale=smoke")
+def test_it_ends_with_a_report_and_pictures(finished: Path) -> None:
+    made = finished / MADE / "smoke"
+    assert (made / "report.html").stat().st_size > 50_000
+    for study in STUDIES:
+        plan = json.loads((made / "data" / study / "plan.json").read_text())
+        for figure in plan["figures"]:
+            for suffix in (".svg", ".png", ".csv", ".caption.txt"):
+                assert (made / "figures" / study / f"{figure}{suffix}").stat().st_size > 20
+        for table in plan["tables"]:
+            for suffix in (".csv", ".md", ".tex", ".caption.txt"):
+                assert (made / "tables" / study / f"{table}{suffix}").stat().st_size > 20
+
+
+def test_runs_that_studies_share_are_trained_once(finished: Path) -> None:
+    made = finished / MADE
+    plans = [
+        json.loads((made / "smoke/data" / study / "plan.json").read_text()) for study in STUDIES
+    ]
+    digests = [entry["digest"] for plan in plans for entry in plan["runs"]]
+    stored = list((made / "runs").glob("*/run.json"))
+    assert len(stored) == len(set(digests)) < len(digests)
+
+
+def test_a_second_invocation_does_nothing(finished: Path) -> None:
+    again = snakemake(finished, *SMOKE)
     assert again.returncode == 0 and "Nothing to be done" in again.stderr
 
 
-def test_a_figure_is_redrawn_byte_for_byte_without_training(tree: Path) -> None:
-    figure = tree / FOLDER / "learning_curves.svg"
+def test_changing_a_figure_redraws_that_figure_only(tree: Path) -> None:
+    with (tree / "analysis/figures/epsilon.py").open("a") as file:
+        file.write("\n# changed\n")
+    assert rules(planned(tree, *SMOKE)) == {"figure": 1, "report": 1, "all": 1}
+
+
+def test_a_figure_is_redrawn_byte_for_byte(tree: Path) -> None:
+    figure = tree / MADE / "smoke/figures/table1/learning_curves.svg"
     before = figure.read_bytes()
     figure.unlink()
-    runs = {f: f.stat().st_mtime_ns for f in (tree / "results/replication/runs").glob("*/*")}
-    redrawn = snakemake(tree, "figures", "--config", "scale=smoke")
+    redrawn = snakemake(tree, *SMOKE)
     assert redrawn.returncode == 0, redrawn.stderr
     assert figure.read_bytes() == before
-    assert {f: f.stat().st_mtime_ns for f in runs} == runs
+
+
+def test_changing_a_value_trains_only_what_depends_on_it(tree: Path) -> None:
+    study = tree / "conf/study/epsilon.yaml"
+    study.write_text(study.read_text().replace("clip_epsilon=0.05", "clip_epsilon=0.06"))
+    jobs = planned(tree, *SMOKE)
+    assert len(trained(jobs)) == 2 * 2  # environments × seeds
+    touched = {Path(output).parts[-2] for name, out in jobs if name == "figure" for output in out}
+    assert touched == {"epsilon"}
+
+
+def test_a_seed_more_trains_that_seed(tree: Path) -> None:
+    scale = tree / "conf/scale/smoke.yaml"
+    scale.write_text(scale.read_text().replace("seeds: 2", "seeds: 3"))
+    runs = trained(planned(tree, *SMOKE))
+    assert runs and all("-s2-" in run for run in runs)
 
 
 def test_only_a_missing_run_is_trained(tree: Path) -> None:
-    shutil.rmtree(next((tree / "results/replication/runs").glob("hopper_v5-trpo-s1-*")))
-    dry = snakemake(tree, "-n", "--config", "scale=smoke")
-    trained = [line for line in dry.stdout.splitlines() if line.startswith("rule train")]
-    assert dry.returncode == 0, dry.stderr
-    assert len(trained) == 1 and "hopper_v5_trpo" in trained[0]
+    gone = next((tree / MADE / "runs").glob("hopper_v5-trpo-s1-*"))
+    shutil.rmtree(gone)
+    assert trained(planned(tree, *SMOKE)) == [gone.name]
+
+
+def test_one_study_of_them(tree: Path) -> None:
+    jobs = planned(tree, "--config", "scale=smoke", "studies=epsilon")
+    assert rules(jobs) == {"report": 1, "all": 1}
+
+
+def test_a_failing_job_shows_the_end_of_its_log_and_where_it_is(tree: Path) -> None:
+    (tree / "analysis/figures/epsilon.py").write_text("raise SystemExit('it broke here')\n")
+    done = snakemake(tree, *SMOKE)
+    assert done.returncode == 1
+    assert "it broke here" in done.stderr
+    assert "results/replication/logs/smoke_epsilon_figure_epsilon.log" in done.stderr
+
+
+def test_figures_of_the_repository_are_drawn_without_training(fresh: Path, tmp_path: Path) -> None:
+    tree = copy_of(fresh, tmp_path / "tree")
+    counted = rules(planned(tree, "figures"))
+    assert counted["train"] == counted["aggregate"] == 0
+    assert counted["figure"] > 0 and counted["table"] > 0 and counted["report"] == 1
 
 
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
         ("scale=smok", "did you mean 'smoke'?"),
-        ("study=comparisn", "'comparison'"),
+        ("studies=comparisn", "'comparison'"),
+        ("studies=table1,epsilo", "'epsilon'"),
         ("scal=1", "'scale'"),
     ],
 )
-def test_a_wrong_config_is_one_line_and_exit_code_2(tree: Path, config: str, expected: str) -> None:
-    done = snakemake(tree, "-n", "--config", config)
+def test_a_wrong_config_is_one_line_and_exit_code_2(
+    fresh: Path, config: str, expected: str
+) -> None:
+    done = snakemake(fresh, "-n", "--config", config)
     assert done.returncode == 2
     (line,) = [text for text in done.stderr.splitlines() if text.startswith("error:")]
     assert expected in line and "Traceback" not in done.stderr
+
+
+def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
+    config = {"scale": "smoke", "studies": "table1"}
+    first = pipeline(config, True, tmp_path)
+    written = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    # A run that finishes meanwhile must not change what the others are called.
+    done = tmp_path.joinpath(*Path(first.jobs[0].outputs[0]).relative_to(tmp_path).parts)
+    done.parent.mkdir(parents=True)
+    done.write_text("{}")
+    child = pipeline(config, False, tmp_path)
+    assert sorted(child.jobs, key=lambda j: j.name) == sorted(first.jobs, key=lambda j: j.name)
+    assert {f: f.read_bytes() for f in written} == written
+    again = pipeline(config, True, tmp_path)
+    assert {j.name for j in again.jobs} != {j.name for j in first.jobs}
+
+
+def test_a_study_without_environments_at_a_scale_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown key"):
+        choice_of({"seeds": 3})
+    assert Layout(tmp_path).plan("reference", "table1") == tmp_path / "reference/table1/plan.json"

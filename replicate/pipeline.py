@@ -1,0 +1,300 @@
+"""Floor 5: what the Snakefile knows – studies and scale, names of files, training jobs.
+
+A process that Snakemake starts for a single job parses the Snakefile again.  It reads what the
+first process wrote and plans nothing: which runs are missing changes while they are trained.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from replicate.cohorts import cohorts
+from replicate.plan import (
+    PlannedRun,
+    Study,
+    load_scale,
+    load_study,
+    missing,
+    options,
+    study_runs,
+)
+from replicate.records import write_atomically
+from replicate.settings import ConfigError, RunSettings, digest_of, nearest
+
+REFERENCE = "reference"
+"""The data that came with the repository, beside the scales in file names."""
+
+DEFAULT_STUDIES = ("comparison", "table1", "epsilon")
+DEFAULT_SCALE = "paper"
+ROUGH_SECONDS_PER_ENV_STEP = 1e-4
+TABLES = ("episodes.parquet", "updates.parquet", "runs.json")
+
+
+@dataclass(frozen=True)
+class CohortJob:
+    """Runs of one training job.
+
+    Args:
+        name: stable: made from environment, algorithm and the digests of the runs.
+        manifest: file that lists them.
+        outputs: one per run, written last.
+        env_steps: of all lanes; larger jobs first, so that no core waits at the end.
+
+    """
+
+    name: str
+    manifest: str
+    outputs: list[str]
+    env_steps: int
+
+    @property
+    def priority(self) -> int:
+        """For Snakemake, in thousands."""
+        return self.env_steps // 1000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What ``snakemake --config`` chose."""
+
+    studies: tuple[str, ...]
+    scale: str
+
+
+def choice_of(config: Mapping[str, Any]) -> Choice:
+    """``studies`` (names, separated by commas) and ``scale`` of Snakemake's config.
+
+    Raises:
+        ConfigError: an unknown key, study or scale.
+
+    """
+    keys = {"studies", "scale"}
+    for key in set(config) - keys:
+        raise ConfigError(f"{key}: unknown key of --config; {nearest(key, keys)}")
+    scale = str(config.get("scale", DEFAULT_SCALE))
+    given = config.get("studies")
+    names = DEFAULT_STUDIES if given is None else tuple(str(given).split(","))
+    for group, values in (("scale", (scale,)), ("study", names)):
+        for value in values:
+            if value not in options(group):
+                raise ConfigError(f"{value!r}: no such {group}; {nearest(value, options(group))}")
+    return Choice(tuple(dict.fromkeys(names)), scale)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of files below ``results/``."""
+
+    results: Path
+
+    @property
+    def root(self) -> Path:
+        """What is made here; git ignores it."""
+        return self.results / "replication"
+
+    @property
+    def store(self) -> Path:
+        """Finished runs, by their digest."""
+        return self.root / "runs"
+
+    @property
+    def manifests(self) -> Path:
+        """Lists of the runs that train together."""
+        return self.root / "cohorts"
+
+    def data(self, name: str, study: str) -> Path:
+        """The tables of a study: made at scale ``name``, or those of the repository."""
+        if name == REFERENCE:
+            return self.results / REFERENCE / study
+        return self.root / name / "data" / study
+
+    def plan(self, name: str, study: str) -> Path:
+        """What the study consists of."""
+        return self.data(name, study) / "plan.json"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Names and jobs for the rules.  The methods take Snakemake's wildcards."""
+
+    layout: Layout
+    choice: Choice
+    jobs: list[CohortJob]
+
+    @cached_property
+    def _plans(self) -> dict[tuple[str, str], dict[str, Any]]:
+        return {}
+
+    def plan(self, name: str, study: str) -> dict[str, Any]:
+        """The plan of a study, as written."""
+        if (name, study) not in self._plans:
+            self._plans[name, study] = json.loads(self.layout.plan(name, study).read_text())
+        return self._plans[name, study]
+
+    def studies(self, name: str) -> list[str]:
+        """Studies at scale ``name``, or those with data in the repository."""
+        if name != REFERENCE:
+            return list(self.choice.studies)
+        found = (self.layout.results / REFERENCE).glob("*/plan.json")
+        return sorted(path.parent.name for path in found)
+
+    def runs(self, wildcards: Any) -> list[str]:
+        """Run files that a study has on one environment."""
+        plan = self.plan(wildcards.name, wildcards.study)
+        return [
+            str(self.layout.store / entry["run_id"] / "run.json")
+            for entry in plan["runs"]
+            if entry["env"] == plan["envs"][wildcards.env]
+        ]
+
+    def data(self, wildcards: Any) -> list[str]:
+        """The plan of a study and its tables of every environment."""
+        name, study = wildcards.name, wildcards.study
+        folder = self.layout.data(name, study)
+        envs = self.plan(name, study)["envs"]
+        return [
+            str(self.layout.plan(name, study)),
+            *(str(folder / f"{env}.{table}") for env in envs for table in TABLES),
+        ]
+
+    def plans(self, wildcards: Any) -> list[str]:
+        """The plan of every study of a report."""
+        name = wildcards.name
+        return [str(self.layout.plan(name, study)) for study in self.studies(name)]
+
+    def scores(self, wildcards: Any) -> list[str]:
+        """The scores of every study of a report."""
+        name = wildcards.name
+        return [f"{self.layout.root}/{name}/scores/{study}.csv" for study in self.studies(name)]
+
+    def products(self, wildcards: Any) -> list[str]:
+        """Every figure and table of a report."""
+        name = wildcards.name
+        return [
+            f"{self.layout.root}/{name}/{kind}/{study}/{product}{suffix}"
+            for study in self.studies(name)
+            for kind, suffix in (("figures", ".svg"), ("tables", ".csv"))
+            for product in self.plan(name, study)[kind]
+        ]
+
+
+def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) -> Pipeline:
+    """Plan what Snakemake's ``config`` names.
+
+    Writes the plan of each study and a manifest for each cohort of missing runs, each only if
+    its content changed: a finished run never has a training job again.  Ends the process with
+    code 2 and one line where the configuration is wrong.
+    """
+    layout = Layout(results)
+    try:
+        choice = choice_of(config)
+        if not is_main_process:
+            return Pipeline(layout, choice, list(written_jobs(layout)))
+        jobs = _plan(layout, choice)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    return Pipeline(layout, choice, jobs)
+
+
+def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
+    scale = load_scale(choice.scale)
+    runs: list[RunSettings] = []
+    for name in choice.studies:
+        study = load_study(name)
+        planned = study_runs(study, scale)
+        if not planned:
+            raise ConfigError(f"study={name}: none of its environments is in scale={choice.scale}")
+        runs += [p.run for p in planned]
+        _write_if_changed(layout.plan(choice.scale, name), plan_of(study, choice.scale, planned))
+    jobs = []
+    for cohort in cohorts(missing(runs, layout.store)):
+        entries = [run.model_dump(mode="json") for run in cohort]
+        digest = digest_of(sorted(run.digest for run in cohort))[:12]
+        env = cohort[0].env.id.lower().replace("-", "_")
+        path = layout.manifests / f"{env}_{cohort[0].algo.name}_{digest}.json"
+        _write_if_changed(path, {"store": str(layout.store), "runs": entries})
+        jobs.append(_job(layout, path, cohort))
+    announce(runs, jobs)
+    return jobs
+
+
+def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
+    """Say what is about to be trained, before Snakemake says anything."""
+    planned = len({run.digest for run in runs})
+    to_train = sum(len(job.outputs) for job in jobs)
+    steps = sum(job.env_steps for job in jobs)
+    hours = steps * ROUGH_SECONDS_PER_ENV_STEP / 3600
+    text = f"{planned} runs planned, {planned - to_train} finished"
+    if jobs:
+        text += (
+            f"; {to_train} to train in {len(jobs)} cohorts: {steps:,} env steps, roughly "
+            f"{hours:.1f} core hours (python -m replicate.estimate measures it)"
+        )
+    print(text, file=sys.stderr)
+
+
+def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, Any]:
+    """What a study consists of at a scale, for the analysis and for people."""
+    settings = {p.variant: p.run.model_dump(mode="json") for p in planned}
+    ids = {p.run.env.id for p in planned}
+    envs = {name: env_id for name, env_id in study.env_ids().items() if env_id in ids}
+    first = planned[0].run
+    return {
+        "study": study.name,
+        "scale": scale,
+        "title": study.title,
+        "question": study.question,
+        "figures": list(study.figures),
+        "tables": list(study.tables),
+        "recipe": first.recipe.name,
+        "num_steps": first.algo.num_steps,
+        "total_env_steps": first.num_updates * first.algo.num_steps,
+        "envs": envs,
+        "variants": [
+            {
+                "name": variant.name,
+                "label": variant.label,
+                "published": variant.published,
+                "algo": settings[variant.name]["algo"],
+                "recipe": settings[variant.name]["recipe"],
+            }
+            for variant in study.variants
+        ],
+        "runs": [
+            {
+                "env": p.run.env.id,
+                "variant": p.variant,
+                "seed": p.run.seed,
+                "run_id": p.run.run_id,
+                "digest": p.run.digest,
+            }
+            for p in planned
+        ],
+    }
+
+
+def _job(layout: Layout, manifest: Path, runs: list[RunSettings]) -> CohortJob:
+    return CohortJob(
+        name=manifest.stem,
+        manifest=str(manifest),
+        outputs=[str(layout.store / run.run_id / "run.json") for run in runs],
+        env_steps=sum(run.num_updates * run.algo.num_steps for run in runs),
+    )
+
+
+def written_jobs(layout: Layout) -> Iterator[CohortJob]:
+    """A job for each manifest there is, old ones too: Snakemake asks a child for one by name."""
+    for path in sorted(layout.manifests.glob("*.json")):
+        entries = json.loads(path.read_text())["runs"]
+        yield _job(layout, path, [RunSettings.model_validate(entry) for entry in entries])
+
+
+def _write_if_changed(path: Path, data: Any) -> None:
+    text = json.dumps(data, indent=1) + "\n"
+    if not path.is_file() or path.read_text() != text:
+        write_atomically(path, text.encode())
