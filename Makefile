@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: setup replicate figures test check format bench lock clean
+.PHONY: setup replicate figures test regression accept check format bench lock clean
 
 setup: $(READY)
 
@@ -23,6 +23,12 @@ figures: setup
 
 test: setup
 	python -m pytest -n auto --dist loadgroup
+
+regression: setup
+	python -m pytest -m regression tests/regression
+
+accept: setup
+	@python -m tests.regression.accept --reason "$$REASON"
 
 check: setup
 	ruff format --check .

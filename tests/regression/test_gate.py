@@ -1,0 +1,199 @@
+"""The decisions of the gate on made-up returns, its file of baselines, and ``accept``."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from replicate.interface import compose
+from tests.regression import accept, baselines
+from tests.regression.cells import Cell, Sample, mean_over_training, read_design
+from tests.regression.gate import judge, table
+
+DESIGN = read_design()
+
+
+def samples(
+    generator: np.random.Generator, seeds: int = 10, mean: float = 400
+) -> dict[str, Sample]:
+    return {c.name: dict(enumerate(generator.normal(mean, 50, seeds))) for c in DESIGN.cells}
+
+
+def test_the_design_is_two_independent_samples_of_six_cells() -> None:
+    assert len(DESIGN.cells) == 6
+    for cell in DESIGN.cells:
+        old, new = (
+            {run.seed for run in compose(*cell.overrides, f"seed={seeds}")}
+            for seeds in (DESIGN.baseline_seeds, DESIGN.current_seeds)
+        )
+        assert len(old) == len(new) == 10 and not old & new
+
+
+def test_the_number_of_a_run_is_the_mean_of_its_bins_not_of_its_episodes() -> None:
+    episodes = pd.DataFrame(
+        {
+            "env_step": [10, 20, 30, 4000, 100, 4096],
+            "episodic_return": [1.0, 2.0, 3.0, 10.0, 4.0, 20.0],
+            "env": "a",
+            "variant": "b",
+            "seed": [0, 0, 0, 0, 1, 1],
+        }
+    )
+    assert mean_over_training(episodes, [0, 1], 4096) == {0: 6.0, 1: 12.0}
+
+
+def test_what_a_diverged_run_did_not_do_counts_as_the_worst() -> None:
+    """Seed 1 lost its second bin, seed 2 ended no episode."""
+    episodes = pd.DataFrame(
+        {
+            "env_step": [10, 4000, 10],
+            "episodic_return": [2.0, 10.0, 8.0],
+            "env": "a",
+            "variant": "b",
+            "seed": [0, 0, 1],
+        }
+    )
+    assert mean_over_training(episodes, range(3), 4096) == {0: 6.0, 1: 5.0, 2: 2.0}
+    with pytest.raises(ValueError, match="no run finished an episode"):
+        mean_over_training(episodes.iloc[:0], range(3), 4096)
+
+
+def test_one_lowered_cell_fails_and_only_that_one() -> None:
+    generator = np.random.default_rng(1)
+    old, new = samples(generator), samples(generator)
+    assert not any(verdict.worse for verdict in judge(DESIGN, old, new))
+    name = DESIGN.cells[4].name
+    new[name] = {seed: value - 150 for seed, value in new[name].items()}
+    verdicts = judge(DESIGN, old, new)
+    assert [verdict.cell.name for verdict in verdicts if verdict.worse] == [name]
+    assert verdicts[4].effect.high < 0
+
+
+def test_better_returns_pass() -> None:
+    generator = np.random.default_rng(2)
+    verdicts = judge(DESIGN, samples(generator), samples(generator, mean=600))
+    assert not any(verdict.worse for verdict in verdicts)
+    assert all(verdict.effect.low > 0 for verdict in verdicts)
+
+
+def test_false_alarms_of_the_whole_gate_are_as_rare_as_it_says() -> None:
+    """5 v 5 (252 splits, to be quick) at 5 %: by chance alone more than 32 of 400 fail once in 300.
+
+    The bound holds for any distribution; these have the same one.
+    """
+    generator = np.random.default_rng(3)
+    design = replace(DESIGN, false_alarm_rate=0.05)
+    alarms = sum(
+        any(v.worse for v in judge(design, samples(generator, 5), samples(generator, 5)))
+        for _ in range(400)
+    )
+    assert 0 < alarms <= 32
+
+
+def test_the_table_has_a_line_per_cell_with_effect_interval_and_verdict() -> None:
+    generator = np.random.default_rng(4)
+    verdicts = judge(DESIGN, samples(generator), samples(generator, mean=200))
+    header, *lines = table(DESIGN, verdicts).splitlines()
+    assert re.split(r"\s{2,}", header) == [
+        *("environment", "algorithm", "baseline", "current", "effect", "95% interval"),
+        *("p", "Holm", "verdict"),
+    ]
+    for line, verdict in zip(lines[:6], verdicts, strict=True):
+        cells = re.split(r"\s{2,}", line)
+        assert cells[:3] == [verdict.cell.env, verdict.cell.variant, f"{verdict.baseline:.1f}"]
+        assert float(cells[4]) == pytest.approx(verdict.current - verdict.baseline, abs=0.051)
+        assert cells[8] == "WORSE"
+
+
+def test_the_committed_baselines_are_those_of_the_design() -> None:
+    stored = baselines.read(baselines.BASELINES)
+    baselines.check_design(stored, DESIGN)
+    for name, cell in stored.cells.items():
+        mean = np.mean([*cell.returns.values()])
+        assert len(cell.returns) == 10 and mean == pytest.approx(stored.history[-1].means[name])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "no baselines in"),
+        ("{", "corrupt"),
+        ("[]", "corrupt"),
+        ('{"cells": {}, "history": []}', "corrupt (history"),
+        ('{"cells": {"a": {"overrides": [], "returns": {"0": 1, "1": null}}}}', "returns.1"),
+    ],
+)
+def test_bad_baselines_are_one_line(tmp_path: Path, content: str | None, expected: str) -> None:
+    path = tmp_path / "baselines.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(baselines.BaselineError) as error:
+        baselines.read(path)
+    assert expected in str(error.value) and "\n" not in str(error.value)
+
+
+def test_baselines_of_another_design_are_one_line() -> None:
+    stored = baselines.read(baselines.BASELINES)
+    longer = replace(DESIGN.cells[0], overrides=("total_env_steps=40960",))
+    for cell in (longer, replace(longer, variant="a2c")):
+        with pytest.raises(baselines.BaselineError, match=f"^{cell.name}: .*make accept.*$"):
+            baselines.check_design(stored, replace(DESIGN, cells=(cell,)))
+    with pytest.raises(baselines.BaselineError, match="other overrides"):
+        baselines.check_design(stored, replace(DESIGN, baseline_seeds="range(5,15)"))
+
+
+class Measured:
+    """Instead of training: normal returns, those of the baseline's seeds ``luck`` higher."""
+
+    def __init__(self, luck: float = 0) -> None:
+        self.generator = np.random.default_rng(5)
+        self.luck = luck
+
+    def __call__(self, cells: Iterable[Cell], seeds: str) -> dict[str, Sample]:
+        luck = self.luck if seeds == DESIGN.baseline_seeds else 0
+        return samples(self.generator, mean=400 + luck)
+
+
+def test_accept_renews_and_keeps_the_history(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "folder" / "baselines.json"
+    for reason in ("first", 'the "second"'):
+        assert accept.main(["--reason", reason], path, Measured()) == 0
+    stored = baselines.read(path)
+    baselines.check_design(stored, DESIGN)
+    assert [entry.reason for entry in stored.history] == ["first", 'the "second"']
+    assert all(
+        entry.who and entry.date and entry.provenance["versions"] for entry in stored.history
+    )
+    mean = stored.history[0].means[DESIGN.cells[0].name]
+    printed = capsys.readouterr().out
+    assert f"none → {mean:.1f}" in printed and f"{mean:.1f} → {mean:.1f}" in printed
+    text = path.read_text()
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--reason", ""], ["--reason", "  "]])
+def test_accept_without_a_reason_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    path = tmp_path / "baselines.json"
+    assert accept.main(arguments, path, Measured()) == 2
+    assert not path.exists()
+    assert re.fullmatch("error: a reason is needed.*\n", capsys.readouterr().err)
+
+
+def test_accept_refuses_lucky_baselines_and_a_corrupt_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "baselines.json"
+    assert accept.main(["--reason", "lucky"], path, Measured(luck=200)) == 1
+    assert not path.exists() and "lucky" in capsys.readouterr().err
+    path.write_text("{")
+    assert accept.main(["--reason", "corrupt"], path, Measured()) == 2
+    assert path.read_text() == "{" and "corrupt" in capsys.readouterr().err

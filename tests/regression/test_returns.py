@@ -1,0 +1,44 @@
+"""The returns gate: ``make regression``.  ``gate.py`` says what is tested and how often it errs."""
+
+import pytest
+
+from tests.regression.baselines import (
+    BASELINES,
+    BaselineError,
+    Baselines,
+    check_design,
+    differences,
+    here,
+    read,
+)
+from tests.regression.cells import Design, measure_all, read_design
+from tests.regression.gate import judge, table
+
+
+def baselines_of(design: Design) -> Baselines:
+    """The stored baselines, or a failure of one line."""
+    problem = ""
+    try:
+        baselines = read(BASELINES)
+        check_design(baselines, design)
+    except BaselineError as error:
+        problem = str(error)
+    if problem:  # outside of the except: pytest would show both errors
+        pytest.fail(problem, pytrace=False)
+    return baselines
+
+
+@pytest.mark.regression
+def test_returns_did_not_get_worse(capsys: pytest.CaptureFixture[str]) -> None:
+    design = read_design()
+    baselines = baselines_of(design)
+    current = measure_all(design.cells, design.current_seeds)
+    verdicts = judge(design, baselines.samples, current)
+    accepted = baselines.history[-1]
+    changed = ", ".join(differences(accepted.provenance, here())) or "nothing"
+    with capsys.disabled():
+        print(f"\n\n{table(design, verdicts)}")
+        print(f"Baselines of {accepted.date} ({accepted.reason}); changed since: {changed}.")
+    worse = ", ".join(verdict.cell.name for verdict in verdicts if verdict.worse)
+    if worse:
+        pytest.fail(f"returns got worse: {worse}", pytrace=False)
