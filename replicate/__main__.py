@@ -44,10 +44,11 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def train(runs: list[RunSettings], store: Path, device: str) -> None:
+def train(runs: list[RunSettings], store: Path, device: str, logger: str = "none") -> None:
     """Train what is missing, cohort by cohort, and say where the files are."""
     from replicate.engine.runs import cuda_is_available, train_cohort
     from replicate.envs import check_env
+    from replicate.mirror import mirroring
     from replicate.progress import reporter
 
     for settings in {run.env.model_dump_json(): run.env for run in runs}.values():
@@ -56,11 +57,12 @@ def train(runs: list[RunSettings], store: Path, device: str) -> None:
         raise ConfigError("device: no CUDA device here; nearest valid choice: cpu")
     check_writable(store)
     to_train = cohorts(missing(runs, store))
-    for number, cohort in enumerate(to_train, 1):
-        first = cohort[0]
-        label = f"{first.env.id} {first.algo.name} ({number}/{len(to_train)})"
-        with reporter(label) as report:
-            train_cohort(cohort, store, device, report)
+    with mirroring(logger if to_train else "none", store) as watch:
+        for number, cohort in enumerate(to_train, 1):
+            first = cohort[0]
+            label = f"{first.env.id} {first.algo.name} ({number}/{len(to_train)})"
+            with reporter(label) as report:
+                train_cohort(cohort, store, device, report, watch)
     fresh = {run.digest for cohort in to_train for run in cohort}
     for run in runs:
         note = "" if run.digest in fresh else "  (was finished before)"
@@ -95,7 +97,8 @@ def main(arguments: list[str]) -> int:
             train(*cohort_of(known.cohort), "cpu")
         else:
             found = compose(*overrides, sweep=known.multirun)
-            train(found.runs, Path(found.execution.out), found.execution.device)
+            execution = found.execution
+            train(found.runs, Path(execution.out), execution.device, execution.logger)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -58,7 +59,12 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
     return Tables(**{name: pd.concat(frames, ignore_index=True) for name, frames in found.items()})
 
 
-def train(runs: Iterable[RunSettings], out: str | Path = "runs", device: str = "cpu") -> Tables:
+def train(
+    runs: Iterable[RunSettings],
+    out: str | Path = "runs",
+    device: Literal["cpu", "cuda"] = "cpu",
+    logger: Literal["none", "wandb"] = "none",
+) -> Tables:
     """Train what ``out`` does not have yet, in lockstep cohorts, and load all of it.
 
     Raises:
@@ -66,5 +72,5 @@ def train(runs: Iterable[RunSettings], out: str | Path = "runs", device: str = "
 
     """
     runs = list(runs)
-    train_and_print(runs, Path(out), device)
+    train_and_print(runs, Path(out), device, logger)
     return load(runs, out)

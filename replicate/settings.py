@@ -237,6 +237,9 @@ class ExecutionSettings(Section):
 
     out: str = Key("folder", "a run's files are OUT/<run id>/", min_length=1)
     device: Literal["cpu", "cuda"] = Key("–", "of networks and batches; environments use the CPU")
+    logger: Literal["none", "wandb"] = Key(
+        "–", "wandb: a mirror in OUT/wandb/, offline unless WANDB_MODE=online"
+    )
 
 
 def _without_effect(algo: Rollout, recipe: RecipeSettings) -> list[tuple[str, str]]:

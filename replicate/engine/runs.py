@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from replicate.engine.provenance import provenance
-from replicate.engine.train import Cohort, CohortRecords, Progress
+from replicate.engine.train import Cohort, CohortRecords, LaneRecords, Progress
 from replicate.records import write_run
 from replicate.settings import RunSettings
 
@@ -18,15 +18,31 @@ def train_cohort(
     store: Path,
     device: str = "cpu",
     report: Callable[[Progress], None] = lambda _: None,
+    watch: Callable[[RunSettings, dict[str, float], str], None] = lambda *_: None,
 ) -> None:
     """Train runs as one cohort and write each to ``store/<run id>/``.
 
     One thread: the matrices are small, and a second cohort uses the second core.
+
+    Args:
+        report: called after every update.
+        watch: called after every update of every run with its last row and status
+            (``running``, ``finished`` or ``diverged``).
+
     """
     torch.set_num_threads(1)
     started = datetime.now(UTC)
     cohort = Cohort(runs, device)
-    records = cohort.train(report)
+
+    def tell(progress: Progress) -> None:
+        report(progress)
+        status = "finished" if progress.update == progress.num_updates else "running"
+        for run, lane in zip(runs, cohort.records.lanes, strict=True):
+            if lane.updates[-1]["env_step"] == progress.env_steps:
+                diverged = lane.diverged_at_env_step is not None
+                watch(run, last_row(lane), "diverged" if diverged else status)
+
+    records = cohort.train(tell)
     ended = datetime.now(UTC)
     for run, lane in zip(runs, records.lanes, strict=True):
         description = {
@@ -43,6 +59,13 @@ def train_cohort(
             **provenance(device),
         }
         write_run(store / run.run_id, lane.episodes, lane.updates, description)
+
+
+def last_row(lane: LaneRecords) -> dict[str, float]:
+    """The last update, and the mean return of the last 100 episodes if there were any."""
+    returns = [episode["episodic_return"] for episode in lane.episodes[-100:]]
+    mean = {"mean_return_100": sum(returns) / len(returns)} if returns else {}
+    return {**lane.updates[-1], **mean}
 
 
 def cohort_note(runs: list[RunSettings], records: CohortRecords) -> dict[str, Any]:
