@@ -1,7 +1,5 @@
 """Learning curves: episodes → mean return per bin of env steps."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -48,8 +46,3 @@ def final_scores(episodes: pd.DataFrame) -> pd.DataFrame:
         score=lambda r: float(r.iloc[-FINAL_EPISODES:].astype("float64").mean()),
         episodes=lambda r: min(len(r), FINAL_EPISODES),
     ).reset_index()
-
-
-def in_order(plan: dict[str, Any], key: str) -> list[str]:
-    """Distinct values of a label, in the order of the plan."""
-    return list(dict.fromkeys(entry[key] for entry in plan["runs"]))

@@ -1,10 +1,11 @@
 """One look for all figures: colour-blind safe, legible in grey, the same bytes every time."""
 
 import io
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib
 
@@ -12,13 +13,15 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 DASHES: list[Any] = [(None, None), (5, 1.5), (2, 1), (6, 1.5, 1.5, 1.5), (1, 1), (8, 2)]
 BAND_ALPHA = 0.2
-SEED_LINE = {"alpha": 0.35, "lw": 0.6}
+SEED_LINE: dict[str, Any] = {"alpha": 0.4, "lw": 0.6}
 COLUMNS = 4
 """Panels side by side."""
 CHARACTERS_PER_INCH = 12
@@ -49,17 +52,28 @@ def lines(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def panels(
-    rows: int, columns: int, width: float = 3.2, height: float = 2.6, **sharing: Any
+    rows: int,
+    columns: int,
+    width: float = 3.2,
+    height: float = 2.6,
+    above: float = 0,
+    **sharing: Any,
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A grid of axes, each ``width`` × ``height`` inches, that leaves room for a legend."""
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(max(width * columns, 5.5), height * rows),
-        squeeze=False,
-        layout="constrained",
-        **sharing,
+    """A grid of axes, each ``width`` × ``height`` inches with what is around it.
+
+    Args:
+        rows, columns: how many axes.
+        width, height: inches.
+        above: inches for :func:`legend_above`.
+        sharing: ``sharex``, ``sharey``.
+
+    """
+    use()
+    # Not pyplot's: it would keep every figure that nobody closes.
+    figure = Figure(
+        figsize=(max(width * columns, 5.5), height * rows + above), layout="constrained"
     )
+    axes = figure.subplots(rows, columns, squeeze=False, **sharing)
     return figure, [list(row) for row in axes]
 
 
@@ -72,6 +86,8 @@ def wrapped_panels(
     axes = [axis for row in rows for axis in row]
     for unused in axes[count:]:
         unused.set_visible(False)
+    for lowest in axes[max(count - columns, 0) : count]:
+        lowest.tick_params(labelbottom=True)  # where axes are shared and the one below is unused
     return figure, axes[:count]
 
 
@@ -94,31 +110,64 @@ def legend_below(
         note: seeds, interval.
 
     """
-    handles = [Line2D([], [], lw=2, label=labels[name], **look) for name, look in looks.items()]
-    if handles:
-        widest = max(len(labels[name]) for name in looks)
-        room = int(figure.get_figwidth() * CHARACTERS_PER_INCH * 0.8)
-        fitting = max(1, min(len(handles), room // (widest + 6)))
-        columns = -(-len(handles) // -(-len(handles) // fitting))  # as even as rows allow
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
-    add_note(figure, note)
+    _legend_below(figure, _handles(looks, labels), note)
 
 
-def add_note(figure: Figure, note: str) -> None:
-    """Small text below everything else; ``save`` makes the picture large enough for it."""
+def patches_below(
+    figure: Figure, looks: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str], note: str
+) -> None:
+    """:func:`legend_below` of areas: name → what a patch takes."""
+    patches = [Patch(label=labels[name], **look) for name, look in looks.items()]
+    _legend_below(figure, patches, note)
+
+
+def _legend_below(figure: Figure, handles: Sequence[Artist], note: str) -> None:
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    fitting = int(figure.get_figwidth() * CHARACTERS_PER_INCH) // (widest + 8)
+    rows = -(-len(handles) // max(fitting, 1))
+    columns = -(-len(handles) // rows)  # as even as rows allow
+    legend = figure.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, frameon=False
+    )
+    # Below the figure's own area, where no axes can be; `save` makes the picture large enough.
+    bottom = legend.get_window_extent().transformed(figure.transFigure.inverted()).y0
+    add_note(figure, note, bottom)
+
+
+def legend_above(
+    axis: Axes, looks: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str], heading: str
+) -> None:
+    """Names over one column of panels."""
+    axis.legend(
+        handles=_handles(looks, labels),
+        title=heading,
+        title_fontproperties={"weight": "bold"},
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.02),
+        frameon=False,
+    )
+
+
+def _handles(looks: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> list[Line2D]:
+    return [Line2D([], [], lw=2, label=labels[name], **look) for name, look in looks.items()]
+
+
+def add_note(figure: Figure, note: str, top: float = -0.01) -> None:
+    """Small text below everything else, from ``top`` (share of the figure's height) downwards."""
     text = textwrap.fill(note, int(figure.get_figwidth() * CHARACTERS_PER_INCH))
-    figure.text(0.5, -0.01, text, ha="center", va="top", fontsize="small", color="0.3")
+    figure.text(0.5, top, text, ha="center", va="top", fontsize="small", color="0.3")
 
 
-def svg_bytes(figure: Figure) -> bytes:
-    """The picture as SVG, without a time stamp."""
+def save_svg(figure: Figure, file: IO[bytes]) -> None:
+    """Write the picture as SVG, without a time stamp, paths in hundredths of a point."""
     sink = io.BytesIO()
     figure.savefig(sink, format="svg", metadata={"Date": None}, bbox_inches="tight")
-    return sink.getvalue()
+    for part in re.split(rb'( d="[^"]*")', sink.getvalue()):
+        file.write(re.sub(rb"(\.\d\d)\d+", rb"\1", part) if part.startswith(b' d="') else part)
 
 
 def save(figure: Figure, svg: Path, png: Path) -> None:
-    """Write both pictures, without time stamps."""
-    svg.write_bytes(svg_bytes(figure))
+    """Write both pictures; the same figure gives the same bytes."""
+    with svg.open("wb") as file:
+        save_svg(figure, file)
     figure.savefig(png, metadata={"Software": None}, bbox_inches="tight", dpi=150)
-    plt.close(figure)

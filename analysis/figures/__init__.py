@@ -6,8 +6,8 @@ A module has ``draw(study, scores) -> Drawing`` and hands it to :func:`main`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,9 +16,17 @@ from analysis import style
 from analysis.study import Study, read_study
 from replicate.records import write_atomically
 
+MAX_LINES = 6
+"""More variants in one panel cannot be told apart."""
+KINDS = {
+    "none": "clipping",  # beside the clips that it is compared with
+    "clip": "clipping",
+    "adaptive_kl": "adaptive KL penalty",
+    "fixed_kl": "fixed KL penalty",
+}
 
-@dataclass(frozen=True, eq=False)
-class Drawing:
+
+class Drawing(NamedTuple):
     """A picture and what it is made of.
 
     Args:
@@ -46,3 +54,25 @@ def main(draw: Draw, arguments: list[str]) -> int:
     write_atomically(csv, drawing.data.to_csv(index=False, float_format="%.6g").encode())
     write_atomically(caption, (drawing.caption.strip() + "\n").encode())
     return 0
+
+
+def variant_groups(study: Study) -> dict[str, list[str]]:
+    """Heading → variants that share a panel: all of them, or at most six of one kind."""
+    if len(study.variants) <= MAX_LINES:
+        return {"": study.variants}
+    kinds: dict[str, list[str]] = {}
+    for variant in study.plan["variants"]:
+        algo = variant["algo"]
+        kind = KINDS.get(algo.get("objective", ""), algo["name"].upper())
+        kinds.setdefault(kind, []).append(variant["name"])
+    return {heading: part for kind, names in kinds.items() for heading, part in _cut(kind, names)}
+
+
+def _cut(heading: str, names: list[str]) -> list[tuple[str, list[str]]]:
+    """Parts of nearly equal length, each of at most six."""
+    parts = -(-len(names) // MAX_LINES)
+    ends = [round(len(names) * i / parts) for i in range(parts + 1)]
+    return [
+        (heading if parts == 1 else f"{heading}, {i + 1} of {parts}", names[ends[i] : ends[i + 1]])
+        for i in range(parts)
+    ]

@@ -1,0 +1,121 @@
+"""How far an update moves the policy: the distribution of KL(old‖new) over all updates."""
+
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import style
+from analysis.figures import Drawing, main
+from analysis.study import Study
+from analysis.summary import count
+
+QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "most": 1.0}
+QUANTITIES = {"kl": "of the update", "filter_kl": "of the moving filter"}
+FLOOR = 1e-8
+"""Nats; float32 has no smaller KL that means anything."""
+FILTER_COLOUR = "0.45"
+
+
+def sizes(study: Study) -> pd.DataFrame:
+    """Per environment, variant and quantity: quantiles over all updates of all seeds.
+
+    Returns:
+        ``env, variant, quantity`` (``kl`` or ``filter_kl``, nats), ``updates`` (with a finite
+        value), ``q05, q25, median, q75, q95, most``, and for TRPO ``bound`` (δ) and ``share_above``
+        it.
+
+    """
+    bounds = {v["name"]: v["algo"].get("max_kl", np.nan) for v in study.plan["variants"]}
+    rows = []
+    for (env, variant), updates in study.updates.groupby(["env", "variant"], sort=False):
+        for quantity in QUANTITIES:
+            values = updates[quantity].astype("float64")
+            values = values[np.isfinite(values)]
+            bound = bounds[variant] if quantity == "kl" else np.nan
+            rows.append(
+                {
+                    "env": env,
+                    "variant": variant,
+                    "quantity": quantity,
+                    "updates": len(values),
+                    **{name: values.quantile(share) for name, share in QUANTILES.items()},
+                    "bound": bound,
+                    "share_above": np.nan if np.isnan(bound) else (values > bound).mean(),
+                }
+            )
+    return study.in_order(pd.DataFrame(rows))
+
+
+def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+    """One panel per environment; one row per variant, its moving filter in grey below it."""
+    table = sizes(study)
+    height = 0.9 + 0.36 * len(study.variants)
+    figure, axes = style.wrapped_panels(len(study.envs), 3.2, height, sharex=True, sharey=True)
+    looks = style.lines(study.variants)
+    for axis, env in zip(axes, study.envs, strict=True):
+        axis.set_gid(f"env-{env}")
+        for place, variant in enumerate(study.variants):
+            of_variant = table[(table.env == env) & (table.variant == variant)]
+            rows = of_variant.set_index("quantity")
+            _bar(axis, place - 0.14, rows.loc["kl"], looks[variant]["color"], 6)
+            _bar(axis, place + 0.22, rows.loc["filter_kl"], FILTER_COLOUR, 3)
+            bound = rows.bound["kl"]
+            if np.isfinite(bound):
+                axis.plot([bound, bound], [place - 0.45, place + 0.45], color="k", ls="--", lw=1.5)
+        axis.set_title(env)
+    axes[0].set_xscale("log")
+    axes[0].set_xlim(*_limits(table))
+    axes[0].set_yticks(range(len(study.variants)), [study.labels[v] for v in study.variants])
+    axes[0].set_ylim(len(study.variants) - 0.5, -0.5)
+    for axis in axes:
+        axis.grid(False, axis="y")
+    for axis in axes[(len(axes) - 1) // style.COLUMNS * style.COLUMNS :]:
+        axis.set_xlabel("KL(old‖new), nats")
+    note = (
+        "Line: 5–95 % of all updates; box: middle half; white: median; ×: largest. "
+        "Colour: the update, filter held. Grey: what the moving observation filter adds."
+        + (" Dashed: TRPO's bound." if table.bound.notna().any() else "")
+    )
+    style.add_note(figure, note)
+    caption = (
+        f"{study.plan['title']}: mean KL(old‖new) over the batch, of each update of "
+        f"{count(len(study.seeds), 'seed')}, logarithmic. {note}{_trpo(study, table)}"
+    )
+    return Drawing(table, figure, caption)
+
+
+def _bar(axis: Axes, y: float, row: "pd.Series[Any]", colour: Any, width: float) -> None:
+    """5–95 % thin, 25–75 % thick, median and largest as marks; the scale ends at ``FLOOR``."""
+    at = row[list(QUANTILES)].astype("float64").clip(lower=FLOOR)
+    axis.plot([at.q05, at.q95], [y, y], color=colour, lw=1.4, solid_capstyle="butt")
+    axis.plot([at.q25, at.q75], [y, y], color=colour, lw=width, solid_capstyle="butt")
+    axis.plot(at.most, y, "x", color=colour, ms=4)
+    axis.plot(at["median"], y, "|", color="w", ms=width, mew=1.5)
+
+
+def _limits(table: pd.DataFrame) -> tuple[float, float]:
+    """From the least 5 % quantile that is not 0 to the largest value."""
+    low = table.q05[table.q05 > FLOOR].min()
+    high = max(table.most.max(), table.bound.max(skipna=True))
+    return (low / 3 if low > 0 else FLOOR, high * 3 if high > 0 else 1.0)
+
+
+def _trpo(study: Study, table: pd.DataFrame) -> str:
+    """The claim in numbers: how many updates were beyond the bound, how many steps accepted."""
+    text = ""
+    for variant, rows in table[table.bound.notna()].groupby("variant", sort=False):
+        above = (rows.share_above * rows.updates).sum() / rows.updates.sum()
+        updates = study.updates[study.updates.variant == variant]
+        text += (
+            f" {study.labels[variant]}: {above:.2%} of the updates above δ = {rows.bound.max():g}, "
+            f"{updates.step_accepted.mean():.2%} of the steps accepted (0 is a refused step), "
+            f"{updates.backtracks.mean():.2f} backtracks on average."
+        )
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main(draw, sys.argv[1:]))
