@@ -1,57 +1,160 @@
 """The report opens anywhere and trusts nothing it is given."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from analysis import report
+from analysis import coverage, report
+from analysis.report import markdown_rows
+from analysis.study import Study, read_study
+from tests.analysis import made_up
 
-HOSTILE = "<img src=x onerror=alert(1)></script>"
+HOSTILE = "<img src=x onerror=alert(1)></script>|\u2028\"'"
+SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><rect width='9' height='9'/></svg>"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Elements(HTMLParser):
-    def __init__(self) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
 
 
-def made(tmp_path: Path) -> str:
-    runs = [{"env": "e", "variant": "v", "label": HOSTILE, "seed": s} for s in (0, 1)]
-    plan = {
-        "study": "comparison",
-        "scale": "smoke",
-        "title": HOSTILE,
-        "total_env_steps": 4096,
-        "runs": runs,
-    }
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
-    labels = {"env": ["e", "e"], "variant": ["v", "v"], "seed": [0, 1]}
-    episodes = pd.DataFrame({"env_step": [5, 5], "episodic_return": [10.0, 30.0], **labels})
-    episodes.to_parquet(tmp_path / "episodes.parquet")
-    pd.DataFrame({"kl": [0.01, 0.03], **labels}).to_parquet(tmp_path / "updates.parquet")
-    (tmp_path / "curve.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-    names = ["plan.json", "episodes.parquet", "updates.parquet", "report.html", "curve.svg"]
-    assert report.main([str(tmp_path / name) for name in names]) == 0
-    return (tmp_path / "report.html").read_text()
+def store_product(stem: Path) -> None:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    header, cell = "| environment | mean |\n| --- | --- |\n", HOSTILE.replace("|", "\\|")
+    for suffix, text in {
+        ".svg": SVG,
+        ".csv": "environment,mean\n",
+        ".md": f"{header}| Hopper-v5 | {cell} |\n| Swimmer-v5 | 0.82 |\n",
+        ".caption.txt": HOSTILE,
+    }.items():
+        stem.with_suffix(suffix).write_text(text)
 
 
-def test_it_is_self_contained_and_escaped(tmp_path: Path) -> None:
-    html = made(tmp_path)
-    parser = Elements()
-    parser.feed(html)
-    policy = [a["content"] for tag, a in parser.found if tag == "meta" and "http-equiv" in a]
-    assert policy and "default-src 'none'" in str(policy[0])
-    sources = [a[key] for _, a in parser.found for key in ("src", "href") if key in a]
-    assert sources and all(str(s).startswith("data:") for s in sources)
-    assert not any(tag == "script" or "onerror" in a for tag, a in parser.found)
+def describe_runs(study: Study) -> None:
+    """Fills in what only a real run leaves behind."""
+    for env in study.plan["envs"]:
+        file = study.folder / f"{env}.runs.json"
+        runs = json.loads(file.read_text())
+        for number, run in enumerate(runs):
+            run |= {
+                "digest": f"{env}{number}",
+                "run_id": f"{env}-ppo-s0-abc",
+                "env_steps": 1000,
+                "started": "2026-01-01T00:00:00+00:00",
+                "ended": "2026-01-01T00:01:00+00:00",
+                "cohort": {
+                    "lanes": len(runs),
+                    "seconds": {"rollout": 30, "env_step": 20, "advantages": 1, "update": 5},
+                },
+                "cpu": HOSTILE,
+                "simd": "AVX2",
+                "threads": 1,
+                "device": "cpu",
+                "python": "3.11",
+                "versions": {"torch": "2.13.0"},
+                "code_digest": "0" * 64,
+                "lock_digest": "1" * 64,
+            }
+        file.write_text(json.dumps(runs))
 
 
-def test_it_shows_the_numbers(tmp_path: Path) -> None:
-    html = made(tmp_path)
-    assert "<td>20</td>" in html and "10, 30" in html
-    assert "<td>0.02</td>" in html and "<td>0.03</td>" in html
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    folder = tmp_path / "quick"
+    envs = {"hopper": "Hopper-v5", "swimmer": "Swimmer-v5"}
+    variants = [{**made_up.clip(0.2), "label": HOSTILE}]
+    study = made_up.study(folder / "data/table1", variants, envs, name="table1")
+    plan = {**study.plan, "title": HOSTILE, "question": HOSTILE}
+    plan |= {"figures": ["table1", "learning_curves"], "tables": ["scores"]}
+    (study.folder / "plan.json").write_text(json.dumps(plan))
+    describe_runs(study)
+    (folder / "scores").mkdir()
+    made_up.scores(study, frozen=False).to_csv(folder / "scores/table1.csv", index=False)
+    for product in ("figures/table1/table1", "tables/table1/scores", "figures/clipped_objective"):
+        store_product(folder / product)
+    (tmp_path / "probes").mkdir()
+    (tmp_path / "probes/clipped_objective.csv").write_text("ratio\n")
+    simulated = {"statistic": "mean", "method": "t", "environments": 1, "distribution": "normal"}
+    pd.DataFrame([{**simulated, "seeds": 3, "coverage": 0.951}]).to_csv(tmp_path / "coverage.csv")
+    arguments = ["quick", str(tmp_path), str(tmp_path / "coverage.csv")]
+    out = tmp_path / "report.html"
+    assert report.main([*arguments, str(out), str(study.folder / "plan.json")]) == 0
+    return out
+
+
+def test_it_is_self_contained_and_escaped(page: Path) -> None:
+    found = Elements(page.read_text()).found
+    policy = [a["content"] for tag, a in found if tag == "meta" and "http-equiv" in a]
+    assert policy and str(policy[0]).startswith("default-src 'none'")
+    assert "unsafe" not in str(policy[0])
+    sources = [str(a[key]) for _, a in found for key in ("src", "href") if key in a]
+    assert sources and all(s.startswith(("data:", "#")) for s in sources)
+    assert sum(tag == "script" for tag, _ in found) == 1
+    assert not any(key.startswith("on") or key == "style" for _, a in found for key in a)
+
+
+def test_it_shows_the_numbers_and_what_is_behind_them(page: Path) -> None:
+    text = page.read_text()
+    assert "<td>0.82</td>" in text and "95%" in text
+    assert "provisional" in text and "3 seeds" in text
+    assert "snakemake --config scale=quick" in text
+    downloads = [a for tag, a in Elements(text).found if tag == "a" and "download" in a]
+    assert len(downloads) == 3  # a table, two figures
+
+
+def test_shared_cohorts_are_counted_once(page: Path) -> None:
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    costs = report.cost_table(report.unique_runs([study, study]))
+    assert [row[3] for row in costs["rows"]] == ["36", "36"]
+    assert [row[2] for row in costs["rows"]] == ["3k", "3k"]
+
+
+def test_escaped_pipes_are_no_borders() -> None:
+    assert markdown_rows("| a | b |\n|---|--:|\n| 1\\|2 | −3 |\n\ntext\n") == [
+        ["a", "b"],
+        ["1|2", "−3"],
+    ]
+
+
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None and "CI" not in os.environ:
+        pytest.skip("no Chromium here")
+    assert found is not None, "CI must have Chromium"
+    return found
+
+
+def test_a_browser_runs_its_own_script_and_nothing_else(page: Path, tmp_path: Path) -> None:
+    command = [
+        *(browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+        *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
+        *("--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr"),
+        *("--virtual-time-budget=2000", "--dump-dom", page.as_uri()),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    # The switch is hidden until the script shows it: without a script nobody meets a dead one.
+    assert re.search(r'<p id="switch">', done.stdout)
+    assert '<p id="switch" hidden' in page.read_text()
+    assert "Content Security Policy" not in done.stderr, done.stderr
+
+
+def test_the_coverage_of_the_repository_is_what_the_code_simulates() -> None:
+    stored = pd.read_csv(Path(report.HERE).parent / "results/reference/coverage.csv")
+    assert set(stored.statistic) == set(coverage.DATA_SETS)
+    normal = stored.query("statistic == 'mean' and distribution == 'normal' and environments == 1")
+    t_intervals = normal[normal.method != "percentile"]
+    assert len(t_intervals) and t_intervals.coverage.between(0.93, 0.97).all()
