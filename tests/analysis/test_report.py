@@ -17,7 +17,7 @@ from analysis.study import Study, read_study
 from tests.analysis import made_up
 
 HOSTILE = "<img src=x onerror=alert(1)></script>|\u2028\"'"
-SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><rect width='9' height='9'/></svg>"
+SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><path d='M0 0h9v9z'/></svg>"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
