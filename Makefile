@@ -16,7 +16,7 @@ $(READY): requirements.lock
 
 replicate: setup
 	snakemake --quiet rules --config scale=quick
-	@echo "Report: $(CURDIR)/results/replication/comparison/quick/report.html"
+	@echo "Report: $(CURDIR)/results/replication/quick/report.html"
 
 figures: setup
 	snakemake figures
