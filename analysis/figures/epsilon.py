@@ -1,0 +1,169 @@
+"""Update size, speed and stability against the width of the clip."""
+
+import sys
+from math import isnan
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from analysis import style
+from analysis.figures import Drawing, main
+from analysis.study import Study
+from analysis.summary import (
+    GROUPS,
+    OVERALL,
+    chapter_epsilon,
+    count,
+    epsilon_of,
+    epsilon_summary,
+    provenance,
+    wilson,
+)
+
+NEVER = "never"
+APART = 0.7
+"""Between the widths of the clip and what has none."""
+
+
+class Panel(NamedTuple):
+    """One measure against ε."""
+
+    measure: str
+    group: str
+    title: str
+    log: bool = False
+
+
+STEPS = "env steps to half-way"
+NOT_REACHED = "never half-way"
+PANELS = [
+    Panel("KL(old‖new), nats", "update_size", "KL(old‖new), nats", log=True),
+    Panel("mean |r − 1|", "update_size", "mean |r − 1|", log=True),
+    Panel("clip fraction", "update_size", "share with |r − 1| > ε"),
+    Panel("mean of the first quarter", "speed", "normalised return, first quarter"),
+    Panel(STEPS, "speed", "median env steps to half-way"),
+    Panel(NOT_REACHED, "speed", "share never half-way"),
+    Panel("spread over seeds", "stability", "spread over seeds"),
+    Panel("worst drawdown", "stability", "worst drawdown"),
+    Panel("collapsed", "stability", "share collapsed"),
+]
+
+
+def points(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """What is drawn: ``group, measure, env, variant, epsilon, value, low, high``.
+
+    Bounds are there over all environments only.  A median that no run sets is infinite.
+    """
+    summary = epsilon_summary(study, scores).rename(columns={"estimate": "value"})
+    steps = summary.measure == STEPS
+    never = summary[steps].assign(measure=NOT_REACHED)
+    rates = [wilson(int(row.hits), row.runs) for row in never.itertuples()]
+    never[["value", "low", "high"]] = [[r.estimate, r.low, r.high] for r in rates]
+    summary.loc[steps, "value"] = summary.value[steps].fillna(float("inf"))
+    table = pd.concat([summary, never], ignore_index=True)
+    table.loc[table.env != OVERALL, ["low", "high"]] = float("nan")
+    order = {panel.measure: place for place, panel in enumerate(PANELS)}
+    table = table.sort_values("measure", key=lambda m: m.map(order), kind="stable")
+    columns = ["group", "measure", "env", "variant", "epsilon", "value", "low", "high"]
+    return table[columns].reset_index(drop=True)
+
+
+def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+    """One row of panels for each column of the chapter's table."""
+    table = points(study, scores)
+    figure = plt.figure(figsize=(10.2, 8.2), layout="constrained")
+    rows = figure.subfigures(len(GROUPS), 1, squeeze=False, hspace=0.04)
+    for row, (group, title) in zip(rows[:, 0], GROUPS.items(), strict=True):
+        row.suptitle(_words(title, group), fontsize="medium", x=0.01, ha="left")
+        shown = [panel for panel in PANELS if panel.group == group]
+        for axis, panel in zip(row.subplots(1, len(shown)), shown, strict=True):
+            _panel(axis, study, table[table.measure == panel.measure], panel)
+            if group == list(GROUPS)[-1]:
+                axis.set_xlabel("ε")
+    note = (
+        f"Thick: all environments, {count(len(study.seeds), 'seed')}, 95 % interval; thin: one "
+        "environment. “No clip” stands apart."
+    )
+    names = {env: env for env in [OVERALL, *study.envs]}
+    style.legend_below(figure, _looks(study), names, note)
+    caption = (
+        f"{study.plan['title']}: what was measured against the width ε of the clip (not to scale), "
+        f"under the chapter's words for it. {note} Update size: means over updates; share of "
+        "samples outside 1 ± ε (± 0.2 without a clip). Speed: mean of the normalised learning "
+        "curve over the first quarter of the run; median env steps to half-way between the "
+        "untrained policy and the best setting, at “never” where half of the runs do not get "
+        "there; share of such runs. Stability: standard deviation of normalised scores over seeds; "
+        "largest fall of the normalised curve below an earlier peak; share of runs that end below "
+        "half of their peak, or diverge. Intervals are about other seeds on the same environments: "
+        "Welch-Satterthwaite t for means, jackknife for the standard deviation, Wilson's for "
+        f"shares. {provenance(study, scores)}"
+    )
+    return Drawing(table, figure, caption)
+
+
+def _words(title: str, group: str) -> str:
+    chapter = chapter_epsilon()
+    words = "  ·  ".join(f"{e:g} {w}" for e, w in zip(chapter.epsilon, chapter[group], strict=True))
+    return f"{title}.  The chapter:  {words}"
+
+
+def _looks(study: Study) -> dict[str, dict[str, Any]]:
+    return {OVERALL: {"color": "black", "dashes": (None, None)}, **style.lines(study.envs)}
+
+
+def _panel(axis: Axes, study: Study, table: pd.DataFrame, panel: Panel) -> None:
+    places = _places(study)
+    if panel.measure == STEPS:
+        never = 1.12 * study.total_env_steps
+        table = table.replace({"value": {float("inf"): never}})
+        ticks = [*MaxNLocator(4).tick_values(0, study.total_env_steps)]
+        ticks = [tick for tick in ticks if tick <= study.total_env_steps]
+        axis.set_yticks([*ticks, never], [*map(EngFormatter(sep=""), ticks), NEVER])
+        axis.set_ylim(0, 1.06 * never)
+    for env, look in _looks(study).items():
+        rows = table[table.env == env].dropna(subset="value")
+        color, x = look["color"], rows.variant.map(places)
+        clipped = rows.epsilon.notna()
+        thick = env == OVERALL
+        size: dict[str, Any] = {"marker": "o", "ms": 5 if thick else 3, "zorder": 4 if thick else 3}
+        axis.plot(x[clipped], rows.value[clipped], lw=2.2 if thick else 0.9, **size, **look)
+        axis.plot(x[~clipped], rows.value[~clipped], ls="none", color=color, **size)
+        axis.vlines(x, rows.low, rows.high, color=color, lw=1.6, zorder=4)
+    if panel.log:
+        axis.set_yscale("log", nonpositive="clip")
+    elif panel.title.startswith("share"):
+        axis.set_ylim(-0.04, 1.04)
+    axis.set_title(panel.title, fontsize="medium", fontweight="normal")
+    axis.set_xticks(list(places.values()), [_tick(study, variant) for variant in places])
+    axis.set_xlim(-0.4, max(places.values()) + 0.4)
+    axis.grid(axis="x", visible=False)
+    _empty(axis, table)
+
+
+def _empty(axis: Axes, table: pd.DataFrame) -> None:
+    """Say so where there is nothing to draw."""
+    if table.value.notna().any():
+        return
+    text = "no run beats no training"
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", fontsize="small")
+
+
+def _places(study: Study) -> dict[str, float]:
+    """Variant → x: widths in their order, then what has none."""
+    epsilons = epsilon_of(study)
+    clipped = sorted((e, v) for v, e in epsilons.items() if not isnan(e))
+    others = [v for v, e in epsilons.items() if isnan(e)]
+    places = {variant: float(x) for x, (_, variant) in enumerate(clipped)}
+    return places | {v: len(clipped) - 1 + (i + 1) + APART for i, v in enumerate(others)}
+
+
+def _tick(study: Study, variant: str) -> str:
+    epsilon = epsilon_of(study)[variant]
+    return study.labels[variant].replace(" ", "\n") if isnan(epsilon) else f"{epsilon:g}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(draw, sys.argv[1:]))

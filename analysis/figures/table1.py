@@ -1,0 +1,109 @@
+"""Table 1 of the PPO paper as a picture: published, ours with intervals, every seed."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from analysis import style
+from analysis.figures import Drawing, main
+from analysis.study import Study
+from analysis.summary import (
+    PAPER_SEEDS,
+    count,
+    provenance,
+    published_table1,
+    seed_scores,
+    table1_summary,
+    unlike_the_paper,
+)
+
+OURS, PUBLISHED, SEED, REDRAWN = "ours", "published", "every seed", "redrawn"
+ROW_INCHES = 0.42
+
+
+def points(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """What is drawn: ``variant, label, kind, seed, value, low, high``; without empty values."""
+    generator = np.random.default_rng(0)
+    summary = table1_summary(study, scores, published_table1(), generator)
+    columns = {
+        REDRAWN: ["redrawn_median", "redrawn_low", "redrawn_high"],
+        OURS: ["ours", "ours_low", "ours_high"],
+        PUBLISHED: ["published"],
+    }
+    parts = [
+        summary[["variant", "label", *names]]
+        .rename(columns=dict(zip(names, ["value", "low", "high"], strict=False)))
+        .assign(kind=kind)
+        for kind, names in columns.items()
+    ]
+    seeds = seed_scores(study, scores).rename(columns={"score": "value"})
+    parts.append(seeds.assign(kind=SEED, label=seeds.variant.map(study.labels)))
+    table = pd.concat([part.dropna(subset="value") for part in parts if len(part)])
+    columns_of_all = ["variant", "label", "kind", "seed", "value", "low", "high"]
+    return study.in_order(table.reindex(columns=columns_of_all))
+
+
+def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+    """One row per variant, in the order of the paper."""
+    table = points(study, scores)
+    unlike = unlike_the_paper(study, scores)
+    height = ROW_INCHES * len(study.variants) + 1.0
+    figure, [[axis]] = style.panels(1, 1, width=7.5, height=height)
+    _rows(axis, study, table)
+    axis.set_xlabel("mean normalised score (0: untrained policy, 1: best single run)")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
+    differs = f"Not comparable one to one: {'; '.join(unlike)}. " if unlike else ""
+    note = f"{differs}Ours: mean and 95 % interval, {count(len(study.seeds), 'seed')}."
+    style.add_note(figure, note)
+    several = len(study.seeds) > PAPER_SEEDS
+    redrawn = (
+        f"Grey bar: 95 % of what the paper's statistic would have been with {PAPER_SEEDS} of our "
+        "seeds (2,000 draws). "
+        if several
+        else ""
+    )
+    caption = (
+        f"{study.plan['title']}: published (diamonds) beside ours (dots). Horizontal: mean over "
+        "environments and seeds of the score, scaled on each environment to 0 = untrained policy "
+        f"and 1 = the best single run of this table. {note} Strokes: one seed number on all "
+        f"environments each. {redrawn}The paper gives no interval. {provenance(study, scores)}"
+    )
+    return Drawing(table, figure, caption)
+
+
+def _rows(axis: Axes, study: Study, table: pd.DataFrame) -> None:
+    blue, _, _, red = sns.color_palette("colorblind")[:4]
+    places = {variant: place for place, variant in enumerate(study.variants)}
+
+    def of(kind: str) -> tuple[pd.DataFrame, pd.Series]:
+        part = table[table.kind == kind]
+        return part, part.variant.map(places).astype(float)
+
+    part, y = of(REDRAWN)
+    if len(part):
+        widths = part.high - part.low
+        label = f"ours, {PAPER_SEEDS} seeds redrawn"
+        axis.barh(y, widths, 0.62, part.low, color="0.87", lw=0, label=label, zorder=1)
+    part, y = of(SEED)
+    axis.plot(part.value, y + 0.21, "|", color="0.3", ms=6, mew=0.9, label=SEED, zorder=2)
+    part, y = of(OURS)
+    bounds = np.array([part.value - part.low, part.high - part.value])
+    axis.errorbar(
+        part.value, y, xerr=bounds, fmt="o", color=blue, ms=7, lw=2.2, label=OURS, zorder=3
+    )
+    part, y = of(PUBLISHED)
+    if len(part):
+        axis.plot(
+            part.value, y, "D", mfc="white", mec=red, ms=7, mew=1.8, label=PUBLISHED, zorder=4
+        )
+    axis.axvline(0, color="0.6", lw=0.8, zorder=0)
+    axis.set_yticks(range(len(places)), [study.labels[variant] for variant in study.variants])
+    axis.set_ylim(len(places) - 0.5, -0.5)
+    axis.grid(axis="y", visible=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(draw, sys.argv[1:]))

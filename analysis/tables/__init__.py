@@ -1,0 +1,152 @@
+r"""Tables of a study.  Each module makes one; all are called alike.
+
+python -m analysis.tables.NAME PLAN.json SCORES.csv OUT.csv OUT.md OUT.tex OUT.caption.txt
+
+A module has ``make(study, scores) -> Table`` and hands it to :func:`main`.  The CSV holds the
+numbers; Markdown and LaTeX (``\usepackage{booktabs}``) hold the same table, formatted for people.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import floor, isnan, log10
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis.study import Study, read_study
+from replicate.records import write_atomically
+
+NONE = "–"
+TOO_FEW = "too few"
+SIGNIFICANT_DIGITS = 3
+SMALLEST_PLAIN = 1e-5
+INTERVALS = f"Brackets: 95 % interval (“{TOO_FEW}”: too few runs for one)"
+
+TEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": r"$\vert$",
+    "‖": r"$\Vert$",
+    "−": "$-$",
+    "×": r"$\times$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "ε": r"$\varepsilon$",
+    "β": r"$\beta$",
+    "δ": r"$\delta$",
+    "τ": r"$\tau$",
+    "–": "--",
+    "…": r"\dots{}",
+    "“": "``",
+    "”": "''",
+}
+
+
+class Table(NamedTuple):
+    """Numbers, and how people read them.
+
+    Args:
+        data: tidy, at full precision.
+        shown: text; column names are headings.  A column ``environment`` can be filtered.
+        caption: what it shows, over how many runs, with which intervals; plain text.
+
+    """
+
+    data: pd.DataFrame
+    shown: pd.DataFrame
+    caption: str
+
+
+Make = Callable[[Study, pd.DataFrame], Table]
+"""A study and its scores (``analysis.scores``, one row per run) → the table."""
+
+
+def main(make: Make, arguments: list[str]) -> int:
+    """The command line of a table."""
+    plan, scores, csv, md, tex, caption = map(Path, arguments)
+    table = make(read_study(plan), pd.read_csv(scores))
+    texts = {
+        csv: table.data.to_csv(index=False, float_format="%.6g"),
+        md: markdown(table.shown),
+        tex: latex(table.shown),
+        caption: table.caption.strip() + "\n",
+    }
+    for path, text in texts.items():
+        write_atomically(path, text.encode())
+    return 0
+
+
+def number(value: float, decimals: int | None = None) -> str:
+    """``1,234``, ``0.0123``, ``−2.50``: three significant digits, or so many decimals."""
+    return _number(value, _decimals([value]) if decimals is None else decimals)
+
+
+def with_interval(estimate: float, low: float, high: float, decimals: int | None = None) -> str:
+    """``0.82 [0.75, 0.89]``; all three with the decimals that the largest needs."""
+    if isnan(estimate):
+        return NONE
+    if decimals is None:
+        decimals = _decimals([x for x in (estimate, low, high) if not isnan(x)])
+    texts = [_number(x, decimals) for x in (estimate, low, high)]
+    bounds = TOO_FEW if isnan(low) or isnan(high) else f"{texts[1]}, {texts[2]}"
+    return f"{texts[0]} [{bounds}]"
+
+
+def p_text(p_value: float) -> str:
+    """``0.03``, ``< 0.001``."""
+    if isnan(p_value):
+        return NONE
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
+
+
+def _decimals(values: Sequence[float]) -> int:
+    largest = max(map(abs, values), default=0.0)
+    if largest == 0 or isnan(largest):
+        return 0
+    return max(0, SIGNIFICANT_DIGITS - 1 - floor(log10(largest)))
+
+
+def _number(value: float, decimals: int) -> str:
+    if isnan(value):
+        return NONE
+    if 0 < abs(value) < SMALLEST_PLAIN and decimals > SIGNIFICANT_DIGITS:
+        return f"{value:.1e}".replace("-", "−")
+    rounded = round(value, decimals) + 0.0  # not −0
+    return f"{rounded:,.{decimals}f}".replace("-", "−")
+
+
+def markdown(shown: pd.DataFrame) -> str:
+    """A pipe table."""
+    rows = [list(shown.columns), ["---"] * shown.shape[1], *shown.to_numpy().tolist()]
+    return "".join(f"| {' | '.join(_markdown_cell(cell) for cell in row)} |\n" for row in rows)
+
+
+def _markdown_cell(text: str) -> str:
+    return " ".join(str(text).replace("|", "\\|").split())
+
+
+def latex(shown: pd.DataFrame) -> str:
+    """A ``tabular`` with the rules of booktabs; a thin rule between environments."""
+    lines = [rf"\begin{{tabular}}{{{'l' * shown.shape[1]}}}", r"\toprule"]
+    lines += [_latex_row(shown.columns), r"\midrule"]
+    before = None
+    for row in shown.itertuples(index=False):
+        if before is not None and shown.columns[0] == "environment" and row[0] != before:
+            lines.append(r"\addlinespace")
+        lines.append(_latex_row(row))
+        before = row[0]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    # Braces keep an opening bracket from being read as an argument of the line end before it.
+    return " & ".join("{" + escaped(str(cell)) + "}" for cell in cells) + r" \\"
+
+
+def escaped(text: str) -> str:
+    """As LaTeX source."""
+    return "".join(TEX.get(sign, sign) for sign in text)
