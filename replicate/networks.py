@@ -18,13 +18,22 @@ from replicate.maths.distributions import Categorical, DiagonalGaussian, Distrib
 
 Initialisation = Literal["normc", "orthogonal"]
 
+# Products with fewer columns than this are quicker transposed.
+NARROW = 32
+
 
 def lane_matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """a·b (+ bias), lane by lane: ``[R, N, K]`` × ``[R, K, M]`` → ``[R, N, M]``.
 
     A single lane is computed beside a copy of itself.  BLAS takes another code path for a
-    batch of one, and a lane's bits would then depend on whether it is alone.
+    batch of one, and a lane's bits would then depend on whether it is alone.  A product with
+    few columns is computed as (bᵀ·aᵀ)ᵀ, which BLAS does in a third of the time, and one with
+    K = 1 without BLAS.
     """
+    if a.shape[2] == 1:
+        return a * b if bias is None else a * b + bias
+    if b.shape[2] < min(a.shape[1], NARROW):
+        return lane_matmul(b.mT, a.mT, None if bias is None else bias.mT).mT
     if a.shape[0] == 1:
         a, b = a.expand(2, -1, -1), b.expand(2, -1, -1)
         return lane_matmul(a, b, None if bias is None else bias.expand(2, -1, -1))[:1]
@@ -60,15 +69,17 @@ class MLP:
         return sum((n + 1) * m for n, m in pairwise(self.sizes))
 
     def layers(self, parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Views of ``[R, P]`` as (weight ``[R, n, m]``, bias ``[R, 1, m]``) per layer."""
-        lanes, stride = parameters.shape[0], parameters.stride(0)
-        start, views = parameters.storage_offset(), []
-        for n, m in pairwise(self.sizes):
-            weight = parameters.as_strided((lanes, n, m), (stride, m, 1), start)
-            bias = parameters.as_strided((lanes, 1, m), (stride, m, 1), start + n * m)
-            views.append((weight, bias))
-            start += (n + 1) * m
-        return views
+        """Views of ``[R, ≥ P]`` as (weight ``[R, n, m]``, bias ``[R, 1, m]``) per layer.
+
+        What follows the first P entries is not the network's.
+        """
+        shapes = list(pairwise(self.sizes))
+        sizes = [size for n, m in shapes for size in (n * m, m)]
+        *parts, _ = parameters.split_with_sizes([*sizes, parameters.shape[1] - sum(sizes)], 1)
+        return [
+            (weight.view(-1, n, m), bias.unsqueeze(1))
+            for weight, bias, (n, m) in zip(parts[::2], parts[1::2], shapes, strict=True)
+        ]
 
     def initialise(
         self,
@@ -179,17 +190,15 @@ class Policy:
             flat = torch.cat([flat, torch.full((self.num_actions,), log_std_init)])
         return flat
 
-    def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor | None]:
-        if not self.continuous:
-            return parameters, None
-        return parameters[:, : -self.num_actions], parameters[:, None, -self.num_actions :]
+    def _log_std(self, parameters: Tensor) -> Tensor | None:
+        return parameters[:, None, -self.num_actions :] if self.continuous else None
 
     def forward(
         self, parameters: Tensor, observations: Tensor
     ) -> tuple[Distribution, list[Tensor]]:
         """π(·|s) for observations ``[R, N, D]``, and the activations."""
-        weights, log_std = self._split(parameters)
-        outputs, activations = self.network.forward(weights, observations)
+        log_std = self._log_std(parameters)
+        outputs, activations = self.network.forward(parameters, observations)
         if log_std is None:
             return Categorical(outputs), activations
         return DiagonalGaussian(outputs, log_std), activations
@@ -199,9 +208,8 @@ class Policy:
     ) -> Tensor:
         """Jᵀ·cotangents, ``[R, P]``; cotangents are shaped like ``Distribution.parameters``."""
         gradient = torch.empty_like(parameters)
-        weights, _ = self._split(parameters)
-        weight_gradient, log_std_gradient = self._split(gradient)
-        self.network.pullback_(weight_gradient, weights, activations, cotangents[0])
+        log_std_gradient = self._log_std(gradient)
+        self.network.pullback_(gradient, parameters, activations, cotangents[0])
         if log_std_gradient is not None:
             torch.sum(cotangents[1], 1, keepdim=True, out=log_std_gradient)
         return gradient
@@ -210,9 +218,8 @@ class Policy:
         self, parameters: Tensor, activations: list[Tensor], tangent: Tensor
     ) -> tuple[Tensor, ...]:
         """J·tangent, shaped like ``Distribution.parameters``."""
-        weights, _ = self._split(parameters)
-        direction, log_std_tangent = self._split(tangent)
-        change = self.network.pushforward(weights, activations, direction)
+        log_std_tangent = self._log_std(tangent)
+        change = self.network.pushforward(parameters, activations, tangent)
         return (change,) if log_std_tangent is None else (change, log_std_tangent)
 
 
