@@ -1,14 +1,16 @@
 """Adam with a step size and a step count of its own for every lane."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import compress
 
 import torch
 from torch import Tensor
 
 
-@dataclass
+@dataclass(frozen=True)
 class AdamState:
-    """First moment ``[R, P]``, second moment ``[R, P]``, step count ``[R]`` (float64)."""
+    """First moment ``[R, P]``, second moment ``[R, P]``, step count ``[R]``."""
 
     first: Tensor
     second: Tensor
@@ -17,8 +19,14 @@ class AdamState:
     @staticmethod
     def zeros_like(parameters: Tensor) -> "AdamState":
         """Fresh state for parameters ``[R, P]``."""
-        count = torch.zeros(parameters.shape[0], dtype=torch.float64, device=parameters.device)
+        # float32 counts exactly up to 2²⁴ steps, and the fused kernels of all devices read it.
+        count = torch.zeros(parameters.shape[0], dtype=torch.float32, device=parameters.device)
         return AdamState(torch.zeros_like(parameters), torch.zeros_like(parameters), count)
+
+    @cached_property
+    def by_lane(self) -> tuple[tuple[Tensor, ...], ...]:
+        """Views of each lane: first moments, second moments, step counts."""
+        return self.first.unbind(), self.second.unbind(), self.steps.unbind()
 
 
 def adam_step_(
@@ -32,10 +40,12 @@ def adam_step_(
 ) -> None:
     """One descent step, in place on ``parameters`` and ``state``.
 
-    m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,
-    θ ← θ − α·√(1−β₂ᵗ)/(1−β₁ᵗ) · m / (√v + ε·√(1−β₂ᵗ))
+    m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  θ ← θ − α·m̂/(√v̂ + ε)
+    with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ)
 
-    which is θ ← θ − α·m̂/(√v̂ + ε), rearranged so that the corrections are ``[R]``.
+    One pass over memory, by torch's fused kernel, which takes a list of tensors with one α:
+    lanes that share theirs step together.  Every lane is a tensor of its own there, so that no
+    other lane decides which of its entries fall into the remainder of a vector register.
 
     Args:
         parameters, gradient: ``[R, P]``.
@@ -45,12 +55,24 @@ def adam_step_(
     Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1; equal to ``torch.optim.Adam``.
 
     """
-    state.steps += 1
-    state.first.lerp_(gradient, 1 - beta1)
-    state.second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-    root_correction = (1 - beta2**state.steps).sqrt()
-    step_size = (learning_rate.double() * root_correction / (1 - beta1**state.steps)).to(parameters)
-    epsilon = (adam_epsilon * root_correction).to(parameters)
-    denominator = state.second.sqrt().add_(epsilon[:, None])
-    torch.div(state.first, denominator, out=denominator)
-    parameters.addcmul_(denominator, step_size[:, None], value=-1.0)
+    state.steps.add_(1)
+    rates = learning_rate.tolist()
+    columns = (parameters.unbind(), gradient.unbind(), *state.by_lane)
+    for rate in set(rates):
+        together = [own == rate for own in rates]
+        theta, g, first, second, steps = (list(compress(c, together)) for c in columns)
+        torch._fused_adam_(
+            theta,
+            g,
+            first,
+            second,
+            [],
+            steps,
+            lr=rate,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=0.0,
+            eps=adam_epsilon,
+            amsgrad=False,
+            maximize=False,
+        )

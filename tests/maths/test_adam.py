@@ -89,5 +89,5 @@ def test_fresh_state_is_zero() -> None:
     state = AdamState.zeros_like(torch.ones(2, 3))
     assert not state.first.any()
     assert not state.second.any()
-    assert state.steps.dtype == torch.float64
+    assert state.steps.dtype == torch.float32
     assert state.steps.tolist() == [0, 0]
