@@ -11,7 +11,7 @@ from replicate.maths import diagnostics
 from replicate.maths.adam import AdamState, adam_step_
 from replicate.maths.distributions import Distribution
 from replicate.maths.lanes import put_lanes_, take_lanes
-from replicate.maths.objectives import squared_value_error
+from replicate.maths.objectives import squared_value_error, squared_value_slope
 from replicate.networks import Policy, ValueFunction
 from replicate.settings import RecipeSettings, ValueFit
 
@@ -208,7 +208,7 @@ def values_on(value_function: ValueFunction, parameters: Tensor, observations: T
 
 
 def gradients(loss: Callable[..., Tensor], *arguments: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Gradients of Σ_r loss_r in the arguments, by autograd, and the loss ``[R]``.
+    """Gradients of the summed loss in the arguments, by autograd, and the loss itself.
 
     The arguments are quantities per sample (``[R, B]``: log-probability, KL, entropy, value), so
     that an objective can be any function of them and autograd sees nothing else.
@@ -231,13 +231,10 @@ def fit_value(
     for _ in range(epochs):
         for observations, targets in one_pass(random_order(learner.generators, batch.size)):
             predictions, activations = value.forward(state.parameters, observations)
-            (cotangent,), losses = gradients(
-                lambda v: squared_value_error(v, targets).mean(1),  # noqa: B023
-                predictions,
-            )
+            cotangent = squared_value_slope(predictions, targets) / targets.shape[1]
             gradient = value.pullback(state.parameters, activations, cotangent)
             adam_step_(state.parameters, gradient, state.adam, learning_rate, recipe.adam_epsilon)
-            loss_sum += losses
+            loss_sum += squared_value_error(predictions, targets).mean(1)
     return {"value_loss": loss_sum * (minibatch_size / (batch.size * max(epochs, 1)))}
 
 

@@ -24,38 +24,48 @@ from replicate.maths.diagnostics import kl_k1, kl_k3, squared_norm
 from replicate.maths.distributions import Distribution
 from replicate.maths.objectives import (
     adapt_kl_beta,
-    clipped_surrogate,
+    clipped_surrogate_slope,
     clipped_value_error,
     kl_penalty,
     squared_value_error,
+    squared_value_slope,
 )
 from replicate.maths.returns import standardise
 from replicate.settings import PPOSettings, RecipeSettings
 
 
-def policy_loss(
+def policy_loss_slope(
     log_prob: Tensor, part: Batch, clip_epsilon: Tensor, bound: Literal["min", "max"]
 ) -> Tensor:
-    """−mean(min(r·Â, clip(r, 1±ε)·Â)), ``[R]``.
+    """∂/∂ log π of −mean(min(r·Â, clip(r, 1±ε)·Â)), ``[R, B]``.
 
     In the first minibatch of a batch r = 1: that step is a plain policy-gradient step, which
-    the clip does not bound.
+    the clip does not bound.  An objective whose slope nobody has worked out gets it from
+    ``gradients``.
     """
     ratio = (log_prob - part.old_log_prob).exp()
-    return -clipped_surrogate(ratio, part.advantages, clip_epsilon, bound).mean(1)
+    return clipped_surrogate_slope(ratio, part.advantages, clip_epsilon, bound) / -part.size
 
 
-def value_loss(
+def value_loss_slope(
     values: Tensor, part: Batch, value_clip_epsilon: Tensor | None, value_coefficient: Tensor
-) -> Tensor:
-    """c·mean((V − R̂)²), ``[R]``, clipped around the old value where an ε is given."""
+) -> tuple[Tensor, Tensor]:
+    """∂/∂V of c·mean((V − R̂)²), ``[R, B]``, and that loss, ``[R]``.
+
+    The error is clipped around the old value where an ε is given.
+    """
     if value_clip_epsilon is None:
         errors = squared_value_error(values, part.value_targets)
+        slope = squared_value_slope(values, part.value_targets)
     else:
-        errors = clipped_value_error(
-            values, part.old_values, part.value_targets, value_clip_epsilon
+        (slope,), errors = gradients(
+            lambda v: clipped_value_error(
+                v, part.old_values, part.value_targets, value_clip_epsilon
+            ),
+            values,
         )
-    return value_coefficient * errors.mean(1)
+    weight = value_coefficient / part.size
+    return weight[:, None] * slope, value_coefficient * errors.mean(1)
 
 
 def measured_kl(new: Distribution, part: Batch, estimator: str) -> Tensor:
@@ -111,10 +121,7 @@ def update(
         state = policy_lanes.now
         new, activations = policy.forward(state.parameters, part.observations)
         epsilon = policy_lanes.take(lane["clip_epsilon"])
-        (cotangent,), _ = gradients(
-            lambda log_prob: policy_loss(log_prob, part, epsilon, algo.bound),
-            new.log_prob(part.actions),
-        )
+        cotangent = policy_loss_slope(new.log_prob(part.actions), part, epsilon, algo.bound)
         terms = [new.log_prob_pullback(part.actions, cotangent)]
         if penalised:
             beta = policy_lanes.take(learner.kl_beta)
@@ -136,7 +143,7 @@ def update(
         predictions, activations = value.forward(state.parameters, part.observations)
         clip = value_lanes.take(lane["clip_epsilon"]) if recipe.value_clip else None
         weight = value_lanes.take(lane["value_coefficient"])
-        (cotangent,), losses = gradients(lambda v: value_loss(v, part, clip, weight), predictions)
+        cotangent, losses = value_loss_slope(predictions, part, clip, weight)
         return value.pullback(state.parameters, activations, cotangent), losses
 
     one_pass = batch_minibatches(batch, algo.minibatch_size)
@@ -166,7 +173,8 @@ def update(
             squares = [lanes.scatter(squared_norm(g), rows) for lanes, g in steps]
             norm = torch.stack(squares).sum(0).sqrt()
             norm_sum += norm
-            scale = gradient_scale(norm, lane["max_gradient_norm"])
+            if may_scale:
+                scale = gradient_scale(norm, lane["max_gradient_norm"])
             for lanes, gradient in steps:
                 if may_scale:
                     gradient *= lanes.take(scale)[:, None]

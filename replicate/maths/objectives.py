@@ -55,6 +55,23 @@ def clipped_surrogate(
     return torch.minimum(plain, clipped) if bound == "min" else torch.maximum(plain, clipped)
 
 
+def clipped_surrogate_slope(
+    ratio: Tensor, advantages: Tensor, clip_epsilon: Tensor, bound: Literal["min", "max"] = "min"
+) -> Tensor:
+    """∂ clipped_surrogate/∂ log π(a|s): r·Â where the bound is the surrogate itself, else 0.
+
+    Args:
+        ratio, advantages: ``[R, B]``.
+        clip_epsilon: ``[R]``.
+
+    """
+    epsilon = clip_epsilon[:, None]
+    plain = surrogate(ratio, advantages)
+    clipped = surrogate(torch.clamp(ratio, 1 - epsilon, 1 + epsilon), advantages)
+    flat = plain > clipped if bound == "min" else plain < clipped
+    return plain.masked_fill_(flat, 0.0)
+
+
 def kl_penalty(kl: Tensor, kl_beta: Tensor) -> Tensor:
     """β·KL(old ‖ new), exactly 0 (value and gradient) where β = 0, however large the KL.
 
@@ -88,6 +105,11 @@ def adapt_kl_beta(kl_beta: Tensor, kl: Tensor, kl_target: Tensor) -> Tensor:
 def squared_value_error(values: Tensor, targets: Tensor) -> Tensor:
     """(V − R̂)², ``[R, B]``.  Source: PPO paper eq. 9."""
     return (values - targets).square()
+
+
+def squared_value_slope(values: Tensor, targets: Tensor) -> Tensor:
+    """∂/∂V (V − R̂)² = 2·(V − R̂), ``[R, B]``."""
+    return 2 * (values - targets)
 
 
 def clipped_value_error(

@@ -1,6 +1,7 @@
 """Objectives against hand values, and their gradients against where they must vanish."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -11,13 +12,15 @@ from torch import Tensor
 from replicate.maths.objectives import (
     adapt_kl_beta,
     clipped_surrogate,
+    clipped_surrogate_slope,
     clipped_value_error,
     kl_penalty,
     policy_gradient,
     squared_value_error,
+    squared_value_slope,
     surrogate,
 )
-from tests.handmade import PROPERTY
+from tests.handmade import PROPERTY, normal
 
 
 def cell(number: float) -> Tensor:
@@ -65,6 +68,31 @@ def test_gradient_vanishes_exactly_where_the_clip_bites(r: float, a: float, epsi
     assert ratio.grad.item() == pytest.approx(0.0 if clipped else a)
     assert found.item() <= r * a + 1e-12
     assert found.item() == pytest.approx(min(r * a, min(max(r, 1 - epsilon), 1 + epsilon) * a))
+
+
+@PROPERTY
+@given(
+    seed=st.integers(0, 10_000),
+    spread=st.sampled_from([0.05, 0.3, 3.0]),
+    bound=st.sampled_from(["min", "max"]),
+)
+def test_slope_of_the_clipped_surrogate_equals_autograd(
+    seed: int, spread: float, bound: Literal["min", "max"]
+) -> None:
+    log_ratio = (spread * normal(4, 9, seed=seed)).requires_grad_()
+    advantages = normal(4, 9, seed=seed + 1)
+    advantages[:, 0] = 0.0
+    epsilon = lane(0.1, 0.2, 0.9, math.inf)
+    clipped_surrogate(log_ratio.exp(), advantages, epsilon, bound).sum().backward()
+    ratio = log_ratio.detach().exp()
+    found = clipped_surrogate_slope(ratio, advantages, epsilon, bound)
+    torch.testing.assert_close(found, log_ratio.grad)
+
+
+def test_slope_of_the_clipped_surrogate_keeps_nan() -> None:
+    """A lane that has diverged must not look like one that rests."""
+    found = clipped_surrogate_slope(cell(math.nan), cell(1.0), lane(0.2))
+    assert found.isnan().all()
 
 
 def test_infinite_epsilon_is_the_plain_surrogate() -> None:
@@ -131,6 +159,12 @@ def test_adaptive_beta(kl: float, target: float, factor: float) -> None:
 def test_squared_value_error() -> None:
     found = squared_value_error(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, -1.0]]))
     assert torch.equal(found, torch.tensor([[4.0, 9.0]]))
+
+
+def test_slope_of_the_squared_value_error_equals_autograd() -> None:
+    values, targets = normal(2, 5, seed=0).requires_grad_(), normal(2, 5, seed=1)
+    squared_value_error(values, targets).sum().backward()
+    torch.testing.assert_close(squared_value_slope(values.detach(), targets), values.grad)
 
 
 @pytest.mark.parametrize(
