@@ -48,17 +48,13 @@ class Rollout:
 def observation_filter(
     moments: RunningMoments, recipe: RecipeSettings
 ) -> Callable[[Tensor], Tensor]:
-    """X ↦ clip((x − mean)/std, ±c) under the present moments, for ``[R, D]`` or ``[R, T, D]``."""
+    """X ↦ clip((x − mean)/std, ±c) under the present moments, for ``[R, N, D]``."""
     if recipe.observation_filter == "none":
         return lambda observations: observations
-    shift, scale = affine_filter(moments, recipe.observation_variance_floor, recipe.norm_epsilon)
+    moved = affine_filter(moments, recipe.observation_variance_floor, recipe.norm_epsilon)
+    shift, scale = (value[:, None] for value in moved)
     limit = recipe.observation_clip
-
-    def apply(observations: Tensor) -> Tensor:
-        a, b = (shift, scale) if observations.ndim == 2 else (shift[:, None], scale[:, None])
-        return (observations - a).mul_(b).clamp_(-limit, limit)
-
-    return apply
+    return lambda observations: (observations - shift).mul_(scale).clamp_(-limit, limit)
 
 
 def start(envs: EnvBatch, filters: Filters, recipe: RecipeSettings) -> None:
@@ -67,7 +63,8 @@ def start(envs: EnvBatch, filters: Filters, recipe: RecipeSettings) -> None:
     first = torch.from_numpy(envs.observations).to(filters.observations)
     if recipe.observation_filter == "per_step":
         filters.observation_moments.update_(first)
-    filters.observations.copy_(observation_filter(filters.observation_moments, recipe)(first))
+    see = observation_filter(filters.observation_moments, recipe)
+    filters.observations.copy_(see(first[:, None])[:, 0])
 
 
 def collect(
@@ -93,24 +90,30 @@ def collect(
     per_step = recipe.observation_filter == "per_step"
     clip_actions = recipe.clip_actions and spec.continuous
 
-    last = np.empty((count, spec.observation_size), np.float32)
+    raw = np.empty((num_steps + 1, count, 1, spec.observation_size), np.float32)
+    following = np.empty((num_steps, count, spec.observation_size), np.float32)
     rewards = np.empty((num_steps, count), np.float32)
     terminated = np.empty((num_steps, count), np.bool_)
     ended = np.empty((num_steps, count), np.bool_)
     outputs: list[Tensor] = []
     drawn: list[Tensor] = []
-    endings: list[tuple[int, Tensor, Tensor]] = []
+    followed: list[Tensor] = []
     episodes: list[Episode] = []
 
+    places = np.array(lanes)
+    raw[0, :, 0] = envs.observations[places]
+    raw_by_time = torch.from_numpy(raw)
     see = observation_filter(moments, recipe)
-    raw = [torch.from_numpy(envs.observations[lanes]).to(parameters)]
-    seen = [filters.observations.clone() if per_step else see(raw[0])]
+    now = filters.observations[:, None].clone() if per_step else see(raw_by_time[0].to(parameters))
+    seen = [now]
     kind = "normal" if spec.continuous else "gumbel"
     noise = action_noise(learner.generators, kind, num_steps, spec.num_actions)
     noise = noise[:, :, None].to(device)
 
+    # Simulators sweep the caches between two steps, so that every call here costs several times
+    # what it costs in a loop of its own: what can wait until the end of the rollout waits.
     for t, noise_now in enumerate(noise):
-        distribution, _ = policy.forward(parameters, seen[-1][:, None])
+        distribution, _ = policy.forward(parameters, now)
         action = distribution.sample(noise_now)
         outputs.append(distribution.parameters[0])
         drawn.append(action)
@@ -123,22 +126,18 @@ def collect(
             native = np.where(np.isfinite(native), native, np.float32(0))
         if clip_actions:
             native = native.clip(spec.low, spec.high)
-        finished = envs.step(lanes, t, native, rewards[t], last, terminated[t], ended[t])
+        episodes += envs.step(lanes, t, native, rewards[t], following[t], terminated[t], ended[t])
 
-        raw.append(torch.from_numpy(envs.observations[lanes]).to(parameters))
+        raw[t + 1, :, 0] = envs.observations[places]
+        raw_now = raw_by_time[t + 1].to(parameters)
         if per_step:
-            moments.update_(raw[-1])
+            moments.update_(raw_now[:, 0])
             see = observation_filter(moments, recipe)
-        seen.append(see(raw[-1]))
-        if finished:
-            episodes += finished
-            over = torch.from_numpy(ended[t])
-            endings.append((t, over, see(torch.from_numpy(last).to(parameters))[over.to(device)]))
+            followed.append(see(torch.from_numpy(following[t, :, None]).to(parameters)))
+        now = see(raw_now)
+        seen.append(now)
 
-    filters.observations.copy_(seen[-1])
-    seen_next = torch.stack(seen[1:], 1)
-    for t, over, final in endings:
-        seen_next[over.to(device), t] = final
+    filters.observations.copy_(now[:, 0])
     means_or_logits, actions = torch.cat(outputs, 1), torch.cat(drawn, 1)
     finite = (means_or_logits.isfinite().all(-1) & actions.isfinite().all(-1)).cpu()
     first_bad = torch.where(finite.all(1), -1, (~finite).int().argmax(1))
@@ -146,12 +145,14 @@ def collect(
     shared = [parameter.clone() for parameter in distribution.parameters[1:]]
 
     def lanes_first(x: np.ndarray) -> Tensor:
-        return torch.from_numpy(x).to(device).t().contiguous()
+        return torch.from_numpy(x).to(device).transpose(0, 1).contiguous()
 
+    if not per_step:
+        followed = [see(lanes_first(following).to(parameters))]
     return Rollout(
-        raw_observations=torch.stack(raw[:-1], 1),
-        observations=torch.stack(seen[:-1], 1),
-        next_observations=seen_next,
+        raw_observations=lanes_first(raw[:-1, :, 0]).to(parameters),
+        observations=torch.cat(seen[:-1], 1),
+        next_observations=torch.cat(followed, 1),
         actions=actions,
         rewards=lanes_first(rewards),
         terminated=lanes_first(terminated),
