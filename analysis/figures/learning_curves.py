@@ -106,7 +106,11 @@ def panel(axis: Axes, study: Study, table: pd.DataFrame, env: str, variants: Ite
     """The curves of some variants on one environment."""
     axis.set_gid(f"env-{env}")
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    diverged = {(r["variant"], r["seed"]) for r in study.runs if r["status"] == "diverged"}
+    diverged = {
+        (run["variant"], run["seed"])
+        for run in study.runs
+        if run["env"] == env and run["status"] == "diverged"
+    }
     for variant, look in style.lines(variants).items():
         rows = table[(table.env == env) & (table.variant == variant)]
         for seed in study.seeds:

@@ -26,7 +26,8 @@ def profiles(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """
     envs = normalised_envs(study, scores)
     if not envs:
-        return pd.DataFrame(columns=["variant", "normalised_score", "share", "low", "high"])
+        columns = ["variant", "normalised_score", "share", "low", "high"]
+        return pd.DataFrame(columns=columns, dtype="float64")
     runs = matrix(study, scores, "normalised", envs)
     most = max(1.0, np.ceil(runs.max() * 10) / 10)
     thresholds = np.round(np.arange(LEAST, most + STEP / 2, STEP), 2)

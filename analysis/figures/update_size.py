@@ -53,7 +53,8 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
     """One panel per environment; one row per variant, its moving filter in grey below it."""
     table = sizes(study)
     height = 0.9 + 0.36 * len(study.variants)
-    figure, axes = style.wrapped_panels(len(study.envs), 3.2, height, sharex=True, sharey=True)
+    width = 3.2 + 2.4 / min(len(study.envs), style.COLUMNS)  # the labels of the variants
+    figure, axes = style.wrapped_panels(len(study.envs), width, height, sharex=True, sharey=True)
     looks = style.lines(study.variants)
     for axis, env in zip(axes, study.envs, strict=True):
         axis.set_gid(f"env-{env}")
@@ -75,7 +76,7 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
     for axis in axes[(len(axes) - 1) // style.COLUMNS * style.COLUMNS :]:
         axis.set_xlabel("KL(old‖new), nats")
     note = (
-        "Line: 5–95 % of all updates; box: middle half; white: median; ×: largest. "
+        "Line: 5–95 % of all updates; box: middle half; dot: median; ×: largest. "
         "Colour: the update, filter held. Grey: what the moving observation filter adds."
         + (" Dashed: TRPO's bound." if table.bound.notna().any() else "")
     )
@@ -93,7 +94,7 @@ def _bar(axis: Axes, y: float, row: "pd.Series[Any]", colour: Any, width: float)
     axis.plot([at.q05, at.q95], [y, y], color=colour, lw=1.4, solid_capstyle="butt")
     axis.plot([at.q25, at.q75], [y, y], color=colour, lw=width, solid_capstyle="butt")
     axis.plot(at.most, y, "x", color=colour, ms=4)
-    axis.plot(at["median"], y, "|", color="w", ms=width, mew=1.5)
+    axis.plot(at["median"], y, "o", mfc="w", mec=colour, ms=0.5 * width + 1.5, mew=1)
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:

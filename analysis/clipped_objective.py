@@ -1,0 +1,98 @@
+"""Claim C1 as a picture: PPO's clipped objective, and below it the gradient that it leaves.
+
+python -m analysis.clipped_objective IN.csv OUT.svg OUT.png OUT.caption.txt
+
+IN.csv is written by ``replicate.probes.clipped_objective``; nothing is computed again here.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import style
+from replicate.records import write_atomically
+
+CAPTION = """\
+One sample's term of PPO's objective as a function of the policy ratio r = π(a|s)/π_old(a|s), for \
+advantage A = +1 and A = −1, clip range ε = {epsilon:g} (after Figure 1 of the PPO paper, \
+arXiv 1707.06347). Top: clipped (solid) beside unclipped (dashed); the dot is r = 1, where each \
+update starts. Bottom: derivative in r, by automatic differentiation of the suite's own \
+objective. It is zero in the grey regions, r > {high:g} for A > 0 and r < {low:g} for A < 0, and \
+nowhere else: on the wrong side of the interval the gradient still pulls back. (At the two kinks \
+themselves there is no derivative.)
+"""
+UNCLIPPED: dict[str, Any] = {"color": "0.35", "dashes": (4, 2), "lw": 1.5}
+
+
+def flat(rows: pd.DataFrame) -> tuple[float, float]:
+    """First and last ratio without a gradient; the kink at the inner end belongs to it."""
+    ratios = rows.ratio[rows.gradient == 0]
+    step = rows.ratio.diff().median()
+    low, high = ratios.min(), ratios.max()
+    ends = (low - step, high) if low > 1 else (low, high + step)
+    return round(ends[0], 9), round(ends[1], 9)
+
+
+def kinks(data: pd.DataFrame) -> tuple[float, float]:
+    """1 − ε, where the objective for A < 0 bends, and 1 + ε, where that for A > 0 does."""
+    return flat(data[data.advantage < 0])[1], flat(data[data.advantage > 0])[0]
+
+
+def draw(data: pd.DataFrame) -> Figure:
+    """Two columns, A > 0 and A < 0; two rows, the objective and its derivative in r."""
+    figure, (tops, bottoms) = style.panels(2, 2, 4.2, 2.4, sharex=True, sharey="row")
+    looks = style.lines(["A > 0", "A < 0"])
+    low, high = kinks(data)
+    for top, bottom, (name, look) in zip(tops, bottoms, looks.items(), strict=True):
+        solid = {"color": look["color"], "lw": 2.4}
+        rows = data[(data.advantage > 0) == (name == "A > 0")]
+        ends = flat(rows)
+        for axis in (top, bottom):
+            axis.axvspan(*ends, color="0.88", lw=0)
+            axis.axvline(1, color="0.5", lw=0.8)
+        top.plot(rows.ratio, rows.unclipped, **UNCLIPPED)
+        top.plot(rows.ratio, rows.clipped, **solid)
+        start = rows[rows.ratio == 1]
+        top.plot(start.ratio, start.clipped, "o", color="k", ms=6)
+        for _, side in rows.groupby(rows.gradient == 0):  # no line across the jump
+            bottom.plot(side.ratio, side.gradient, **solid)
+        top.set_title(name)
+        bottom.set_xlabel("ratio r")
+        bottom.set_xlim(0, 2)
+        bottom.set_xticks([0, low, 1, high, 2])
+        _explain(bottom, 1 if name == "A > 0" else -1, ends)
+    tops[0].set_ylabel("objective")
+    bottoms[0].set_ylabel("derivative in r")
+    bottoms[0].set_ylim(-1.45, 1.45)
+    bottoms[0].set_yticks([-1, 0, 1])
+    note = "Solid: clipped; dashed: unclipped; dot: r = 1, the old policy; grey: no gradient."
+    style.add_note(figure, note)
+    return figure
+
+
+def _explain(axis: Axes, sign: int, ends: tuple[float, float]) -> None:
+    """What a student should see, beside the line that shows it."""
+    middle = sum(ends) / 2
+    where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small"}
+    axis.text(middle, sign * 0.35, "no gradient", **where)
+    # The other side of r = 1, as far from it.
+    axis.text(2 - middle, sign * 0.6, "wrong side:\nstill pulls back", **where)
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    source, svg, png, caption = map(Path, arguments)
+    data = pd.read_csv(source)
+    low, high = kinks(data)
+    style.save(draw(data), svg, png)
+    text = CAPTION.format(epsilon=round(high - 1, 6), low=low, high=high)
+    write_atomically(caption, text.encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""Claim C1: PPO's clipped objective and its gradient against the policy ratio.
+
+python -m replicate.probes.clipped_objective OUT.csv
+"""
+
+import csv
+import io
+import sys
+from pathlib import Path
+
+import torch
+
+from replicate.maths.objectives import clipped_surrogate, surrogate
+from replicate.records import write_atomically
+
+EPSILON = 0.2
+ADVANTAGES = (1.0, -1.0)
+POINTS_PER_UNIT = 200
+"""Of the ratio: 1 − ε, 1 and 1 + ε are among the points."""
+COLUMNS = ["advantage", "ratio", "unclipped", "clipped", "gradient"]
+
+
+def clipped_objective() -> list[list[float]]:
+    """Rows of ``COLUMNS`` for r = 0 … 2, in float64.
+
+    ``unclipped`` is r·A, ``clipped`` min(r·A, clip(r, 1−ε, 1+ε)·A), ``gradient`` the derivative
+    of ``clipped`` in r by autograd.  The two kinks have no derivative; autograd gives A there.
+
+    Source: PPO paper (arXiv 1707.06347), Figure 1.
+    """
+    points = torch.arange(2 * POINTS_PER_UNIT + 1, dtype=torch.float64) / POINTS_PER_UNIT
+    ratio = points.repeat(len(ADVANTAGES), 1).requires_grad_()
+    advantage = torch.tensor(ADVANTAGES, dtype=torch.float64)[:, None].expand_as(ratio)
+    epsilon = torch.full((len(ADVANTAGES),), EPSILON, dtype=torch.float64)
+    clipped = clipped_surrogate(ratio, advantage, epsilon)
+    (gradient,) = torch.autograd.grad(clipped.sum(), ratio)
+    columns = [advantage, ratio, surrogate(ratio, advantage), clipped, gradient]
+    rows: list[list[float]] = torch.stack(columns, -1).flatten(0, 1).tolist()
+    return rows
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    (out,) = map(Path, arguments)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([COLUMNS, *clipped_objective()])
+    write_atomically(out, text.getvalue().encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

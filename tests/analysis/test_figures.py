@@ -1,0 +1,288 @@
+"""Figures draw what a study with known answers says, and the same bytes every time."""
+
+import importlib
+import io
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis import clipped_objective, style
+from analysis.figures import (
+    learning_curves,
+    main,
+    performance_profile,
+    time_shares,
+    update_size,
+    variant_groups,
+)
+from analysis.study import Study, read_study
+from replicate.probes import clipped_objective as probe
+
+ENVS = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}
+SEEDS = 3
+BINS = 4
+TOTAL = BINS * 2048
+DIVERGED = ("Reacher-v5", "free", 2)
+VARIANTS: list[dict[str, Any]] = [
+    {"name": "trust", "label": "TRPO", "algo": {"name": "trpo", "max_kl": 0.01}},
+    {"name": "clip", "label": "PPO, ε = 0.2", "algo": {"name": "ppo", "objective": "clip"}},
+    {"name": "free", "label": "no clip <&>", "algo": {"name": "ppo", "objective": "none"}},
+]
+MODULES = ["learning_curves", "performance_profile", "update_size", "time_shares"]
+
+
+def ppo(name: str, objective: str) -> dict[str, Any]:
+    return {"name": name, "label": name, "algo": {"name": "ppo", "objective": objective}}
+
+
+TABLE1 = [
+    ppo("none", "none"),
+    *(ppo(f"clip_{i}", "clip") for i in range(3)),
+    *(ppo(f"adaptive_{i}", "adaptive_kl") for i in range(3)),
+    *(ppo(f"fixed_{i}", "fixed_kl") for i in range(4)),
+]
+
+
+def value(env: str, variant: int, seed: int, place: int) -> float:
+    """Return of the only episode of a bin."""
+    return (100 if env == "Hopper-v5" else -10) * (1 + variant) * (1 + place) + 7 * seed**2
+
+
+def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = SEEDS) -> Study:
+    """A study whose every number is known; its scores lie beside it."""
+    keys = [
+        {"env": env, "variant": variant["name"], "seed": seed}
+        for env in ENVS.values()
+        for variant in variants
+        for seed in range(seeds)
+    ]
+    plan = {
+        "study": "known",
+        "title": "A known study",
+        "recipe": "paper2017",
+        "num_steps": 2048,
+        "total_env_steps": TOTAL,
+        "envs": ENVS,
+        "variants": variants,
+        "runs": keys,
+    }
+    (folder / "plan.json").write_text(json.dumps(plan))
+    names = [variant["name"] for variant in variants]
+    for env, env_id in ENVS.items():
+        episodes, updates, runs = [], [], []
+        for key in (k for k in keys if k["env"] == env_id):
+            variant, seed = names.index(key["variant"]), key["seed"]
+            diverged = tuple(key.values()) == DIVERGED
+            count = 2 if diverged else BINS
+            algorithm = variants[variant]["algo"]["name"]
+            for place in range(count):
+                step = 2048 * (place + 1)
+                returned = value(env_id, variant, seed, place)
+                episodes.append({**key, "env_step": step, "episodic_return": returned})
+                updates.append(
+                    {
+                        **key,
+                        "kl": 0.004 * (1 + place) * (1 + variant),
+                        "filter_kl": 0.0 if place == 0 else 1e-4,
+                        "step_accepted": float(place != 1) if algorithm == "trpo" else np.nan,
+                        "backtracks": 2.0 if algorithm == "trpo" else np.nan,
+                    }
+                )
+            # Three of the ten lanes of a cohort are ours; each algorithm has one cohort.
+            update = 1.0 if algorithm == "trpo" else 4.0
+            seconds = {"rollout": 3.0, "env_step": 2.0, "advantages": 0.5, "update": update}
+            runs.append(
+                {
+                    **key,
+                    "status": "diverged" if diverged else "finished",
+                    "env_steps": TOTAL,
+                    "cohort": {"lanes": 10, "seconds": seconds},
+                    "cpu": "A CPU",
+                    "started": algorithm,
+                    "ended": env,
+                }
+            )
+        for name, rows in {"episodes": episodes, "updates": updates}.items():
+            table = pd.DataFrame(rows).astype({"env": "category", "variant": "category"})
+            table.to_parquet(folder / f"{env}.{name}.parquet")
+        (folder / f"{env}.runs.json").write_text(json.dumps(runs))
+    scores = pd.DataFrame(keys)
+    scores["normalised"] = [
+        (names.index(k["variant"]) + k["seed"] / seeds) / len(names) for k in keys
+    ]
+    scores["diverged"] = [tuple(k.values()) == DIVERGED for k in keys]
+    scores["frozen"] = False
+    scores.to_csv(folder / "scores.csv", index=False)
+    return read_study(folder / "plan.json")
+
+
+def scores_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "scores.csv")
+
+
+def run(module: str, folder: Path, out: Path) -> list[Path]:
+    outputs = [out / f"{module}{suffix}" for suffix in (".svg", ".png", ".csv", ".caption.txt")]
+    inputs = [folder / "plan.json", folder / "scores.csv"]
+    draw = importlib.import_module(f"analysis.figures.{module}").draw
+    assert main(draw, [str(path) for path in (*inputs, *outputs)]) == 0
+    return outputs
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_command_line_writes_the_same_files_twice(module: str, tmp_path: Path) -> None:
+    made(tmp_path)
+    first = {path.name: path.read_bytes() for path in run(module, tmp_path, tmp_path)}
+    assert len(first) == 4 and all(first.values())
+    assert first[f"{module}.png"].startswith(b"\x89PNG")
+    caption = first[f"{module}.caption.txt"].decode()
+    assert caption.startswith("A known study: ") and caption.count("\n") == 1
+    svg = ElementTree.fromstring(first[f"{module}.svg"])
+    texts = {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+    if module != "performance_profile":
+        assert set(ENVS.values()) <= texts
+        ids = {element.get("id") for element in svg.iter()}
+        assert {f"env-{env}" for env in ENVS.values()} <= ids
+    if module != "time_shares":
+        assert {variant["label"] for variant in VARIANTS} <= texts
+    assert {path.name: path.read_bytes() for path in run(module, tmp_path, tmp_path)} == first
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize(("variants", "seeds"), [(TABLE1, 2), (VARIANTS[:1], 1)])
+def test_many_variants_and_single_runs_are_drawn(
+    module: str, variants: list[dict[str, Any]], seeds: int, tmp_path: Path
+) -> None:
+    made(tmp_path, variants, seeds)
+    assert all(path.stat().st_size for path in run(module, tmp_path, tmp_path))
+
+
+def test_one_environment_alone_is_drawn(tmp_path: Path) -> None:
+    study, scores = made(tmp_path, TABLE1), scores_of(tmp_path)
+    for module in MODULES:
+        draw = importlib.import_module(f"analysis.figures.{module}").draw
+        data, _, _ = draw(study.on("Hopper-v5"), scores[scores.env == "Hopper-v5"])
+        if "env" in data:
+            assert set(data.env) == {"Hopper-v5"}
+
+
+def test_curves_are_means_with_t_intervals_and_every_seed(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    data, _, caption = learning_curves.draw(study, scores_of(tmp_path))
+    assert len(data) == len(ENVS) * len(VARIANTS) * BINS
+    for row in data.to_dict("records"):
+        variant = study.variants.index(row["variant"])
+        place = int(row["env_step"] // 2048)
+        assert row["env_step"] == 2048 * place + 1024
+        values = [value(row["env"], variant, seed, place) for seed in range(SEEDS)]
+        if (row["env"], row["variant"]) == DIVERGED[:2] and place >= 2:
+            # A mean over the survivors would hide the one that failed.
+            assert np.isnan([row["mean"], row["low"], row["high"], row["seed_2"]]).all()
+            assert [row["seed_0"], row["seed_1"]] == values[:2]
+            continue
+        assert [row[f"seed_{seed}"] for seed in range(SEEDS)] == values
+        low, high = stats.t.interval(0.95, SEEDS - 1, np.mean(values), stats.sem(values))
+        ours = [row["mean"], row["low"], row["high"]]
+        np.testing.assert_allclose(ours, [np.mean(values), low, high])
+    assert "diverged (1 of 18 runs)" in caption
+
+
+def test_what_is_drawn_is_what_the_table_says(tmp_path: Path) -> None:
+    data, figure, _ = learning_curves.draw(made(tmp_path), scores_of(tmp_path))
+    rows = data[(data.env == "Hopper-v5") & (data.variant == "clip")]
+    thick = [line for line in figure.axes[0].lines if line.get_linewidth() > 1]
+    np.testing.assert_array_equal(thick[1].get_xdata(), rows.env_step)
+    np.testing.assert_array_equal(thick[1].get_ydata(), rows["mean"])
+    crosses = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "x"]
+    assert len(crosses) == 1
+
+
+def test_profiles_are_shares_of_runs(tmp_path: Path) -> None:
+    data, _, caption = performance_profile.draw(made(tmp_path), scores_of(tmp_path))
+    # Of `clip`: 3/9, 4/9 and 5/9 on both environments.
+    clip = data[data.variant == "clip"].set_index("normalised_score")
+    assert [clip.share[at] for at in (-0.2, 0.33, 0.34, 0.44, 0.45, 0.56, 1.0)] == pytest.approx(
+        [1, 1, 2 / 3, 2 / 3, 1 / 3, 0, 0]
+    )
+    assert ((clip.low <= clip.share) & (clip.share <= clip.high)).all()
+    assert "provisional" in caption and "too narrow" in caption
+
+
+def test_an_environment_without_a_scale_is_left_out_of_profiles(tmp_path: Path) -> None:
+    study, scores = made(tmp_path), scores_of(tmp_path)
+    scores.loc[scores.env == "Reacher-v5", "normalised"] = np.nan
+    data, _, caption = performance_profile.draw(study, scores)
+    assert len(data) and "Left out" in caption
+    scores["normalised"] = np.nan
+    assert performance_profile.draw(study, scores).data.empty
+
+
+def test_update_sizes_are_quantiles_over_all_updates(tmp_path: Path) -> None:
+    data, _, caption = update_size.draw(made(tmp_path), scores_of(tmp_path))
+    rows = data.set_index(["env", "variant", "quantity"])
+    trust = rows.loc[("Hopper-v5", "trust", "kl")]
+    assert trust.updates == SEEDS * BINS
+    np.testing.assert_allclose([trust["median"], trust.most, trust.bound], [0.01, 0.016, 0.01])
+    assert trust.share_above == 0.5  # 0.012 and 0.016 of 0.004, 0.008, 0.012, 0.016
+    moved = rows.loc[("Hopper-v5", "trust", "filter_kl")]
+    assert moved.q05 == 0 and moved.most == 1e-4 and np.isnan(moved.bound)
+    assert rows.loc[("Reacher-v5", "free", "kl")].updates == 2 * BINS + 2
+    assert "50.00% of the updates above δ = 0.01, 75.00% of the steps accepted" in caption
+    assert "2.00 backtracks" in caption
+
+
+def test_each_cohort_counts_once(tmp_path: Path) -> None:
+    data, _, caption = time_shares.draw(made(tmp_path), scores_of(tmp_path))
+    assert len(data) == 4 and (data.cohorts == 1).all()  # PPO's two variants trained together
+    assert (data.env_steps == 10 * TOTAL).all()
+    rows = data.set_index(["env", "algorithm"])
+    parts = rows.loc[("Hopper-v5", "ppo"), ["env_step", "rest_of_rollout", "advantages", "update"]]
+    expected = np.array([2, 1, 0.5, 4]) / (10 * TOTAL) * 1e6
+    np.testing.assert_allclose(parts.astype(float), expected)
+    assert "A CPU" in caption and "4 cohorts" in caption
+
+
+def test_many_variants_are_grouped_by_their_objective(tmp_path: Path) -> None:
+    groups = variant_groups(made(tmp_path, TABLE1))
+    assert {heading: len(names) for heading, names in groups.items()} == {
+        "clipping": 4,
+        "adaptive KL penalty": 3,
+        "fixed KL penalty": 4,
+    }
+    steps = [{"name": f"s{i}", "label": "", "algo": {"name": "vpg"}} for i in range(7)]
+    cut = variant_groups(made(tmp_path, steps))
+    assert list(cut) == ["VPG, 1 of 2", "VPG, 2 of 2"]
+    assert [name for names in cut.values() for name in names] == [f"s{i}" for i in range(7)]
+    assert variant_groups(made(tmp_path)) == {"": ["trust", "clip", "free"]}
+
+
+def test_an_svg_has_short_paths_and_whole_texts() -> None:
+    figure, axes = style.wrapped_panels(1)
+    axes[0].plot([0, np.pi], [0, np.e])
+    axes[0].set_title("1.234567")
+    sink = io.BytesIO()
+    style.save_svg(figure, sink)
+    svg = ElementTree.fromstring(sink.getvalue())
+    paths = [path.get("d", "") for path in svg.iter("{http://www.w3.org/2000/svg}path")]
+    decimals = [n.partition(".")[2] for path in paths for n in path.split() if "." in n]
+    assert decimals and max(map(len, decimals)) <= 2
+    assert "1.234567" in [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_the_clipped_objective_is_drawn_from_the_probe(tmp_path: Path) -> None:
+    probe.main([str(tmp_path / "in.csv")])
+    outputs = [tmp_path / f"out{suffix}" for suffix in (".svg", ".png", ".caption.txt")]
+    arguments = [str(path) for path in (tmp_path / "in.csv", *outputs)]
+    assert clipped_objective.main(arguments) == 0
+    first = [path.read_bytes() for path in outputs]
+    assert "ε = 0.2" in first[2].decode() and "r > 1.2 for A > 0 and r < 0.8" in first[2].decode()
+    assert clipped_objective.main(arguments) == 0
+    assert [path.read_bytes() for path in outputs] == first
+    data = pd.read_csv(tmp_path / "in.csv")
+    assert clipped_objective.flat(data[data.advantage > 0]) == (1.2, 2.0)
+    assert clipped_objective.flat(data[data.advantage < 0]) == (0.0, 0.8)
