@@ -8,6 +8,10 @@ min_version("9.19")
 PLAN = pipeline(config, workflow.is_main_process, Path("results"))
 ROOT = PLAN.layout.root
 LOGS = f"{ROOT}/logs"
+PUBLISHED = [
+    f"results/published/{name}.csv" for name in ("ppo_table1", "chapter_epsilon")
+]
+SHARED_CODE = ["analysis/summary.py", "analysis/statistics.py"]
 
 
 wildcard_constraints:
@@ -98,11 +102,8 @@ rule figure:
     input:
         data=PLAN.data,
         scores=rules.scores.output,
-        code=[
-            "analysis/figures/{figure}.py",
-            "analysis/summary.py",
-            "analysis/style.py",
-        ],
+        published=PUBLISHED,
+        code=["analysis/figures/{figure}.py", *SHARED_CODE, "analysis/style.py"],
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/{{study}}/{{figure}}",
@@ -124,7 +125,8 @@ rule table:
     input:
         data=PLAN.data,
         scores=rules.scores.output,
-        code=["analysis/tables/{table}.py", "analysis/summary.py"],
+        published=PUBLISHED,
+        code=["analysis/tables/{table}.py", *SHARED_CODE],
     output:
         multiext(
             f"{ROOT}/{{name}}/tables/{{study}}/{{table}}",
