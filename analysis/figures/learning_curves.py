@@ -63,7 +63,7 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
         f"{title}: learning curves. {note} Each point is the mean raw, undiscounted return of the "
         f"training episodes that ended in its bin of env steps. {study.total_env_steps:,} env "
         f"steps per run, recipe {study.recipe}. Where a seed has no episode in a bin, or has "
-        "diverged, no mean is drawn."
+        "diverged, no mean is drawn; a band wider than twice the range of the seeds is cut."
     )
     return Drawing(study.in_order(table), figure, caption)
 
