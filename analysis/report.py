@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import style
-from analysis.figures import learning_curves
+from analysis.figures.learning_curves import draw as draw_learning_curves
 from analysis.study import Study, read_study
 from replicate.records import write_atomically
 
@@ -109,7 +109,7 @@ def environment_curves(study: Study, scores: pd.DataFrame) -> list[dict[str, Any
     found = []
     for env in study.envs:
         part = study.on(env)
-        _, figure, _ = learning_curves.draw(part, scores[scores.env == env])
+        _, figure, _ = draw_learning_curves(part, scores[scores.env == env])
         image = BytesIO()
         style.save_svg(figure, image)
         found.append(

@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> int:
     """The command line."""
     console = Console()
     try:
-        given = dict(text.split("=", 1) if "=" in text else (text, "") for text in arguments)
+        given = {key: value for key, _, value in (text.partition("=") for text in arguments)}
         cores = _cores(given.pop("cores", None))
         choice = choice_of(given)
         scale = load_scale(choice.scale)

@@ -11,7 +11,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -61,13 +61,16 @@ class Rollout(Section):
 
 
 Objective = Literal["clip", "none", "fixed_kl", "adaptive_kl"]
+UNCLIPPED = ("none", "fixed_kl", "adaptive_kl")
+"""Objectives without a use for ε.  With ``clip`` they are one formula, at ε = ∞ or β = 0, and may
+share a cohort; any other name is one of ``replicate.maths.objectives.SURROGATES``."""
 
 
 class PPOSettings(Rollout):
     """Proximal policy optimisation."""
 
     name: Literal["ppo"]
-    objective: Objective = Key("–", "clip | none | fixed_kl | adaptive_kl", lane=True)
+    objective: Objective = Key("–", " | ".join(get_args(Objective)), lane=True)
     clip_epsilon: Positive = Key("ratio", "ε of the clip, and of clip_fraction", lane=True)
     bound: Literal["min", "max"] = Key("–", "min is PPO; max is the ablation of claim C3")
     kl_beta: Positive = Key("–", "β of the KL penalty (its start, if adaptive)", lane=True)
@@ -221,13 +224,14 @@ class RunSettings(Section):
 
     def cohort_key(self) -> str:
         """Runs with equal keys can train as lanes of one cohort."""
+        own = set(get_args(Objective)) - {"clip", *UNCLIPPED}
         data = self.model_dump(mode="json")
         data.pop("seed")
         data["recipe"].pop("name")
         data["total_env_steps"] = self.num_updates
         for section, model in (("algo", type(self.algo)), ("recipe", RecipeSettings)):
             for key, field in model.model_fields.items():
-                if field_note(field)["lane"]:
+                if field_note(field)["lane"] and data[section][key] not in own:
                     data[section].pop(key)
         return json.dumps(data, sort_keys=True)
 
@@ -256,7 +260,7 @@ def _without_effect(algo: Rollout, recipe: RecipeSettings) -> list[tuple[str, st
     if not isinstance(algo, PPOSettings):
         unused += ["value_clip", "max_gradient_norm", "clip_epsilon_schedule"]
         return [("recipe", key) for key in unused]
-    if algo.objective != "clip":
+    if algo.objective in UNCLIPPED:
         unused += ["clip_epsilon_schedule"]
     found = [("recipe", key) for key in unused]
     of_objective = {
@@ -264,7 +268,7 @@ def _without_effect(algo: Rollout, recipe: RecipeSettings) -> list[tuple[str, st
         "none": ["clip_epsilon", "bound", "kl_beta", "kl_target"],
         "fixed_kl": ["clip_epsilon", "bound", "kl_target"],
         "adaptive_kl": ["clip_epsilon", "bound"],
-    }[algo.objective]
+    }.get(algo.objective, ["bound", "kl_beta", "kl_target"])
     if algo.target_kl is None:
         of_objective += [f"target_kl_{part}" for part in ("factor", "estimator", "check", "stops")]
     return found + [("algo", key) for key in of_objective]

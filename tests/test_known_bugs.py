@@ -24,7 +24,7 @@ from replicate.maths.distributions import Categorical, DiagonalGaussian, Distrib
 from replicate.maths.lanes import take_lanes
 from replicate.maths.objectives import clipped_surrogate
 from replicate.maths.returns import gae
-from replicate.settings import ConfigError, RunSettings
+from replicate.settings import ConfigError, PPOSettings, RunSettings
 from tests import toy_envs
 from tests.conftest import runs_of
 from tests.handmade import handmade_batch, handmade_learner, normal
@@ -562,7 +562,9 @@ def test_objectives_are_maximised_and_losses_minimised() -> None:
     objective = clipped_surrogate(ratio, batch.advantages, torch.tensor([0.2]))
     assert objective[0].tolist() == pytest.approx([2.2, 2.4, -1.8, -1.6])
     log_prob = ratio.log() + batch.old_log_prob
-    slope = ppo.policy_loss_slope(log_prob, batch, torch.tensor([0.2]), "min")
+    algo = runs_of("algo=ppo")[0].algo
+    assert isinstance(algo, PPOSettings)
+    slope = ppo.policy_loss_slope(log_prob, batch, torch.tensor([0.2]), algo)
     assert slope[0].tolist() == pytest.approx([-2.2 / 4, 0.0, 1.8 / 4, 0.0])
 
 

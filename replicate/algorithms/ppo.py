@@ -3,8 +3,6 @@
 Source: Schulman et al. 2017 (arXiv 1707.06347), algorithm 1, eq. 6–9.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -23,6 +21,7 @@ from replicate.maths.adam import adam_step_
 from replicate.maths.diagnostics import kl_k1, kl_k3, squared_norm
 from replicate.maths.distributions import Distribution
 from replicate.maths.objectives import (
+    SURROGATES,
     adapt_kl_beta,
     clipped_surrogate_slope,
     clipped_value_error,
@@ -35,16 +34,22 @@ from replicate.settings import PPOSettings, RecipeSettings
 
 
 def policy_loss_slope(
-    log_prob: Tensor, part: Batch, clip_epsilon: Tensor, bound: Literal["min", "max"]
+    log_prob: Tensor, part: Batch, clip_epsilon: Tensor, algo: PPOSettings
 ) -> Tensor:
-    """∂/∂ log π of −mean(min(r·Â, clip(r, 1±ε)·Â)), ``[R, B]``.
+    """∂/∂ log π of −mean(min(r·Â, clip(r, 1±ε)·Â)), ``[R, B]``, or of an objective of one's own.
 
     In the first minibatch of a batch r = 1: that step is a plain policy-gradient step, which
-    the clip does not bound.  An objective whose slope nobody has worked out gets it from
-    ``gradients``.
+    the clip does not bound.
     """
-    ratio = (log_prob - part.old_log_prob).exp()
-    return clipped_surrogate_slope(ratio, part.advantages, clip_epsilon, bound) / -part.size
+    own = SURROGATES.get(algo.objective)
+    if own is None:
+        ratio = (log_prob - part.old_log_prob).exp()
+        slope = clipped_surrogate_slope(ratio, part.advantages, clip_epsilon, algo.bound)
+    else:
+        (slope,), _ = gradients(
+            lambda lp: own((lp - part.old_log_prob).exp(), part.advantages, clip_epsilon), log_prob
+        )
+    return slope / -part.size
 
 
 def value_loss_slope(
@@ -121,7 +126,7 @@ def update(
         state = policy_lanes.now
         new, activations = policy.forward(state.parameters, part.observations)
         epsilon = policy_lanes.take(lane["clip_epsilon"])
-        cotangent = policy_loss_slope(new.log_prob(part.actions), part, epsilon, algo.bound)
+        cotangent = policy_loss_slope(new.log_prob(part.actions), part, epsilon, algo)
         terms = [new.log_prob_pullback(part.actions, cotangent)]
         if penalised:
             beta = policy_lanes.take(learner.kl_beta)

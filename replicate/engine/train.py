@@ -22,6 +22,7 @@ from replicate.envs import Episode
 from replicate.maths.lanes import put_lanes_, take_lanes
 from replicate.maths.returns import gae, standardise
 from replicate.settings import (
+    UNCLIPPED,
     ConfigError,
     PPOSettings,
     RecipeSettings,
@@ -98,7 +99,7 @@ def lane_values(runs: list[RunSettings], device: str) -> Lanewise:
     values["max_gradient_norm"] = column([run.recipe.max_gradient_norm for run in runs])
     ppos = [run.algo for run in runs if isinstance(run.algo, PPOSettings)]
     if ppos:
-        clips = [a.clip_epsilon if a.objective == "clip" else None for a in ppos]
+        clips = [None if a.objective in UNCLIPPED else a.clip_epsilon for a in ppos]
         targets = [a.kl_target if a.objective == "adaptive_kl" else None for a in ppos]
         values["clip_epsilon"] = column(clips)
         values["kl_target"] = column(targets, math.nan)

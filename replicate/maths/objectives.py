@@ -3,10 +3,17 @@
 The names say which is which; nothing here changes a sign for an optimiser.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+Surrogate = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(ratio ``[R, B]``, advantages ``[R, B]``, ε ``[R]``) ↦ what is maximised, ``[R, B]``."""
+
+SURROGATES: dict[str, Surrogate] = {}
+"""Objectives of one's own, by their name in ``algo.objective``; autograd differentiates them."""
 
 
 def policy_gradient(log_prob: Tensor, advantages: Tensor) -> Tensor:
