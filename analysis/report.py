@@ -9,6 +9,7 @@ policy admits this file's own style sheet and script only.
 
 import base64
 import hashlib
+import re
 import sys
 from collections.abc import Iterable
 from io import BytesIO
@@ -30,8 +31,11 @@ MAX_DOWNLOAD_BYTES = 300_000
 ENV_COLUMNS = ("environment", "env")
 SECONDS_PER_HOUR = 3600
 
+NUMBER = re.compile(r"[−<]? ?\d")
+
 Table = dict[str, Any]
-"""``caption``, ``header``, ``rows`` (text), ``env_column``; where stored, what is behind it."""
+"""``caption``, ``header``, ``rows`` (text), ``words`` (columns without numbers), ``env_column``;
+where stored, what is behind it."""
 
 
 def sha256_base64(text: str) -> str:
@@ -55,10 +59,13 @@ def unique_runs(studies: Iterable[Study]) -> list[dict[str, Any]]:
 def grid(caption: str, header: list[str], rows: Iterable[Iterable[Any]]) -> Table:
     """A table of the page; a column of environments lets the reader choose one."""
     places = [i for i, cell in enumerate(header) if cell.lower() in ENV_COLUMNS]
+    texts = [[str(cell) for cell in row] for row in rows]
+    columns = zip(*texts, strict=True)
     return {
         "caption": caption,
         "header": header,
-        "rows": [[str(cell) for cell in row] for row in rows],
+        "rows": texts,
+        "words": [i for i, column in enumerate(columns) if not any(map(NUMBER.match, column))],
         "env_column": places[0] if places else None,
         "command": None,
     }

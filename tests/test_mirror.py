@@ -228,7 +228,7 @@ def test_the_logger_is_no_part_of_a_run(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
-    [(None, "offline"), ("online", "online"), ("disabled", "disabled"), ("shared", "offline")],
+    [(None, "offline"), ("online", "online"), ("disabled", "offline"), ("shared", "offline")],
 )
 def test_online_is_asked_for_by_name(
     asked: str | None, expected: str, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from replicate.pipeline import Layout, choice_of, pipeline
@@ -150,6 +151,30 @@ def test_only_a_missing_run_is_trained(tree: Path) -> None:
     gone = next((tree / MADE / "runs").glob("hopper_v5-trpo-s1-*"))
     shutil.rmtree(gone)
     assert trained(planned(tree, *SMOKE)) == [gone.name]
+
+
+def test_an_objective_of_ones_own_ends_beside_the_others_in_table_1(tree: Path) -> None:
+    """The README's recipe, followed to the letter."""
+    readme = (ROOT / "README.md").read_text()
+    recipe = readme[readme.index("**An objective of your own**") :]
+    function, choice, variant = re.findall(r"```\w+\n(.*?)```", recipe, re.S)[:3]
+    settings = tree / "replicate/settings.py"
+    changed, times = re.subn(r"^Objective = .*\n", choice, settings.read_text(), flags=re.M)
+    assert times == 1
+    settings.write_text(changed)
+    for file, text in {
+        "replicate/maths/objectives.py": f"\n\n{function}",
+        "conf/study/table1.yaml": variant,
+    }.items():
+        with (tree / file).open("a") as appended:
+            appended.write(text)
+    command = *SMOKE, "studies=table1"
+    assert len(trained(planned(tree, *command))) == 2 * 2  # environments × seeds
+    done = snakemake(tree, *command)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tree / MADE / "smoke/tables/table1/table1.csv")
+    row = table.set_index("variant").loc["spo"]
+    assert len(table) == 12 and row.runs == 4 and pd.isna(row.published)
 
 
 def test_one_study_of_them(tree: Path) -> None:
