@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from replicate.records import is_finished, read_description, read_table
 from replicate.settings import ConfigError, RunSettings, validated
@@ -38,16 +38,15 @@ PROJECT = "replicate"  # unless WANDB_PROJECT says otherwise
 MAX_WAITING_BYTES = 2**22  # in the training, for a child that does not read
 MAX_WAITING_LINES = 100_000  # in the child, for a wandb that does not take them
 SECONDS_TO_WAIT = 3.0  # at the end of training
-SECONDS_TO_FINISH = 300.0  # the child's, after the training has ended
+SECONDS_TO_FINISH = 600.0  # the child's, after the training has ended
 
 
 # What wandb is told.
 
 
-def mode() -> str:
-    """Offline unless the user asks for more, or for nothing, by name."""
-    asked = os.environ.get("WANDB_MODE", "offline")
-    return asked if asked in ("online", "disabled") else "offline"
+def mode() -> Literal["online", "offline"]:
+    """Offline, unless the user asks for more by name."""
+    return "online" if os.environ.get("WANDB_MODE") == "online" else "offline"
 
 
 def begin(run: RunSettings, store: Path) -> "wandb.Run":
@@ -65,7 +64,7 @@ def begin(run: RunSettings, store: Path) -> "wandb.Run":
         job_type=run.algo.name,
         config=run.model_dump(mode="json"),
         dir=store,
-        mode=mode(),  # type: ignore[arg-type]
+        mode=mode(),
         reinit="create_new",
         settings=wandb.Settings(
             silent=True,
@@ -238,7 +237,7 @@ def _receive(stream: BinaryIO, inbox: "SimpleQueue[bytes | None]") -> None:
 
 def follow(store: Path) -> int:
     """Mirror the lines of standard input; a run whose mirror fails is given up, with one line."""
-    os.nice(19)  # the training's core is not for us
+    os.nice(10)  # a tenth of a core that a training wants; more would starve us, less harm it
     inbox: SimpleQueue[bytes | None] = SimpleQueue()
     Thread(target=_receive, args=(sys.stdin.buffer, inbox), daemon=True).start()
     runs: dict[str, wandb.Run] = {}

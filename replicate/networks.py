@@ -7,6 +7,7 @@ written out, because for networks this small the bookkeeping of a general autogr
 as the arithmetic; tests compare all three with autograd in float64.
 """
 
+import os
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -17,6 +18,13 @@ from torch import Tensor
 from replicate.maths.distributions import Categorical, DiagonalGaussian, Distribution
 
 Initialisation = Literal["normc", "orthogonal"]
+
+# MKL rounds odd shapes by how a lane happens to lie in memory, unless it is held to one code path.
+# It reads this at its first call; what the user has set stands.
+os.environ.setdefault(
+    "MKL_CBWR",
+    {"AVX512": "AVX512", "AVX2": "AVX2"}.get(torch.backends.cpu.get_cpu_capability(), "COMPATIBLE"),
+)
 
 # Products with fewer columns than this are quicker transposed.
 NARROW = 32

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import replicate.networks  # noqa: F401 – before any product: it holds MKL to one code path
 from replicate.plan import compose
 from replicate.settings import RunSettings
 

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 import platform
 from functools import cache
 from importlib.metadata import version
@@ -65,6 +66,7 @@ def provenance(device: str) -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "simd": torch.backends.cpu.get_cpu_capability(),
+        "mkl_cbwr": os.environ.get("MKL_CBWR"),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
