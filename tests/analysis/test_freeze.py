@@ -1,0 +1,87 @@
+"""Data of the repository: complete, described, and refused when altered."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import freeze, manifest
+from analysis.study import read_study
+from replicate.records import SCHEMAS
+from tests.analysis import made_up
+
+ENVS = {"hopper": "Hopper-v5"}
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished replication of one study, and what a clone holds beside it."""
+    monkeypatch.chdir(tmp_path)
+    made = tmp_path / "results/replication/quick"
+    study = made_up.study(made / "data/table1", [made_up.clip(0.2)], ENVS, name="table1")
+    (made / "scores").mkdir()
+    scores = made_up.scores(study, score=lambda env, variant, seed: 10.0 + seed)
+    scores.loc[scores.seed == 2, "diverged"] = True
+    scores.to_csv(made / "scores/table1.csv", index=False)
+    reference = tmp_path / "results/reference"
+    reference.mkdir()
+    (reference / "untrained.csv").write_text(
+        "recipe,env,untrained,standard_error,episodes,seeds\n"
+        "paper2017,Hopper-v5,3.5,0.1,90,10\npaper2017,Swimmer-v5,0.5,0.1,90,10\n"
+    )
+    return tmp_path / "results"
+
+
+def test_it_copies_describes_and_lists(results: Path) -> None:
+    assert freeze.main(["quick"]) == 0
+    reference = results / "reference"
+    listed = json.loads((reference / manifest.NAME).read_text())
+    copied = {f"table1/{file.name}" for file in (reference / "table1").iterdir()}
+    assert (
+        set(listed)
+        == copied
+        == {
+            "table1/plan.json",
+            *(
+                f"table1/hopper.{kind}"
+                for kind in ("episodes.parquet", "updates.parquet", "runs.json")
+            ),
+        }
+    )
+    constants = pd.read_csv(reference / "normalisers.csv").set_index("env")
+    # The best of the runs that did not diverge.
+    assert constants.loc["Hopper-v5", ["untrained", "best", "best_seed"]].tolist() == [3.5, 11, 1]
+    assert constants.loc["Hopper-v5", "total_env_steps"] == 999_424
+    assert constants.loc["Swimmer-v5"].isna()["best"]
+    text = (reference / "DATA.md").read_text()
+    for columns in SCHEMAS.values():
+        assert all(f"| `{column.name}` |" in text for column in columns)
+
+
+def test_it_writes_once(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert freeze.main(["quick"]) == 0
+    assert freeze.main(["quick"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert freeze.main(["quick", "--replace"]) == 0
+
+
+def test_a_scale_without_data_is_one_line(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert freeze.main(["paper"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error:") and "snakemake --config scale=paper" in line
+
+
+@pytest.mark.parametrize("kind", ["altered", "missing"])
+def test_altered_data_is_refused_with_its_name(results: Path, kind: str) -> None:
+    freeze.main(["quick"])
+    file = results / "reference/table1/hopper.updates.parquet"
+    if kind == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(manifest.AlteredDataError, match=r"hopper\.updates\.parquet"):
+        read_study(results / "reference/table1/plan.json")
+    assert manifest.main([str(results / "reference")]) == 2
