@@ -40,17 +40,21 @@ fi
 
 work=$(mktemp -d)
 linked=
-pids=()
+pids=() # of what runs now
 stop() {
     local code=$?
     trap - EXIT
+    trap '' INT TERM # a second Ctrl-C would leave daemons behind
     # Jobs first: slurmd's own children outlive it.
     if [[ -n $linked ]]; then
         timeout 20 scancel --quiet --user root 2> /dev/null || true
         sleep 2
     fi
-    [[ ${#pids[@]} -eq 0 ]] || kill "${pids[@]}" 2> /dev/null || true
-    wait
+    if [[ ${#pids[@]} -gt 0 ]]; then
+        kill "${pids[@]}" 2> /dev/null || true
+        for _ in {1..20}; do kill -0 "${pids[@]}" 2> /dev/null || break; sleep 0.5; done
+        kill -KILL "${pids[@]}" 2> /dev/null || true
+    fi
     [[ -z $linked ]] || rm -f "$conf"
     rm -rf "$work"
     exit "$code"
@@ -101,7 +105,7 @@ fi
 command=(snakemake --profile profiles/slurm --slurm-init-seconds-before-status-checks 5
     --latency-wait 5 --config scale=smoke studies=table1 -- "${targets[@]}")
 pipeline() { # LOG
-    timeout 1200 "${command[@]}" > "$work/$1" 2>&1
+    timeout --kill-after 30 1200 "${command[@]}" > "$work/$1" 2>&1
 }
 ids() { sed -n 's/.*submitted with SLURM jobid \([0-9]*\).*/\1/p' "$work/$1" | sort -n; }
 ended() { # LOG STATE: how many of its jobs Slurm says ended so
@@ -137,16 +141,20 @@ set -m # else a command in the background ignores Ctrl-C
 "${command[@]}" > "$work/cut.log" 2>&1 &
 cut=$!
 set +m
+daemons=("${pids[@]}")
 pids+=("$cut")
 for _ in {1..120}; do [[ -z $(squeue --noheader --states running) ]] || break; sleep 1; done
 sleep 10
 kill -INT "$cut"
 for _ in {1..60}; do kill -0 "$cut" 2> /dev/null || break; sleep 1; done
 check "it ends" test "$(kill -0 "$cut" 2> /dev/null && echo alive)" = ""
+[[ $failed -ne 0 ]] || pids=("${daemons[@]}")
 for _ in {1..30}; do [[ -n $(squeue --noheader) ]] || break; sleep 1; done
 show cut.log
 check "it took its jobs along" test -n "$(ids cut.log)" -a -z "$(squeue --noheader)" \
     -a "$(ended cut.log CANCELLED)" -eq "$(ids cut.log | wc -l)"
+
+finish
 
 say "A first invocation"
 (while sleep 2; do squeue --noheader --states all --format '%i %T'; done >> "$work/queue.txt") &
@@ -154,6 +162,7 @@ watcher=$!
 pids+=("$watcher")
 check "it ends with exit code 0" pipeline first.log
 kill "$watcher"
+pids=("${daemons[@]}")
 show first.log
 echo "states that squeue showed: $(cut -d' ' -f2 "$work/queue.txt" | sort | uniq -c | xargs)"
 trained=$(grep -c '^rule train_.*:$' "$work/first.log" || true)
