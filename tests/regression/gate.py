@@ -1,17 +1,17 @@
 """Did returns get worse?  One test per cell, one verdict.
 
 Per cell: a one-sided permutation test of "the mean over training is not lower than the baseline's",
-10 runs against 10, all 184,756 splits enumerated.  Holm's adjustment over the cells bounds the
-chance that an unchanged suite fails: ``false_alarm_rate`` (1 %) for the whole gate, whatever the
-distribution of returns.
+10 runs against 30.  Holm's adjustment over the cells bounds the chance that returns which did not
+change fail: ``false_alarm_rate`` (1 %) for the whole gate, whatever their distribution.
 
 **The current runs have other seeds than the baseline's**, so that the samples are independent and
 the test is exact for every change, however small.  The other choice, the same seeds on both sides,
 passes without looking where nothing changed, but as soon as one bit moves, chaos turns it into two
 samples that share their first updates: dependent, hence with an error rate that nobody can state.
-A fixed pair of seed sets has one verdict per code and CPU class; the false-alarm rate is over what
-varies – changed bits, other CPUs, renewed baselines.  A lucky draw of baseline seeds would make
-every later change look bad; ``make accept`` therefore refuses a baseline that its own code fails.
+A fixed pair of seed sets has one verdict per code and CPU class; the false-alarm rate is over the
+draws of both.  A lucky baseline stays in place and makes every later change look bad: so it
+has more seeds, which cost the gate no time, and ``make accept`` refuses one that its own code
+fails.
 
 A pass is no proof: the interval shows which drops ten seeds cannot exclude.
 """
@@ -52,7 +52,7 @@ def judge(
     design: Design, baseline: Mapping[str, Sample], current: Mapping[str, Sample]
 ) -> list[Verdict]:
     """Compare the samples of every cell, by name, and correct for their number."""
-    generator = np.random.default_rng(0)  # not used up to 200,000 splits
+    generator = np.random.default_rng(0)  # same data, same p: too many splits to take all
     pairs = [
         (np.array([*baseline[cell.name].values()]), np.array([*current[cell.name].values()]))
         for cell in design.cells

@@ -31,7 +31,7 @@ def test_the_design_is_two_independent_samples_of_six_cells() -> None:
             {run.seed for run in compose(*cell.overrides, f"seed={seeds}")}
             for seeds in (DESIGN.baseline_seeds, DESIGN.current_seeds)
         )
-        assert len(old) == len(new) == 10 and not old & new
+        assert len(old) == 30 and len(new) == 10 and not old & new
 
 
 def test_the_number_of_a_run_is_the_mean_of_its_bins_not_of_its_episodes() -> None:
@@ -115,7 +115,7 @@ def test_the_committed_baselines_are_those_of_the_design() -> None:
     baselines.check_design(stored, DESIGN)
     for name, cell in stored.cells.items():
         mean = np.mean([*cell.returns.values()])
-        assert len(cell.returns) == 10 and mean == pytest.approx(stored.history[-1].means[name])
+        assert len(cell.returns) == 30 and mean == pytest.approx(stored.history[-1].means[name])
 
 
 @pytest.mark.parametrize(
