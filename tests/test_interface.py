@@ -9,7 +9,8 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def test_the_readme_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    (block,) = [text for text in blocks if "replicate.interface" in text]
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(block.replace("40960", "4096"), names)
