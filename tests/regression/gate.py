@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.statistics import Interval, holm, permutation_test_one_sided, welch_interval
+from analysis.statistics import Array, Interval, holm, permutation_test_one_sided, welch_interval
 from tests.regression.cells import Cell, Design, Sample
 
 
@@ -48,15 +48,17 @@ class Verdict:
     worse: bool
 
 
+def in_order(sample: Sample) -> Array:
+    """Values by rising seed: random splits depend on the order, and files sort seeds as text."""
+    return np.array([sample[seed] for seed in sorted(sample)])
+
+
 def judge(
     design: Design, baseline: Mapping[str, Sample], current: Mapping[str, Sample]
 ) -> list[Verdict]:
     """Compare the samples of every cell, by name, and correct for their number."""
     generator = np.random.default_rng(0)  # same data, same p: too many splits to take all
-    pairs = [
-        (np.array([*baseline[cell.name].values()]), np.array([*current[cell.name].values()]))
-        for cell in design.cells
-    ]
+    pairs = [(in_order(baseline[cell.name]), in_order(current[cell.name])) for cell in design.cells]
     p_values = [permutation_test_one_sided(old, new, generator) for old, new in pairs]
     return [
         Verdict(
