@@ -23,6 +23,13 @@ from replicate.records import SCHEMAS, write_atomically
 RESULTS = Path("results")
 REFERENCE = RESULTS / "reference"
 MAX_FILE_BYTES = 10_000_000
+PICTURES = (
+    "table1/table1",
+    "epsilon/epsilon",
+    "comparison/learning_curves",
+    "clipped_objective",
+)
+"""What the README shows."""
 
 
 class FreezeError(ValueError):
@@ -113,6 +120,11 @@ def freeze(scale: str, replace: bool) -> None:
     for source, target in files.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+    (REFERENCE / "pictures").mkdir(exist_ok=True)
+    for picture in PICTURES:
+        drawn = made / "figures" / f"{picture}.png"
+        if drawn.is_file():
+            shutil.copyfile(drawn, REFERENCE / "pictures" / drawn.name)
     untrained = pd.read_csv(REFERENCE / "untrained.csv")
     constants = frozen_normalisers(studies, made / "scores", untrained)
     constants.to_csv(REFERENCE / "normalisers.csv", index=False, float_format="%.7g")

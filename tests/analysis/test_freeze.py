@@ -24,6 +24,8 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     scores = made_up.scores(study, score=lambda env, variant, seed: 10.0 + seed)
     scores.loc[scores.seed == 2, "diverged"] = True
     scores.to_csv(made / "scores/table1.csv", index=False)
+    (made / "figures/table1").mkdir(parents=True)
+    (made / "figures/table1/table1.png").write_bytes(b"picture")
     reference = tmp_path / "results/reference"
     reference.mkdir()
     (reference / "untrained.csv").write_text(
@@ -49,6 +51,7 @@ def test_it_copies_describes_and_lists(results: Path) -> None:
             ),
         }
     )
+    assert (reference / "pictures/table1.png").read_bytes() == b"picture"
     constants = pd.read_csv(reference / "normalisers.csv").set_index("env")
     # The best of the runs that did not diverge.
     assert constants.loc["Hopper-v5", ["untrained", "best", "best_seed"]].tolist() == [3.5, 11, 1]
