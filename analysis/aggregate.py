@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from analysis.errors import DataError, one_line_errors
 from replicate.records import (
     read_description,
     read_table,
@@ -20,7 +21,7 @@ from replicate.records import (
 LABELS = {"env": pa.string(), "variant": pa.string(), "seed": pa.int32()}
 
 
-class StaleRunError(ValueError):
+class StaleRunError(DataError):
     """A stored run is not the planned one."""
 
 
@@ -52,22 +53,19 @@ def gather(store: Path, entries: list[dict[str, Any]], name: str) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
     plan_file, store, env = Path(arguments[0]), Path(arguments[1]), arguments[2]
     episodes, updates, runs = map(Path, arguments[3:])
     plan = json.loads(plan_file.read_text())
     entries = [entry for entry in plan["runs"] if entry["env"] == plan["envs"][env]]
-    try:
-        descriptions = [
-            # The plan has the settings of each variant once.
-            {label: entry[label] for label in LABELS}
-            | {k: v for k, v in checked(store, entry).items() if k != "settings"}
-            for entry in entries
-        ]
-    except StaleRunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    descriptions = [
+        # The plan has the settings of each variant once.
+        {label: entry[label] for label in LABELS}
+        | {k: v for k, v in checked(store, entry).items() if k != "settings"}
+        for entry in entries
+    ]
     write_table(episodes, gather(store, entries, "episodes"))
     write_table(updates, gather(store, entries, "updates"))
     write_json(runs, descriptions)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import manifest
+from analysis.errors import DataError, one_line_errors
 from analysis.normalisers import KEYS
 from analysis.scores import COLUMNS
 from analysis.study import Study, read_study
@@ -32,7 +33,7 @@ PICTURES = (
 """What the README shows."""
 
 
-class FreezeError(ValueError):
+class FreezeError(DataError):
     """What stands in the way, in one line."""
 
 
@@ -132,17 +133,14 @@ def freeze(scale: str, replace: bool) -> None:
     manifest.write(REFERENCE, sorted(files.values()))
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m analysis.freeze")
     parser.add_argument("scale")
     parser.add_argument("--replace", action="store_true")
     options = parser.parse_args(arguments)
-    try:
-        freeze(options.scale, options.replace)
-    except FreezeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    freeze(options.scale, options.replace)
     return 0
 
 

@@ -8,13 +8,14 @@ import json
 import sys
 from pathlib import Path
 
+from analysis.errors import DataError, one_line_errors
 from replicate.records import write_json
 
 NAME = "manifest.json"
 
 
-class AlteredDataError(ValueError):
-    """A data file is not the one that the manifest lists; the message is one line."""
+class AlteredDataError(DataError):
+    """A data file is not the one that the manifest lists."""
 
 
 def sha256(file: Path) -> str:
@@ -48,13 +49,10 @@ def verify(folder: Path, below: str = "") -> None:
             raise AlteredDataError(f"{file}: not the file that {manifest} lists")
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    try:
-        verify(Path(arguments[0]))
-    except AlteredDataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    verify(Path(arguments[0]))
     return 0
 
 

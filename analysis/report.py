@@ -21,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import style
+from analysis.errors import one_line_errors
 from analysis.figures.learning_curves import draw as draw_learning_curves
 from analysis.study import Study, read_study
 from replicate.records import write_atomically
@@ -282,6 +283,7 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
     )
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
     name, root, coverage, out, *plans = arguments

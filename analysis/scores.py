@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import binned, final_scores
+from analysis.errors import one_line_errors
 from analysis.normalisers import Normaliser, normalisers
 from analysis.study import RUN_KEYS, Study, read_study
 
@@ -146,6 +147,7 @@ def update_sizes(updates: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
     plan, frozen_normalisers, out = map(Path, arguments)

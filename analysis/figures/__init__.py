@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import style
+from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
 from replicate.records import write_atomically
 
@@ -45,6 +46,7 @@ Draw = Callable[[Study, pd.DataFrame], Drawing]
 """A study and its scores (``analysis.scores``, one row per run) → the drawing."""
 
 
+@one_line_errors
 def main(draw: Draw, arguments: list[str]) -> int:
     """The command line of a figure."""
     plan, scores, svg, png, csv, caption = map(Path, arguments)

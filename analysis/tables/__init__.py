@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
 from replicate.records import write_atomically
 
@@ -65,6 +66,7 @@ Make = Callable[[Study, pd.DataFrame], Table]
 """A study and its scores (``analysis.scores``, one row per run) → the table."""
 
 
+@one_line_errors
 def main(make: Make, arguments: list[str]) -> int:
     """The command line of a table."""
     plan, scores, csv, md, tex, caption = map(Path, arguments)

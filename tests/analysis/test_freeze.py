@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis import freeze, manifest
+from analysis.scores import main as run_scores_command
 from analysis.study import read_study
 from replicate.records import SCHEMAS
 from tests.analysis import made_up
@@ -88,3 +89,16 @@ def test_altered_data_is_refused_with_its_name(results: Path, kind: str) -> None
     with pytest.raises(manifest.AlteredDataError, match=r"hopper\.updates\.parquet"):
         read_study(results / "reference/table1/plan.json")
     assert manifest.main([str(results / "reference")]) == 2
+
+
+def test_a_figure_of_altered_data_is_refused_in_one_line(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    freeze.main(["quick"])
+    (results / "reference/table1/hopper.episodes.parquet").write_bytes(b"")
+    plan = results / "reference/table1/plan.json"
+    normalisers = results / "reference/normalisers.csv"
+    out = results / "scores.csv"
+    assert run_scores_command([str(plan), str(normalisers), str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error:") and "hopper.episodes.parquet" in line and not out.exists()
