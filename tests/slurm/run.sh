@@ -5,7 +5,8 @@
 #
 # Trains Table 1 at smoke scale in a clone of the last commit and makes TARGET (the report), then
 # looks: does Ctrl-C take the jobs along, did Slurm run them, does a second invocation do nothing,
-# does a missing run come back alone, does a broken job fail with its log.  Eight minutes.  Exit code 1: a check failed.
+# does a missing run come back alone, does a broken job fail with its log.  Eight minutes.  Exit
+# code 1: a check failed.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
