@@ -48,6 +48,7 @@ bench: setup
 	python -m pytest tests/bench -o python_files='bench_*.py' --benchmark-only
 
 lock: setup
+	python -m pip install --quiet --upgrade pip  # older ones know no --group
 	python -m pip install --quiet --upgrade --group dev .
 	python -m pip freeze --exclude replicate | sed 's/+cpu//' > requirements.lock
 

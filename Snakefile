@@ -30,6 +30,7 @@ localrules:
 rule all:
     input:
         f"{ROOT}/{PLAN.choice.scale}/report.html",
+        PLAN.run_files,
 
 
 # From the data of the repository: trains nothing.

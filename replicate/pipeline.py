@@ -151,6 +151,13 @@ class Pipeline:
             if entry["env"] == plan["envs"][wildcards.env]
         ]
 
+    @property
+    def run_files(self) -> list[str]:
+        """Of all runs: one that is missing is trained, whatever was drawn from it before."""
+        plans = [self.plan(self.choice.scale, study) for study in self.choice.studies]
+        names = {entry["run_id"] for plan in plans for entry in plan["runs"]}
+        return [str(self.layout.store / name / "run.json") for name in sorted(names)]
+
     def data(self, wildcards: Any) -> list[str]:
         """The plan of a study and its tables of every environment."""
         name, study = wildcards.name, wildcards.study
