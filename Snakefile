@@ -11,11 +11,11 @@ LOGS = f"{ROOT}/logs"
 PUBLISHED = [
     f"results/published/{name}.csv" for name in ("ppo_table1", "chapter_epsilon")
 ]
-SHARED_CODE = ["analysis/summary.py", "analysis/statistics.py"]
+SHARED_CODE = [f"analysis/{name}.py" for name in ("summary", "statistics", "study")]
 
 
 wildcard_constraints:
-    name="reference|smoke|quick|paper|full",
+    name="|".join(PLAN.names),
     study="[a-z0-9_]+",
     env="[a-z0-9_]+",
     figure="[a-z0-9_]+",
@@ -64,7 +64,7 @@ rule aggregate:
     input:
         plan=f"{ROOT}/{{name}}/data/{{study}}/plan.json",
         runs=PLAN.runs,
-        code="analysis/aggregate.py",
+        code=["analysis/aggregate.py", "replicate/records.py"],
     output:
         multiext(
             f"{ROOT}/{{name}}/data/{{study}}/{{env}}",
@@ -104,7 +104,12 @@ rule figure:
         data=PLAN.data,
         scores=rules.scores.output,
         published=PUBLISHED,
-        code=["analysis/figures/{figure}.py", *SHARED_CODE, "analysis/style.py"],
+        code=[
+            "analysis/figures/{figure}.py",
+            *SHARED_CODE,
+            "analysis/style.py",
+            "analysis/figures/__init__.py",
+        ],
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/{{study}}/{{figure}}",
@@ -127,7 +132,7 @@ rule table:
         data=PLAN.data,
         scores=rules.scores.output,
         published=PUBLISHED,
-        code=["analysis/tables/{table}.py", *SHARED_CODE],
+        code=["analysis/tables/{table}.py", *SHARED_CODE, "analysis/tables/__init__.py"],
     output:
         multiext(
             f"{ROOT}/{{name}}/tables/{{study}}/{{table}}",
@@ -146,6 +151,8 @@ rule table:
 
 
 rule probe:
+    input:
+        code=["replicate/probes/{figure}.py", "replicate/maths/objectives.py"],
     output:
         f"{ROOT}/probes/{{figure}}.csv",
     log:

@@ -22,7 +22,7 @@ from replicate.cohorts import cohorts
 from replicate.engine.train import Cohort
 from replicate.pipeline import Layout, choice_of
 from replicate.plan import PlannedRun, load_scale, load_study, missing, study_runs
-from replicate.settings import ConfigError, RunSettings, validated
+from replicate.settings import ConfigError, PPOSettings, RunSettings, validated
 
 CALIBRATION_ENV_STEPS = 256
 # Typical sizes of compressed rows and of a run.json.
@@ -45,10 +45,13 @@ class Pace:
 
 def calibrate(runs: list[RunSettings]) -> Pace:
     """Time one short update of the cohort after another that warms up."""
+    algo = runs[0].algo
+    part = algo.minibatch_size if isinstance(algo, PPOSettings) else algo.value_minibatch_size
+    env_steps = max(CALIBRATION_ENV_STEPS // part, 1) * part
     short = []
     for run in runs:
         data = run.model_dump(mode="json")
-        data["algo"]["num_steps"] = data["total_env_steps"] = CALIBRATION_ENV_STEPS
+        data["algo"]["num_steps"] = data["total_env_steps"] = env_steps
         short.append(validated(RunSettings, data))
     cohort = Cohort(short)
     cohort.step()
@@ -56,13 +59,13 @@ def calibrate(runs: list[RunSettings]) -> Pace:
     cohort.step()
     seconds = time.process_time() - begin
     episodes = sum(len(lane.episodes) for lane in cohort.records.lanes)
-    steps = CALIBRATION_ENV_STEPS * len(runs)
+    steps = env_steps * len(runs)
     return Pace(seconds / steps, episodes / (2 * steps))
 
 
-def kind_of(cohort: list[RunSettings]) -> tuple[str, str, int]:
+def kind_of(cohort: list[RunSettings]) -> tuple[str, int]:
     """Cohorts of one kind cost the same per env step."""
-    return cohort[0].env.id, cohort[0].algo.name, len(cohort)
+    return cohort[0].cohort_key(), len(cohort)
 
 
 def cohort_env_steps(cohort: list[RunSettings]) -> int:
@@ -83,7 +86,8 @@ def disk_bytes(cohort: list[RunSettings], pace: Pace) -> float:
     episodes = cohort_env_steps(cohort) * pace.episodes_per_env_step
     updates = sum(run.num_updates for run in cohort)
     fixed = BYTES_PER_RUN * len(cohort)
-    return fixed + BYTES_PER_UPDATE * updates + BYTES_PER_EPISODE * episodes
+    # Twice: the studies' tables hold the runs once more.
+    return fixed + 2 * (BYTES_PER_UPDATE * updates + BYTES_PER_EPISODE * episodes)
 
 
 def study_table(planned: dict[str, list[PlannedRun]], store: Path) -> Table:

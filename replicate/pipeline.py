@@ -135,6 +135,11 @@ class Pipeline:
             self._plans[name, study] = json.loads(self.layout.plan(name, study).read_text())
         return self._plans[name, study]
 
+    @property
+    def names(self) -> list[str]:
+        """What a report can be named after."""
+        return [REFERENCE, *options("scale")]
+
     def studies(self, name: str) -> list[str]:
         """Studies at scale ``name``, or those with data in the repository."""
         if name != REFERENCE:
@@ -224,14 +229,17 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         digest = digest_of(sorted(run.digest for run in cohort))[:12]
         env = cohort[0].env.id.lower().replace("-", "_")
         path = layout.manifests / f"{env}_{cohort[0].algo.name}_{digest}.json"
-        _write_if_changed(path, {"store": str(layout.store), "runs": entries})
-        jobs.append(_job(layout, path, cohort))
+        steps = sum(run.num_updates * run.algo.num_steps for run in cohort)
+        outputs = [str(layout.store / run.run_id / "run.json") for run in cohort]
+        data = {"store": str(layout.store), "env_steps": steps, "outputs": outputs}
+        _write_if_changed(path, {**data, "runs": entries})
+        jobs.append(CohortJob(path.stem, str(path), outputs, steps))
     announce(runs, jobs)
     return jobs
 
 
 def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
-    """Say what is about to be trained, before Snakemake says anything."""
+    """Say what is not finished, before Snakemake says which of it the target needs."""
     planned = len({run.digest for run in runs})
     to_train = sum(len(job.outputs) for job in jobs)
     steps = sum(job.env_steps for job in jobs)
@@ -239,8 +247,8 @@ def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
     text = f"{planned} runs planned, {planned - to_train} finished"
     if jobs:
         text += (
-            f"; {to_train} to train in {len(jobs)} cohorts: {steps:,} env steps, roughly "
-            f"{hours:.1f} core hours (python -m replicate.estimate measures it)"
+            f"; to train where asked for: {to_train} in {len(jobs)} cohorts, {steps:,} env steps, "
+            f"roughly {hours:.1f} core hours (python -m replicate.estimate measures it)"
         )
     print(text, file=sys.stderr)
 
@@ -264,13 +272,13 @@ def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, An
         "envs": envs,
         "variants": [
             {
-                "name": variant.name,
+                "name": name,
                 "label": variant.label,
                 "published": variant.published,
-                "algo": settings[variant.name]["algo"],
-                "recipe": settings[variant.name]["recipe"],
+                "algo": settings[name]["algo"],
+                "recipe": settings[name]["recipe"],
             }
-            for variant in study.variants
+            for name, variant in study.variants.items()
         ],
         "runs": [
             {
@@ -285,20 +293,12 @@ def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, An
     }
 
 
-def _job(layout: Layout, manifest: Path, runs: list[RunSettings]) -> CohortJob:
-    return CohortJob(
-        name=manifest.stem,
-        manifest=str(manifest),
-        outputs=[str(layout.store / run.run_id / "run.json") for run in runs],
-        env_steps=sum(run.num_updates * run.algo.num_steps for run in runs),
-    )
-
-
 def written_jobs(layout: Layout) -> Iterator[CohortJob]:
     """A job for each manifest there is, old ones too: Snakemake asks a child for one by name."""
     for path in sorted(layout.manifests.glob("*.json")):
-        entries = json.loads(path.read_text())["runs"]
-        yield _job(layout, path, [RunSettings.model_validate(entry) for entry in entries])
+        # Not validated: an old one need not fit today's schema.
+        data = json.loads(path.read_text())
+        yield CohortJob(path.stem, str(path), data["outputs"], data["env_steps"])
 
 
 def _write_if_changed(path: Path, data: Any) -> None:

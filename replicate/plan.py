@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -21,13 +21,16 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field
 
 from replicate.records import is_finished
 from replicate.settings import (
     ALGORITHMS,
+    Checked,
     ConfigError,
     ExecutionSettings,
     RunSettings,
+    Section,
     documented_keys,
     nearest,
     validated,
@@ -161,29 +164,30 @@ def check_writable(folder: Path) -> None:
         raise ConfigError(f"out: {folder} cannot be written to ({error.strerror})") from None
 
 
-@dataclass(frozen=True)
-class Variant:
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class Variant(Section):
     """A named set of values of a study.
 
     Args:
         published: its row of ``results/published/ppo_table1.csv``, if it has one.
-        overrides: in Hydra's syntax, after the study's own.
+        overrides: in Hydra's syntax, after the study's own; one value each.
 
     """
 
-    name: str
     label: str
-    overrides: tuple[str, ...]
+    overrides: Names
     published: str | None = None
 
 
-@dataclass(frozen=True)
-class Study:
+class Study(Section):
     """A file of ``conf/study``: environments × variants that answer one question.
 
     Args:
         envs: names of files of ``conf/env``.
         figures, tables: modules of ``analysis.figures`` and ``analysis.tables`` that show it.
+        overrides: of all variants.
         first_seed: runs take this seed and those that follow it; tuning has seeds of its own.
 
     """
@@ -191,19 +195,19 @@ class Study:
     name: str
     title: str
     question: str
-    envs: tuple[str, ...]
-    variants: tuple[Variant, ...]
-    figures: tuple[str, ...]
-    tables: tuple[str, ...]
-    first_seed: int = 0
+    envs: Names
+    variants: dict[str, Variant]
+    figures: Names
+    tables: Names
+    overrides: Names = ()
+    first_seed: int = Field(default=0, ge=0)
 
     def env_ids(self) -> dict[str, str]:
         """Name → gymnasium id, in order."""
         return {name: _loaded("env", name)["id"] for name in self.envs}
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(Section):
     """A file of ``conf/scale``: how much of a study is run.
 
     Args:
@@ -211,9 +215,9 @@ class Scale:
 
     """
 
-    seeds: int
-    total_env_steps: int
-    envs: tuple[str, ...] | None = None
+    seeds: int = Field(ge=1)
+    total_env_steps: int = Field(ge=1)
+    envs: Names | None = None
 
 
 def _loaded(group: str, choice: str) -> Any:
@@ -222,33 +226,49 @@ def _loaded(group: str, choice: str) -> Any:
     return OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"))
 
 
+def _checked_file(model: type[Checked], group: str, choice: str, **known: str) -> Checked:
+    data = {**_loaded(group, choice), **known}
+    try:
+        return validated(model, data)
+    except ConfigError as error:
+        raise ConfigError(f"conf/{group}/{choice}.yaml: {error}") from None
+
+
 def load_study(name: str) -> Study:
     """A file of ``conf/study``.
 
     Raises:
-        ConfigError: no such study.
+        ConfigError: no such study, or a key or name in it that is not one.
 
     """
-    data = _loaded("study", name)
-    shared = tuple(data.pop("overrides"))
-    variants = tuple(
-        Variant(key, **{**value, "overrides": shared + tuple(value["overrides"])})
-        for key, value in data.pop("variants").items()
-    )
-    lists: dict[str, Any] = {key: tuple(data.pop(key)) for key in ("envs", "figures", "tables")}
-    return Study(name, variants=variants, **lists, **data)
+    study = _checked_file(Study, "study", name, name=name)
+    known = {
+        "envs": options("env"),
+        **{kind: _modules(kind) for kind in ("figures", "tables")},
+    }
+    for key, choices in known.items():
+        for value in getattr(study, key):
+            if value not in choices:
+                raise ConfigError(
+                    f"conf/study/{name}.yaml: {key}: no {value!r}; {nearest(value, choices)}"
+                )
+    return study
+
+
+def _modules(kind: str) -> list[str]:
+    """Names of ``analysis/figures`` or ``analysis/tables``, which this floor does not import."""
+    files = (CONF.parent / "analysis" / kind).glob("*.py")
+    return sorted(file.stem for file in files if file.stem != "__init__")
 
 
 def load_scale(name: str) -> Scale:
     """A file of ``conf/scale``.
 
     Raises:
-        ConfigError: no such scale.
+        ConfigError: no such scale, or a key or value in it that is not one.
 
     """
-    data = _loaded("scale", name)
-    envs = data.pop("envs", None)
-    return Scale(**data, envs=None if envs is None else tuple(envs))
+    return _checked_file(Scale, "scale", name)
 
 
 @dataclass(frozen=True)
@@ -272,13 +292,33 @@ def study_runs(study: Study, scale: Scale) -> list[PlannedRun]:
     # An environment is a section of its own: composed once, and once per variant the rest.
     sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
     found = []
-    for variant in study.variants:
-        base = compose(*variant.overrides, length).runs[0].model_dump(mode="json")
+    shared: tuple[Any, ...] | None = None
+    for name, variant in study.variants.items():
+        try:
+            base = _variant_settings(*study.overrides, *variant.overrides, length)
+        except ConfigError as error:
+            raise ConfigError(f"conf/study/{study.name}.yaml: {name}: {error}") from None
+        recipe, num_steps = base["recipe"]["name"], base["algo"]["num_steps"]
+        if shared not in (None, (recipe, num_steps)):
+            raise ConfigError(
+                f"conf/study/{study.name}.yaml: {name}: recipe {recipe} and num_steps {num_steps} "
+                f"differ from {shared}; a study has one of each"
+            )
+        shared = recipe, num_steps
         for env in envs:
             for seed in seeds:
                 data = {**base, "env": sections[env], "seed": seed}
-                found.append(PlannedRun(variant.name, validated(RunSettings, data)))
+                found.append(PlannedRun(name, validated(RunSettings, data)))
     return found
+
+
+def _variant_settings(*overrides: str) -> dict[str, Any]:
+    """A run of a variant, on whatever environment."""
+    for override in _parsed(overrides):
+        key = override.key_or_group
+        if key == "seed" or key.split(".")[0] == "env":
+            raise ConfigError(f"{key}: the study and the scale say where and with which seeds")
+    return compose(*overrides, sweep=False).runs[0].model_dump(mode="json")
 
 
 def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:

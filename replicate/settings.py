@@ -314,16 +314,24 @@ def validated(model: type[Checked], data: dict[str, Any]) -> Checked:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_one_line(error, data)) from None
+        raise ConfigError(_one_line(error, model, data)) from None
 
 
-def _one_line(error: ValidationError, data: dict[str, Any]) -> str:
-    first = error.errors()[0]
+def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, Any]) -> str:
+    # A mistyped key is also a missing one: what was written explains more.
+    found = error.errors()
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     path = [str(part) for part in first["loc"] if part not in ALGORITHMS]
     key, kind, context = ".".join(path), first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
-        algo = data.get("algo", {}).get("name", "ppo")
-        known = [name for name, _, _ in documented_keys(algo if algo in ALGORITHMS else "ppo")]
+        if model is RunSettings:
+            algo = data.get("algo", {}).get("name", "ppo")
+            known = [name for name, _, _ in documented_keys(algo if algo in ALGORITHMS else "ppo")]
+        else:
+            parent = ".".join(path[:-1]) + "." if path[1:] else ""
+            known = [
+                parent + name for part in Section.__subclasses__() for name in part.model_fields
+            ]
         return f"{key}: unknown key; {nearest(key, known)}"
     if kind == "literal_error":
         choices = [c.strip(" '") for c in context["expected"].replace(" or ", ",").split(",")]

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from replicate.pipeline import Layout, choice_of, pipeline
+from replicate.plan import load_scale, load_study, study_runs
 from replicate.settings import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -213,6 +214,39 @@ def test_a_wrong_config_is_one_line_and_exit_code_2(
     assert done.returncode == 2
     (line,) = [text for text in done.stderr.splitlines() if text.startswith("error:")]
     assert expected in line and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("study/epsilon", "label: no clip", "lable: no clip", "no_clipping.lable: unknown key"),
+        ("study/epsilon", "figures: [epsilon", "figures: [epsilom", "did you mean 'epsilon'?"),
+        ("study/epsilon", "- hopper", "- hoper", "did you mean 'hopper'?"),
+        (
+            "study/epsilon",
+            "[algo.clip_epsilon=0.05]",
+            "['algo.clip_epsilon=1,2']",
+            "several values",
+        ),
+        ("study/epsilon", "clip_epsilon=0.05", "clip_epsilon=0", "out of range"),
+        ("study/epsilon", "[algo.objective=none]", "[recipe=modern]", "a study has one of each"),
+        ("study/epsilon", "[algo.objective=none]", "[seed=3]", "the scale say"),
+        ("scale/smoke", "seeds: 2", "seed: 2", "seed: unknown key"),
+    ],
+)
+def test_a_wrong_study_or_scale_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, expected: str
+) -> None:
+    conf = tmp_path / "conf"
+    for part in ("conf", "analysis"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    changed = conf / f"{file}.yaml"
+    assert old in changed.read_text()
+    changed.write_text(changed.read_text().replace(old, new))
+    monkeypatch.setattr("replicate.plan.CONF", conf)
+    with pytest.raises(ConfigError, match=re.escape(expected)) as raised:
+        study_runs(load_study("epsilon"), load_scale("smoke"))
+    assert f"conf/{file}.yaml" in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
