@@ -195,6 +195,7 @@ rule report:
             "analysis/report.css",
             "analysis/report.js",
             "analysis/figures/learning_curves.py",
+            "analysis/figures/time_shares.py",
         ],
     output:
         f"{ROOT}/{{name}}/report.html",

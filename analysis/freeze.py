@@ -1,10 +1,12 @@
 """Make a finished replication the data of the repository.
 
 python -m analysis.freeze SCALE [--replace]
+snakemake figures
+python -m analysis.freeze --pictures
 
 Copies the tables of every study at that scale to ``results/reference/``, freezes the normalisers,
-and writes pictures, data dictionary and manifest.  Files there are written once: history would
-keep every version.  ``--replace`` does so all the same.
+and writes data dictionary and manifest; then, with the frozen normalisers, the README's pictures.
+Files there are written once: history would keep every version.  ``--replace`` does so all the same.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from replicate.records import SCHEMAS, write_atomically
 
 RESULTS = Path("results")
 REFERENCE = RESULTS / "reference"
+MADE = RESULTS / "replication"
 MAX_FILE_BYTES = 10_000_000
 PICTURES = (
     "table1/table1",
@@ -48,10 +51,11 @@ def frozen_normalisers(studies: list[Study], folder: Path, untrained: pd.DataFra
 
     """
     scores = pd.concat(
-        pd.read_csv(folder / f"{study.name}.csv").assign(
-            recipe=study.recipe, total_env_steps=study.total_env_steps
-        )
+        pd.read_csv(folder / f"{study.name}.csv")
+        .drop(columns=["untrained", "best"])
+        .assign(recipe=study.recipe, total_env_steps=study.total_env_steps)
         for study in studies
+        if 0 in study.seeds  # tuning has seeds of its own, and its runs count for nothing else
     )
     best = scores[~scores.diverged].sort_values("score", kind="stable").groupby(KEYS).tail(1)
     best = best.rename(columns={"score": "best", "variant": "best_variant", "seed": "best_seed"})
@@ -94,53 +98,85 @@ def dictionary() -> str:
     return "\n".join(parts) + "\n"
 
 
-def freeze(scale: str, replace: bool) -> None:
-    """Copy, list, describe.
+def finished_studies(scale: str) -> list[Study]:
+    """The studies of a scale whose tables hold exactly the planned runs.
 
     Raises:
-        FreezeError: nothing to copy, files that are there already, or too large a file.
+        FreezeError: there is none, or one is not finished.
 
     """
-    made = RESULTS / "replication" / scale
-    plans = sorted(made.glob("data/*/plan.json"))
-    if not plans:
+    made = MADE / scale
+    studies = [read_study(plan) for plan in sorted(made.glob("data/*/plan.json"))]
+    if not studies:
         raise FreezeError(f"{made}/data: no study there; run snakemake --config scale={scale}")
-    studies = [read_study(plan) for plan in plans]
-    files = {
-        file: REFERENCE / study.name / file.name
-        for study in studies
-        for file in [study.folder / "plan.json", *study.files]
-    }
-    for source, target in files.items():
-        if source.stat().st_size > MAX_FILE_BYTES:
-            raise FreezeError(f"{source}: larger than {MAX_FILE_BYTES:,} bytes")
-        if target.is_file() and not replace:
-            raise FreezeError(f"{target} is there already; --replace writes it again")
     for study in studies:
-        shutil.rmtree(REFERENCE / study.name, ignore_errors=True)
-    for source, target in files.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    (REFERENCE / "pictures").mkdir(exist_ok=True)
-    for picture in PICTURES:
-        drawn = made / "figures" / f"{picture}.png"
-        if drawn.is_file():
-            shutil.copyfile(drawn, REFERENCE / "pictures" / drawn.name)
+        command = f"run snakemake --config scale={scale} studies={study.name}"
+        needed = [*study.files, made / "scores" / f"{study.name}.csv"]
+        for file in needed:
+            if not file.is_file():
+                raise FreezeError(f"{file}: missing; {command}")
+            if file.stat().st_size > MAX_FILE_BYTES:
+                raise FreezeError(f"{file}: larger than {MAX_FILE_BYTES:,} bytes")
+        planned = {entry["digest"] for entry in study.plan["runs"]}
+        if planned != {run["digest"] for run in study.runs}:
+            raise FreezeError(f"{study.folder}: its tables are not of the planned runs; {command}")
+    return studies
+
+
+def freeze(scale: str, replace: bool) -> None:
+    """Copy, list, describe: afterwards the repository's data is this scale and nothing else.
+
+    Raises:
+        FreezeError: nothing to copy, or data that is there already.
+
+    """
+    studies = finished_studies(scale)
+    there = sorted(plan.parent for plan in REFERENCE.glob("*/plan.json"))
+    if there and not replace:
+        raise FreezeError(f"{there[0]} is there already; --replace puts this in place of all")
     untrained = pd.read_csv(REFERENCE / "untrained.csv")
-    constants = frozen_normalisers(studies, made / "scores", untrained)
+    constants = frozen_normalisers(studies, MADE / scale / "scores", untrained)
+    for folder in there:
+        shutil.rmtree(folder)
+    copied = []
+    for study in studies:
+        (REFERENCE / study.name).mkdir()
+        for source in (study.folder / "plan.json", *study.files):
+            copied.append(Path(shutil.copyfile(source, REFERENCE / study.name / source.name)))
     constants.to_csv(REFERENCE / "normalisers.csv", index=False, float_format="%.7g")
     write_atomically(REFERENCE / "DATA.md", dictionary().encode())
-    manifest.write(REFERENCE, sorted(files.values()))
+    tables = [REFERENCE / f"{name}.csv" for name in ("normalisers", "untrained", "coverage")]
+    manifest.write(REFERENCE, [*copied, *(table for table in tables if table.is_file())])
+
+
+def copy_pictures() -> None:
+    """What ``snakemake figures`` drew, for the README.
+
+    Raises:
+        FreezeError: it has not been run.
+
+    """
+    (REFERENCE / "pictures").mkdir(exist_ok=True)
+    for picture in PICTURES:
+        drawn = MADE / "reference" / "figures" / f"{picture}.png"
+        if not drawn.is_file():
+            raise FreezeError(f"{drawn}: missing; run snakemake figures")
+        shutil.copyfile(drawn, REFERENCE / "pictures" / drawn.name)
 
 
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m analysis.freeze")
-    parser.add_argument("scale")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("scale", nargs="?")
+    what.add_argument("--pictures", action="store_true")
     parser.add_argument("--replace", action="store_true")
     options = parser.parse_args(arguments)
-    freeze(options.scale, options.replace)
+    if options.pictures:
+        copy_pictures()
+    else:
+        freeze(options.scale, options.replace)
     return 0
 
 

@@ -21,8 +21,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import style
-from analysis.errors import one_line_errors
+from analysis.errors import DataError, one_line_errors
 from analysis.figures.learning_curves import draw as draw_learning_curves
+from analysis.figures.time_shares import PARTS, cohorts
 from analysis.study import Study, read_study
 from replicate.records import write_atomically
 
@@ -82,42 +83,49 @@ def markdown_rows(text: str) -> list[list[str]]:
     return [row for row in cells if set("".join(row)) - set("-: ")]
 
 
-def behind(file: Path, name: str) -> dict[str, Any]:
+def behind(file: Path, name: str, study: str | None = None) -> dict[str, Any]:
     """The file behind something shown, and the command that makes it."""
-    target = "snakemake figures" if name == "reference" else f"snakemake --config scale={name}"
+    choice = f"scale={name}" + (f" studies={study}" if study else "")
     data = file.read_bytes()
     small = len(data) <= MAX_DOWNLOAD_BYTES
     return {
         "path": str(file),
         "file": f"{file.parent.name}_{file.name}",
-        "command": f"{target} -- {file}" if name != "reference" else target,
+        "command": "snakemake figures"
+        if name == "reference"
+        else f"snakemake --config {choice} -- {file}",
         "download": base64.b64encode(data).decode() if small else None,
     }
 
 
-def stored_table(stem: Path, name: str) -> Table:
+def stored_table(stem: Path, name: str, study: str) -> Table:
     """A table that the pipeline wrote."""
     header, *rows = markdown_rows(stem.with_suffix(".md").read_text())
     caption = stem.with_suffix(".caption.txt").read_text().strip()
-    return {**grid(caption, header, rows), **behind(stem.with_suffix(".csv"), name)}
+    return {**grid(caption, header, rows), **behind(stem.with_suffix(".csv"), name, study)}
 
 
-def stored_figure(stem: Path, data: Path, name: str) -> dict[str, Any]:
+def stored_figure(stem: Path, data: Path, name: str, study: str | None = None) -> dict[str, Any]:
     """A figure that the pipeline drew, and the data it drew."""
     return {
         "alt": stem.name.replace("_", " "),
         "svg": base64.b64encode(stem.with_suffix(".svg").read_bytes()).decode(),
         "caption": stem.with_suffix(".caption.txt").read_text().strip(),
-        **behind(data, name),
+        **behind(data, name, study),
     }
 
 
-def environment_curves(study: Study, scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """Learning curves, one picture per environment: legible on a phone."""
+def environment_curves(
+    stem: Path, name: str, study: Study, scores: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Learning curves, one picture per environment: legible on a phone.
+
+    ``stem`` names the pipeline's own figure of all of them, whose data stands behind each.
+    """
     found = []
     for env in study.envs:
         part = study.on(env)
-        _, figure, _ = draw_learning_curves(part, scores[scores.env == env])
+        _, figure, caption = draw_learning_curves(part, scores[scores.env == env])
         image = BytesIO()
         style.save_svg(figure, image)
         found.append(
@@ -125,8 +133,8 @@ def environment_curves(study: Study, scores: pd.DataFrame) -> list[dict[str, Any
                 "env": env,
                 "alt": f"learning curves on {env}",
                 "svg": base64.b64encode(image.getvalue()).decode(),
-                "caption": "",
-                "command": None,
+                "caption": caption,
+                **behind(stem.with_suffix(".csv"), name, study.name),
             }
         )
     return found
@@ -141,11 +149,13 @@ def section(name: str, folder: Path, study: Study, scores: pd.DataFrame) -> dict
         "title": study.plan["title"],
         "question": study.plan["question"],
         "tables": [
-            stored_table(folder / "tables" / study.name / table, name)
+            stored_table(folder / "tables" / study.name / table, name, study.name)
             for table in study.plan["tables"]
         ],
-        "figures": [stored_figure(drawn / f, drawn / f"{f}.csv", name) for f in figures],
-        "curves": environment_curves(study, scores),
+        "figures": [
+            stored_figure(drawn / f, drawn / f"{f}.csv", name, study.name) for f in figures
+        ],
+        "curves": environment_curves(drawn / "learning_curves", name, study, scores),
     }
 
 
@@ -160,8 +170,8 @@ def notes(name: str, scores: pd.DataFrame, runs: list[dict[str, Any]]) -> list[s
         )
     if not scores.frozen.all():
         found.append(
-            "Normalised scores are provisional: for runs of this length the best run of these very "
-            "data stands in for the constant of the repository."
+            "Normalised scores are provisional: the repository has no constants for runs of this "
+            "length, and in each study its own best run counts as 1."
         )
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:
@@ -173,9 +183,10 @@ def notes(name: str, scores: pd.DataFrame, runs: list[dict[str, Any]]) -> list[s
     return found
 
 
-def facts(runs: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def facts(studies: list[Study]) -> list[tuple[str, str]]:
     """Where and with what the runs were made, from their own records."""
-    seconds = sum(cost["seconds"] for cost in cohort_costs(runs))
+    runs, counted = unique_runs(studies), env_steps(studies)
+    seconds = sum(counted[key] * pace for key, pace in paces(studies).items())
     steps = sum(run["env_steps"] for run in runs)
 
     def of(key: str) -> str:
@@ -188,37 +199,56 @@ def facts(runs: list[dict[str, Any]]) -> list[tuple[str, str]]:
         ("Processor", f"{of('cpu')} ({of('simd')}), {of('threads')} thread a process"),
         ("Device", of("device")),
         ("Seeds", "one per run: network, action noise, minibatch order and environment"),
-        ("Tuning", "only naive policy gradient's step size, on seeds that no other study uses"),
-        ("Not tuned", "everything else: the values of the papers, in conf/"),
+        (
+            "Tuning",
+            "naive policy gradient's step size 1e-2, the best of seven at quick scale, on seeds "
+            "that no other study uses (study vpg_step_size); nothing else that came with the suite",
+        ),
         ("Software", f"Python {of('python')}, {', '.join(sorted(versions))}"),
         ("Training code", ", ".join(sorted({run["code_digest"][:12] for run in runs}))),
         ("Lock file", ", ".join(sorted({str(run["lock_digest"])[:12] for run in runs}))),
     ]
 
 
-def cohort_costs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Seconds and env steps of each cohort, each once."""
-    cohorts: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        algo = run["run_id"].split("-")[1]
-        key = f"{run['env']} {algo} {run['started']} {run['ended']} {run['cohort']}"
-        spent = run["cohort"]["seconds"]
-        cohort = {"env": run["env"], "algo": algo, "env_steps": 0, "lanes": run["cohort"]["lanes"]}
-        # The environments are a part of the rollout.
-        cohort["seconds"] = sum(v for part, v in spent.items() if part != "env_step")
-        cohorts.setdefault(key, cohort)["env_steps"] += run["env_steps"]
-    return list(cohorts.values())
-
-
-def cost_table(runs: list[dict[str, Any]]) -> Table:
-    """Core seconds by environment and algorithm."""
-    costs = pd.DataFrame(cohort_costs(runs)).groupby(["env", "algo"], sort=True).sum()
+def cost_table(studies: list[Study]) -> Table:
+    """µs per env step by environment and algorithm, and what all runs of the page come to."""
+    pace, steps = paces(studies), env_steps(studies)
     rows = [
-        (env, algo, amount(c.env_steps), f"{c.seconds:.0f}", f"{c.seconds / c.env_steps * 1e6:.0f}")
-        for (env, algo), c in costs.iterrows()
+        (
+            env,
+            algo,
+            amount(steps[env, algo]),
+            f"{seconds * steps[env, algo]:.0f}",
+            f"{seconds * 1e6:.0f}",
+        )
+        for (env, algo), seconds in pace.items()
     ]
     header = ["environment", "algorithm", "env steps", "core seconds", "µs per env step"]
-    return grid("What it cost, lanes in lockstep, one core per cohort.", header, rows)
+    return grid("What these runs cost, lanes in lockstep, one core per cohort.", header, rows)
+
+
+def paces(studies: list[Study]) -> dict[tuple[str, str], float]:
+    """(environment, algorithm) → core seconds per env step, of the cohorts that trained these runs.
+
+    A cohort may have trained runs that are not here: its pace counts, not its total.
+    """
+    table = pd.concat(cohorts(study) for study in studies).drop_duplicates()
+    sums = table.groupby(["env", "algorithm"])[["env_steps", *PARTS]].sum()
+    pace = sums[[*PARTS]].sum(axis=1) / sums.env_steps
+    return {(env, algo): float(value) for (env, algo), value in pace.items()}
+
+
+def env_steps(studies: list[Study]) -> dict[tuple[str, str], int]:
+    """(environment, algorithm) → env steps of the runs, those that studies share once."""
+    counted: dict[str, tuple[str, str, int]] = {}
+    for study in studies:
+        algorithms = {v["name"]: v["algo"]["name"] for v in study.plan["variants"]}
+        for run in study.runs:
+            counted[run["digest"]] = run["env"], algorithms[run["variant"]], run["env_steps"]
+    found: dict[tuple[str, str], int] = {}
+    for env, algo, steps in counted.values():
+        found[env, algo] = found.get((env, algo), 0) + steps
+    return found
 
 
 def normaliser_table(scores: pd.DataFrame) -> Table:
@@ -276,8 +306,8 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
         clipped=stored_figure(
             folder / "figures" / "clipped_objective", root / "probes/clipped_objective.csv", name
         ),
-        facts=facts(runs),
-        costs=cost_table(runs),
+        facts=facts(studies),
+        costs=cost_table(studies),
         normalisers=normaliser_table(scores),
         coverage=coverage_table(coverage),
     )
@@ -287,6 +317,8 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
 def main(arguments: list[str]) -> int:
     """The command line."""
     name, root, coverage, out, *plans = arguments
+    if not plans:
+        raise DataError(f"{name}: no study with data to report on")
     studies = [read_study(Path(plan)) for plan in plans]
     page = render(name, Path(root), studies, pd.read_csv(coverage))
     write_atomically(Path(out), page.encode())

@@ -44,28 +44,42 @@ def normalised_envs(study: Study, scores: pd.DataFrame) -> list[str]:
     return [env for env in study.envs if has_scale[env]]
 
 
-def provenance(study: Study, scores: pd.DataFrame) -> str:
-    """What the numbers are made of, in two sentences."""
+def provenance(study: Study, scores: pd.DataFrame, normalisers: bool = True) -> str:
+    """What the numbers are made of, in two sentences.
+
+    Args:
+        normalisers: whether to say what 0 and 1 are; a table that has its own says so itself.
+
+    """
     envs, variants, seeds = len(study.envs), len(study.variants), len(study.seeds)
     text = (
         f"{len(scores)} runs of {study.total_env_steps:,} env steps: {count(envs, 'environment')} "
         f"× {count(variants, 'variant')} × {count(seeds, 'seed')}, recipe {study.recipe}."
     )
-    frozen = scores.frozen.astype(bool)
-    if frozen.all():
-        text += " Normalisers: frozen (0 = untrained policy, 1 = best run)."
-    elif frozen.any():
-        missing = ", ".join(scores.env[~frozen].unique())
-        text += f" Normalisers: frozen, but provisional (from these runs) on {missing}."
-    else:
-        text += " Normalisers: provisional (0 = untrained policy, 1 = best run of these)."
-    without = [env for env in study.envs if env not in normalised_envs(study, scores)]
-    if without:
-        text += (
-            f" Left out of normalised numbers, as no run beats no training: {', '.join(without)}."
-        )
+    if normalisers:
+        text += _normalisers_text(study, scores)
     diverged = int(scores.diverged.sum())
     return text + (f" {count(diverged, 'run')} diverged." if diverged else "")
+
+
+def _normalisers_text(study: Study, scores: pd.DataFrame) -> str:
+    frozen = scores.frozen.astype(bool)
+    if frozen.all():
+        text = " Normalisers: frozen (0 = untrained policy, 1 = best run)."
+    elif frozen.any():
+        missing = ", ".join(scores.env[~frozen].unique())
+        text = f" Normalisers: frozen, but provisional (from these runs) on {missing}."
+    else:
+        text = " Normalisers: provisional (0 = untrained policy, 1 = best run of this study)."
+    return text + left_out(study, normalised_envs(study, scores))
+
+
+def left_out(study: Study, used: Sequence[str]) -> str:
+    """A sentence on the environments that normalised numbers do not use, if there are any."""
+    without = [env for env in study.envs if env not in used]
+    if not without:
+        return ""
+    return f" Left out of normalised numbers, as no run beats no training: {', '.join(without)}."
 
 
 def count(number: int, noun: str) -> str:

@@ -11,11 +11,14 @@ from analysis import style
 from analysis.figures import Drawing, main
 from analysis.study import Study
 from analysis.summary import (
+    FEW_SEEDS,
     PAPER_SEEDS,
     count,
+    left_out,
     provenance,
     published_table1,
     seed_scores,
+    table1_envs,
     table1_summary,
     unlike_the_paper,
 )
@@ -56,7 +59,8 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
     axis.set_xlabel("mean normalised score (0: untrained policy, 1: best single run)")
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
     differs = f"Not comparable one to one: {'; '.join(unlike)}. " if unlike else ""
-    note = f"{differs}Ours: mean and 95 % interval, {count(len(study.seeds), 'seed')}."
+    method = "bootstrap" if len(study.seeds) >= FEW_SEEDS else "Welch-Satterthwaite t"
+    note = f"{differs}Ours: mean and 95 % interval ({method}), {count(len(study.seeds), 'seed')}."
     style.add_note(figure, note)
     several = len(study.seeds) > PAPER_SEEDS
     redrawn = (
@@ -69,7 +73,9 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
         f"{study.plan['title']}: published (diamonds) beside ours (dots). Horizontal: mean over "
         "environments and seeds of the score, scaled on each environment to 0 = untrained policy "
         f"and 1 = the best single run of this table. {note} Strokes: one seed number on all "
-        f"environments each. {redrawn}The paper gives no interval. {provenance(study, scores)}"
+        f"environments each. {redrawn}The paper gives no interval. "
+        f"{provenance(study, scores, normalisers=False)}"
+        f"{left_out(study, table1_envs(study, scores))}"
     )
     return Drawing(table, figure, caption)
 

@@ -89,13 +89,15 @@ def _caption(study: Study, scores: pd.DataFrame) -> str:
         "normalised scores over seeds; largest fall of the normalised curve below an earlier peak; "
         f"runs that collapsed below half of their peak. {INTERVALS}, about other seeds on the "
         "same environments: t (on one) or Welch-Satterthwaite t (the mean over all); "
-        "jackknife for the standard deviation; Wilson's for the share that collapsed, over runs "
-        "taken as alike. Trend: Page's one-sided test of the order that the chapter claims for "
-        f"{count(clipped, 'width')} of the clip, without “no clip”; blocks are environment × "
-        "seed, or environments for the spread; τ = 1 is the order claimed in every block, −1 its "
-        "reverse, with a bootstrap interval unless all blocks agree; p-values are adjusted by Holm "
-        "for all trends in the table. A small p speaks for some step of the order, not for each; a "
-        f"large one for nothing. {provenance(study, scores)}"
+        "jackknife for the standard deviation (with 3 seeds on one environment where runs may "
+        "collapse it holds the truth in 55 % of cases, on seven in 97 %); Wilson's for the share "
+        "that collapsed, over runs taken as alike. Trend: Page's one-sided test of the order that "
+        f"the chapter claims for {count(clipped, 'width')} of the clip, without “no clip”; blocks "
+        "are environment × seed, or environments for the spread; τ = 1 is the order claimed in "
+        "every block, −1 its reverse, with a bootstrap interval unless all blocks agree (too "
+        "narrow below 10 seeds); p-values are adjusted by Holm for all trends in the table. A "
+        "small p speaks for some "
+        f"step of the order, not for each; a large one for nothing. {provenance(study, scores)}"
     )
 
 

@@ -11,8 +11,10 @@ from analysis.summary import (
     PAPER_ENVS,
     PAPER_SEEDS,
     count,
+    left_out,
     provenance,
     published_table1,
+    table1_envs,
     table1_summary,
     unlike_the_paper,
 )
@@ -92,7 +94,8 @@ def _caption(study: Study, scores: pd.DataFrame, first: pd.Series, unlike: list[
         f"section 6.1 of the paper (arXiv 1707.06347), which gives no spread. {alike} "
         f"{INTERVALS} ({method}); they are about other seeds on the same environments and not "
         "corrected for several comparisons. A difference whose interval holds 0 is no evidence "
-        f"that two settings are equal. {redrawn} {provenance(study, scores)}"
+        f"that two settings are equal. {redrawn} {provenance(study, scores, normalisers=False)}"
+        f"{left_out(study, table1_envs(study, scores))}"
     )
 
 

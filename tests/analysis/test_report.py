@@ -83,7 +83,8 @@ def page(tmp_path: Path) -> Path:
     describe_runs(study)
     (folder / "scores").mkdir()
     made_up.scores(study, frozen=False).to_csv(folder / "scores/table1.csv", index=False)
-    for product in ("figures/table1/table1", "tables/table1/scores", "figures/clipped_objective"):
+    shown = ("figures/table1/learning_curves", "figures/table1/table1", "tables/table1/scores")
+    for product in (*shown, "figures/clipped_objective"):
         store_product(folder / product)
     (tmp_path / "probes").mkdir()
     (tmp_path / "probes/clipped_objective.csv").write_text("ratio\n")
@@ -112,13 +113,17 @@ def test_it_shows_the_numbers_and_what_is_behind_them(page: Path) -> None:
     assert "provisional" in text and "3 seeds" in text
     assert "snakemake --config scale=quick" in text
     downloads = [a for tag, a in Elements(text).found if tag == "a" and "download" in a]
-    assert len(downloads) == 3  # a table, two figures
+    assert len(downloads) == 5  # a table, two figures, the curves of two environments
 
 
 def test_shared_cohorts_are_counted_once(page: Path) -> None:
     study = read_study(page.parent / "quick/data/table1/plan.json")
-    costs = report.cost_table(report.unique_runs([study, study]))
+    costs = report.cost_table([study, study])
     assert [row[3] for row in costs["rows"]] == ["36", "36"]
+    # Of a cohort whose other lanes are not here, the pace counts.
+    fewer = study.on("Hopper-v5")
+    fewer.runs[1:] = []
+    assert [row[3] for row in report.cost_table([fewer])["rows"]] == ["12"]
     assert [row[2] for row in costs["rows"]] == ["3k", "3k"]
 
 
