@@ -29,14 +29,14 @@ localrules:
 
 rule all:
     input:
-        f"{ROOT}/{PLAN.choice.scale}/report.html",
+        PLAN.targets(PLAN.choice.scale),
         PLAN.run_files,
 
 
 # From the data of the repository: trains nothing.
 rule figures:
     input:
-        f"{ROOT}/reference/report.html",
+        PLAN.targets("reference"),
 
 
 # One rule per cohort of runs that are not finished; a finished run has none.
@@ -186,7 +186,7 @@ rule report:
     input:
         plans=PLAN.plans,
         scores=PLAN.scores,
-        products=PLAN.products,
+        products=lambda wildcards: PLAN.products(wildcards.name),
         clipped=rules.clipped_objective.output,
         coverage="results/reference/coverage.csv",
         code=[

@@ -183,9 +183,12 @@ class Pipeline:
         name = wildcards.name
         return [f"{self.layout.root}/{name}/scores/{study}.csv" for study in self.studies(name)]
 
-    def products(self, wildcards: Any) -> list[str]:
+    def targets(self, name: str) -> list[str]:
+        """The report and all that it shows: one that is missing is made again."""
+        return [f"{self.layout.root}/{name}/report.html", *self.products(name)]
+
+    def products(self, name: str) -> list[str]:
         """Every figure and table of a report."""
-        name = wildcards.name
         return [
             f"{self.layout.root}/{name}/{kind}/{study}/{product}{suffix}"
             for study in self.studies(name)
