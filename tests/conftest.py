@@ -16,3 +16,8 @@ def _one_thread() -> None:
 def runs_of(*overrides: str) -> list[RunSettings]:
     """Runs composed from ``conf/`` as a user would."""
     return compose(*overrides).runs
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that must share one worker start first: they take the longest."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
