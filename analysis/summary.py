@@ -117,7 +117,8 @@ def score_summary(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
                 "episodes_min": runs.episodes.min(),
                 "episodes_max": runs.episodes.max(),
                 "diverged": int(runs.diverged.sum()),
-                **{name: runs[name].astype(float).mean() for name in names},
+                # Without a scale there is no peak to lose: unknown, not "did not collapse".
+                **{n: runs[n].astype(float).where(runs.normalised.notna()).mean() for n in names},
             }
         )
     return study.in_order(pd.DataFrame(rows))
@@ -420,6 +421,7 @@ def _measured(measure: Measure, runs: pd.DataFrame) -> dict[str, Any]:
         interval = Interval(middle if isfinite(middle) else nan, nan, nan, nan, "median")
         return _columns(interval, len(values), int(values.isna().sum()))
     if measure.kind == "rate":
+        values = values[runs.normalised.notna()]  # without a scale there is no peak to lose
         hits, total = int(values.sum()), len(values)
         return _columns(wilson(hits, total), total, hits)
     values = values[np.isfinite(values)]
@@ -492,7 +494,7 @@ def epsilon_trends(study: Study, scores: pd.DataFrame, generator: Generator) -> 
     filled = _diverged_early(scores)
     rows = []
     for measure in MEASURES:
-        needs_scale = measure.column in {"early_area", "normalised", "drawdown"}
+        needs_scale = measure.column in {"early_area", "normalised", "drawdown", "collapsed_50"}
         envs = normalised_envs(study, scores) if needs_scale else study.envs
         values = matrix(study, filled, measure.column, envs).swapaxes(1, 2)  # [E, S, V]
         values = values[..., [place for _, place in clipped]]

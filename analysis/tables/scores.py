@@ -1,13 +1,14 @@
 """Final scores: per environment and variant the mean, every seed, and what collapsed."""
 
 import sys
+from math import isnan
 
 import pandas as pd
 
 from analysis.scores import COLLAPSE_SHARES, MIN_PEAK, collapse_name
 from analysis.study import Study
 from analysis.summary import provenance, score_summary
-from analysis.tables import INTERVALS, Table, main, number, with_interval
+from analysis.tables import INTERVALS, NONE, Table, main, number, with_interval
 
 SHARES = " / ".join(f"{share * 100:.0f}" for share in COLLAPSE_SHARES)
 
@@ -34,7 +35,7 @@ def make(study: Study, scores: pd.DataFrame) -> Table:
             ],
             "diverged": summary.diverged.astype(str),
             f"collapsed below {SHARES} % of the peak": [
-                f"{a:.0f} / {b:.0f} / {c:.0f} of {n}"
+                NONE if isnan(a) else f"{a:.0f} / {b:.0f} / {c:.0f} of {n}"
                 for a, b, c, n in zip(*collapses, summary.seeds, strict=True)
             ],
         }

@@ -324,3 +324,15 @@ def test_the_same_seed_of_the_generator_gives_the_same_numbers(tmp_path: Path) -
         summary.table1_summary(study, scores, PUBLISHED, generator()) for _ in range(2)
     )
     pd.testing.assert_frame_equal(first, second)
+
+
+def test_collapse_is_unknown_where_nothing_beats_the_untrained_policy(tmp_path: Path) -> None:
+    study = made_up.study(tmp_path, made_up.EPSILONS, {"a": "A-v5", "b": "B-v5"}, seeds=3)
+    normalised = lambda env, variant, seed: nan if env == "A-v5" else 0.5  # noqa: E731
+    scores = made_up.scores(study, normalised=normalised, collapsed_50=lambda e, v, s: s == 0)
+    table = summary.score_summary(study, scores)
+    assert table[table.env == "A-v5"].collapsed_50.isna().all()
+    assert table[table.env == "B-v5"].collapsed_50.tolist() == pytest.approx([1 / 3] * 6)
+    epsilon = summary.epsilon_summary(study, scores)
+    rates = epsilon[(epsilon.measure == "collapsed") & (epsilon.variant == "clip_0.2")]
+    assert rates.set_index("env").runs.to_dict() == {"all environments": 3, "A-v5": 0, "B-v5": 3}

@@ -80,7 +80,7 @@ def test_where_nothing_is_known_the_panel_says_so(tmp_path: Path) -> None:
     nothing = dict.fromkeys(["normalised", "early_area", "drawdown", "steps_to_half"], np.nan)
     drawing = epsilon.draw(study, made_up.scores(study, -1.0, **nothing))
     said = [axis for axis in drawing.figure.axes if axis.texts]
-    assert len(said) == 3
+    assert len(said) == 4  # first quarter, spread, drawdown, collapses
     plt.close(drawing.figure)
 
 
