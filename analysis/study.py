@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import manifest
+from replicate.records import STUDY_TABLES
 
 RUN_KEYS = ["env", "variant", "seed"]
 
@@ -83,8 +84,8 @@ class Study:
     @property
     def files(self) -> list[Path]:
         """All tables."""
-        kinds = ("episodes.parquet", "updates.parquet", "runs.json")
-        return [self.folder / f"{env}.{kind}" for env in self.plan["envs"] for kind in kinds]
+        envs = self.plan["envs"]
+        return [self.folder / f"{env}.{table}" for env in envs for table in STUDY_TABLES]
 
     def _table(self, name: str) -> pd.DataFrame:
         files = [self.folder / f"{env}.{name}.parquet" for env in self.plan["envs"]]

@@ -22,7 +22,7 @@ from replicate.plan import (
     options,
     study_runs,
 )
-from replicate.records import write_atomically
+from replicate.records import STUDY_TABLES, write_atomically
 from replicate.settings import ConfigError, RunSettings, digest_of, nearest
 
 REFERENCE = "reference"
@@ -31,7 +31,6 @@ REFERENCE = "reference"
 DEFAULT_STUDIES = ("comparison", "table1", "epsilon")
 DEFAULT_SCALE = "paper"
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
-TABLES = ("episodes.parquet", "updates.parquet", "runs.json")
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,10 @@ class Layout:
         """Finished runs, by their digest."""
         return self.root / "runs"
 
+    def run_file(self, run_id: str) -> str:
+        """What a finished run has."""
+        return str(self.store / run_id / "run.json")
+
     @property
     def manifests(self) -> Path:
         """Lists of the runs that train together."""
@@ -151,7 +154,7 @@ class Pipeline:
         """Run files that a study has on one environment."""
         plan = self.plan(wildcards.name, wildcards.study)
         return [
-            str(self.layout.store / entry["run_id"] / "run.json")
+            self.layout.run_file(entry["run_id"])
             for entry in plan["runs"]
             if entry["env"] == plan["envs"][wildcards.env]
         ]
@@ -161,7 +164,7 @@ class Pipeline:
         """Of all runs: one that is missing is trained, whatever was drawn from it before."""
         plans = [self.plan(self.choice.scale, study) for study in self.choice.studies]
         names = {entry["run_id"] for plan in plans for entry in plan["runs"]}
-        return [str(self.layout.store / name / "run.json") for name in sorted(names)]
+        return [self.layout.run_file(name) for name in sorted(names)]
 
     def data(self, wildcards: Any) -> list[str]:
         """The plan of a study and its tables of every environment."""
@@ -170,7 +173,7 @@ class Pipeline:
         envs = self.plan(name, study)["envs"]
         return [
             str(self.layout.plan(name, study)),
-            *(str(folder / f"{env}.{table}") for env in envs for table in TABLES),
+            *(str(folder / f"{env}.{table}") for env in envs for table in STUDY_TABLES),
         ]
 
     def plans(self, wildcards: Any) -> list[str]:
@@ -233,7 +236,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         env = cohort[0].env.id.lower().replace("-", "_")
         path = layout.manifests / f"{env}_{cohort[0].algo.name}_{digest}.json"
         steps = sum(run.num_updates * run.algo.num_steps for run in cohort)
-        outputs = [str(layout.store / run.run_id / "run.json") for run in cohort]
+        outputs = [layout.run_file(run.run_id) for run in cohort]
         data = {"store": str(layout.store), "env_steps": steps, "outputs": outputs}
         _write_if_changed(path, {**data, "runs": entries})
         jobs.append(CohortJob(path.stem, str(path), outputs, steps))

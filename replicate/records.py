@@ -66,6 +66,9 @@ UPDATES = [
 
 SCHEMAS = {"episodes": EPISODES, "updates": UPDATES}
 
+STUDY_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
+"""What a study has of each environment, as ``<environment>.<table>``."""
+
 
 def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Rows as a typed table; absent values are null."""

@@ -1,11 +1,7 @@
 """What an update did to the policy, measured on the batch it was made from."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-KlEstimator = Literal["exact", "k1", "k3"]
 
 
 def kl_k1(log_ratio: Tensor) -> Tensor:
