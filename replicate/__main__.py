@@ -7,12 +7,20 @@ python -m replicate --cohort FILE                                   a cohort of 
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
-from replicate.cohorts import cohorts
-from replicate.plan import GROUPS, check_writable, compose, missing, options
-from replicate.settings import ConfigError, RunSettings, documented_keys, validated
+from replicate.plan import GROUPS, check_writable, cohorts_to_train, compose, options
+from replicate.settings import (
+    ConfigError,
+    ExecutionSettings,
+    RunSettings,
+    documented_keys,
+    validated,
+)
+
+KEPT = "finished runs and checkpoints are kept, and the same command goes on from them"
 
 
 def help_text() -> str:
@@ -44,25 +52,27 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def train(runs: list[RunSettings], store: Path, device: str, logger: str = "none") -> None:
+def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
     """Train what is missing, cohort by cohort, and say where the files are."""
     from replicate.engine.runs import cuda_is_available, train_cohort
     from replicate.envs import check_env
     from replicate.mirror import mirroring
     from replicate.progress import reporter
 
+    store, device = Path(execution.out), execution.device
     for settings in {run.env.model_dump_json(): run.env for run in runs}.values():
         check_env(settings)
     if device == "cuda" and not cuda_is_available():
         raise ConfigError("device: no CUDA device here; nearest valid choice: cpu")
     check_writable(store)
-    to_train = cohorts(missing(runs, store))
-    with mirroring(logger if to_train else "none", store) as watch:
+    to_train = cohorts_to_train(runs, store)
+    with mirroring(execution.logger if to_train else "none", store) as watch:
         for number, cohort in enumerate(to_train, 1):
             first = cohort[0]
             label = f"{first.env.id} {first.algo.name} ({number}/{len(to_train)})"
             with reporter(label) as report:
-                train_cohort(cohort, store, device, report, watch)
+                every = execution.checkpoint_every_updates
+                train_cohort(cohort, store, device, every, report, watch)
     fresh = {run.digest for cohort in to_train for run in cohort}
     for run in runs:
         note = "" if run.digest in fresh else "  (was finished before)"
@@ -94,14 +104,21 @@ def main(arguments: list[str]) -> int:
         if known.help:
             print(help_text())
         elif known.cohort:
-            train(*cohort_of(known.cohort), "cpu")
+            runs, store = cohort_of(known.cohort)
+            execution = compose(*overrides, sweep=False).execution
+            train(runs, execution.model_copy(update={"out": str(store)}))
         else:
             found = compose(*overrides, sweep=known.multirun)
-            execution = found.execution
-            train(found.runs, Path(execution.out), execution.device, execution.logger)
+            train(found.runs, found.execution)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror or error}; {KEPT}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(str(error) or f"stopped at once; {KEPT}", file=sys.stderr)
+        return 128 + getattr(error, "signal_number", signal.SIGINT)
     return 0
 
 

@@ -97,8 +97,23 @@ def episode_seed(seed: int, episode: int) -> int:
     return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
 
 
+class NewWorld(gymnasium.Wrapper):
+    """Every episode in a Box2D world of its own.
+
+    BipedalWalker-v3 puts each episode into the world of the one before, whose contacts then depend
+    on all that happened there; LunarLander-v3 makes a new one (Farama-Foundation/Gymnasium#979).
+    """
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset in a new world."""
+        walker: Any = self.unwrapped
+        walker._destroy()
+        walker.world = type(walker.world)()
+        return self.env.reset(**options)
+
+
 def make_env(settings: EnvSettings) -> gymnasium.Env:
-    """The environment, with gymnasium's own time limit and no other wrapper that changes it.
+    """The environment with gymnasium's own time limit, such that its episodes are independent.
 
     Raises:
         ConfigError: unknown id.
@@ -110,7 +125,8 @@ def make_env(settings: EnvSettings) -> gymnasium.Env:
             + nearest(settings.id, gymnasium.registry)
         )
     kwargs: dict[str, Any] = dict(settings.kwargs)
-    return gymnasium.make(settings.id, disable_env_checker=True, **kwargs)
+    env = gymnasium.make(settings.id, disable_env_checker=True, **kwargs)
+    return NewWorld(env) if type(env.unwrapped).__name__ == "BipedalWalker" else env
 
 
 def check_env(settings: EnvSettings) -> None:
@@ -161,6 +177,10 @@ class EnvBatch:
     def __init__(self, settings: EnvSettings, seeds: list[int]) -> None:
         self.lanes = [LaneEnv(make_env(settings), seed) for seed in seeds]
         self.spec = env_spec(self.lanes[0].env)
+        made = self.lanes[0].env.spec
+        assert made is not None
+        self.kwargs: dict[str, Any] = {**made.kwargs, "max_episode_steps": made.max_episode_steps}
+        """What the environments were made with, gymnasium's registered arguments included."""
         self.observations = np.zeros((len(seeds), self.spec.observation_size), np.float32)
         """``[R, D]``, the current observation of each lane."""
         self.seconds = 0.0

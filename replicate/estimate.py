@@ -18,10 +18,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from replicate.cohorts import cohorts
 from replicate.engine.train import Cohort
 from replicate.pipeline import Layout, choice_of
-from replicate.plan import PlannedRun, load_scale, load_study, missing, study_runs
+from replicate.plan import (
+    PlannedRun,
+    cohorts_to_train,
+    load_scale,
+    load_study,
+    missing,
+    study_runs,
+)
 from replicate.settings import ConfigError, PPOSettings, RunSettings, validated
 
 CALIBRATION_ENV_STEPS = 256
@@ -119,8 +125,8 @@ def main(arguments: list[str]) -> int:
         return 2
     layout = Layout(Path("results"))
     console.print(study_table(planned, layout.store))
-    todo = missing((p.run for runs in planned.values() for p in runs), layout.store)
-    groups = cohorts(todo)
+    all_runs = (p.run for runs in planned.values() for p in runs)
+    groups = cohorts_to_train(all_runs, layout.store)
     if not groups:
         console.print("Nothing to train.")
         return 0
@@ -133,8 +139,9 @@ def main(arguments: list[str]) -> int:
     seconds = [paces[kind_of(c)].seconds_per_env_step * cohort_env_steps(c) for c in groups]
     disk = sum(disk_bytes(cohort, paces[kind_of(cohort)]) for cohort in groups)
     console.print(
-        f"{len(todo)} runs in {len(groups)} cohorts, {sum(map(cohort_env_steps, groups)):,} env "
-        f"steps: about {makespan(seconds, cores) / 3600:.2g} hours on {cores} free cores "
+        f"{sum(map(len, groups))} runs in {len(groups)} cohorts, "
+        f"{sum(map(cohort_env_steps, groups)):,} env steps: "
+        f"about {makespan(seconds, cores) / 3600:.2g} hours on {cores} free cores "
         f"({sum(seconds) / 3600:.2g} core hours, longest cohort {max(seconds) / 60:.0f} min), "
         f"{disk / 1e6:.0f} MB."
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from replicate import plan
 from replicate.__main__ import train as train_and_print
 from replicate.records import read_table
-from replicate.settings import RunSettings
+from replicate.settings import ExecutionSettings, RunSettings, validated
 
 
 def compose(*overrides: str) -> list[RunSettings]:
@@ -72,5 +72,7 @@ def train(
 
     """
     runs = list(runs)
-    train_and_print(runs, Path(out), device, logger)
+    chosen = {"out": str(out), "device": device, "logger": logger}
+    execution = validated(ExecutionSettings, {**plan.compose().execution.model_dump(), **chosen})
+    train_and_print(runs, execution)
     return load(runs, out)

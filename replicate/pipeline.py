@@ -12,18 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from replicate.cohorts import cohorts
+from replicate.cohorts import cohort_name
 from replicate.plan import (
     PlannedRun,
     Study,
+    cohorts_to_train,
     load_scale,
     load_study,
-    missing,
     options,
     study_runs,
 )
 from replicate.records import STUDY_TABLES, write_atomically
-from replicate.settings import ConfigError, RunSettings, digest_of, nearest
+from replicate.settings import ConfigError, RunSettings, nearest
 
 REFERENCE = "reference"
 """The data that came with the repository, beside the scales in file names."""
@@ -230,11 +230,9 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         runs += [p.run for p in planned]
         _write_if_changed(layout.plan(choice.scale, name), plan_of(study, choice.scale, planned))
     jobs = []
-    for cohort in cohorts(missing(runs, layout.store)):
+    for cohort in cohorts_to_train(runs, layout.store):
         entries = [run.model_dump(mode="json") for run in cohort]
-        digest = digest_of(sorted(run.digest for run in cohort))[:12]
-        env = cohort[0].env.id.lower().replace("-", "_")
-        path = layout.manifests / f"{env}_{cohort[0].algo.name}_{digest}.json"
+        path = layout.manifests / f"{cohort_name(cohort)}.json"
         steps = sum(run.num_updates * run.algo.num_steps for run in cohort)
         outputs = [layout.run_file(run.run_id) for run in cohort]
         data = {"store": str(layout.store), "env_steps": steps, "outputs": outputs}

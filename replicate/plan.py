@@ -23,6 +23,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
+from replicate.checkpoints import interrupted
+from replicate.cohorts import cohorts
 from replicate.records import is_finished
 from replicate.settings import (
     ALGORITHMS,
@@ -325,3 +327,8 @@ def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:
     """Those that ``store`` has not finished, each once however often it is planned."""
     unique = {run.digest: run for run in runs}.values()
     return [run for run in unique if not is_finished(store / run.run_id)]
+
+
+def cohorts_to_train(runs: Iterable[RunSettings], store: Path) -> list[list[RunSettings]]:
+    """What is missing, in cohorts: those that a checkpoint holds together, the rest anew."""
+    return cohorts(missing(runs, store), interrupted=interrupted(store))

@@ -1,19 +1,26 @@
 """Floor 0: what a run leaves behind – schemas, atomic writing, reading.
 
 A run's folder holds ``episodes.parquet``, ``updates.parquet`` and, written last, ``run.json``:
-a folder without ``run.json`` is not a finished run.  Clock readings are in ``run.json`` only,
-so that the Parquet files of a repeated run are byte-identical.
+a folder without ``run.json`` is not a finished run.  It lists the SHA-256 of the other two.
+Clock readings are in ``run.json`` only, so that the Parquet files of a repeated run are
+byte-identical.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+
+class DamagedRunError(ValueError):
+    """A stored run that cannot be used; the message is one line that names the file."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +87,30 @@ def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """All of ``data`` or nothing: written beside ``path``, synced, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
+    """All of ``data`` or nothing: written beside ``path``, synced, then renamed.
+
+    Raises:
+        OSError: with ``path`` as its file name; what was there before is still there.
+
+    """
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def sha256(file: Path) -> str:
+    """Of a file's bytes, hexadecimal."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -110,9 +132,10 @@ def write_run(
     description: Mapping[str, Any],
 ) -> None:
     """A finished run; ``run.json`` last."""
-    write_table(folder / "episodes.parquet", table("episodes", episodes))
-    write_table(folder / "updates.parquet", table("updates", updates))
-    write_json(folder / "run.json", description)
+    for name, rows in (("episodes", episodes), ("updates", updates)):
+        write_table(folder / f"{name}.parquet", table(name, rows))
+    files = {f"{name}.parquet": sha256(folder / f"{name}.parquet") for name in SCHEMAS}
+    write_json(folder / "run.json", {**description, "files": files})
 
 
 def is_finished(folder: Path) -> bool:
@@ -121,11 +144,54 @@ def is_finished(folder: Path) -> bool:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """The ``run.json`` of a run."""
-    data: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    """The ``run.json`` of a run.
+
+    Raises:
+        DamagedRunError: it is missing or no JSON object.
+
+    """
+    file = folder / "run.json"
+    try:
+        data = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(file, error) from None
+    if not isinstance(data, dict):
+        raise _damaged(file, "not an object")
     return data
 
 
 def read_table(folder: Path, name: str) -> pa.Table:
-    """``episodes`` or ``updates`` of a run."""
-    return pq.read_table(folder / f"{name}.parquet")
+    """``episodes`` or ``updates`` of a run.
+
+    Raises:
+        DamagedRunError: it is missing or no Parquet file.
+
+    """
+    file = folder / f"{name}.parquet"
+    try:
+        return pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(file, error) from None
+
+
+def check_files(folder: Path, description: Mapping[str, Any]) -> None:
+    """Compare a run's Parquet files with what its ``run.json`` lists.
+
+    Raises:
+        DamagedRunError: one is missing or has other bytes.
+
+    """
+    for name, digest in description.get("files", {}).items():
+        file = folder / name
+        if not file.is_file():
+            raise _damaged(file, "missing")
+        if sha256(file) != digest:
+            raise _damaged(file, "not the file that run.json lists")
+
+
+def _damaged(file: Path, why: object) -> DamagedRunError:
+    reason = str(why).strip().partition("\n")[0]
+    return DamagedRunError(
+        f"{file}: damaged ({reason}); delete {file.parent} and give the command again to train "
+        "this run anew"
+    )

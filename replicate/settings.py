@@ -241,6 +241,9 @@ class ExecutionSettings(Section):
 
     out: str = Key("folder", "a run's files are OUT/<run id>/", min_length=1)
     device: Literal["cpu", "cuda"] = Key("–", "of networks and batches; environments use the CPU")
+    checkpoint_every_updates: int = Key(
+        "updates", "what an interruption costs at most; kept in OUT/checkpoints/", ge=1
+    )
     logger: Literal["none", "wandb"] = Key(
         "–", "wandb: a mirror in OUT/wandb/, offline unless WANDB_MODE=online"
     )

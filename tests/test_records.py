@@ -17,7 +17,9 @@ def test_a_run_round_trips(tmp_path: Path) -> None:
     assert records.read_table(tmp_path, "episodes").to_pylist() == [EPISODE]
     (row,) = records.read_table(tmp_path, "updates").to_pylist()
     assert row["kl"] == pytest.approx(0.01) and row["backtracks"] is None
-    assert records.read_description(tmp_path) == {"status": "finished"}
+    description = records.read_description(tmp_path)
+    assert description["status"] == "finished"
+    records.check_files(tmp_path, description)
 
 
 def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:

@@ -1,14 +1,19 @@
 """From settings to files: train what is missing, write what was learnt."""
 
+import signal
+import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from replicate.engine.provenance import provenance
+from replicate import checkpoints
+from replicate.cohorts import cohort_name
+from replicate.engine.resume import begin, now, save
+from replicate.engine.signals import InterruptedTraining, stop_request
 from replicate.engine.train import Cohort, CohortRecords, LaneRecords, Progress
+from replicate.locks import only_writer
 from replicate.records import write_run
 from replicate.settings import RunSettings
 
@@ -16,11 +21,12 @@ from replicate.settings import RunSettings
 def train_cohort(
     runs: list[RunSettings],
     store: Path,
-    device: str = "cpu",
+    device: str,
+    checkpoint_every_updates: int,
     report: Callable[[Progress], None] = lambda _: None,
     watch: Callable[[RunSettings, dict[str, float], str], None] = lambda *_: None,
 ) -> None:
-    """Train runs as one cohort and write each to ``store/<run id>/``.
+    """Train runs as one cohort, from their checkpoint if any, to ``store/<run id>/`` each.
 
     One thread: the matrices are small, and a second cohort uses the second core.
 
@@ -29,34 +35,81 @@ def train_cohort(
         watch: called after every update of every run with its last row and status
             (``running``, ``finished`` or ``diverged``).
 
+    Raises:
+        LockedError: another process trains one of them.
+        InterruptedTraining: by SIGINT or SIGTERM, after a checkpoint.
+        OSError: they cannot be written; what is finished or in a checkpoint stays.
+
     """
     torch.set_num_threads(1)
-    started = datetime.now(UTC)
-    cohort = Cohort(runs, device)
+    folder, name = store / checkpoints.FOLDER, cohort_name(runs)
+    try:
+        with only_writer(folder, name, [run.run_id for run in runs]), stop_request() as stop:
+            cohort, history = begin(runs, store, device)
 
-    def tell(progress: Progress) -> None:
-        report(progress)
-        status = "finished" if progress.update == progress.num_updates else "running"
-        for run, lane in zip(runs, cohort.records.lanes, strict=True):
-            if lane.updates[-1]["env_step"] == progress.env_steps:
-                diverged = lane.diverged_at_env_step is not None
-                watch(run, last_row(lane), "diverged" if diverged else status)
+            def after_update(progress: Progress) -> None:
+                report(progress)
+                tell(cohort, progress, watch)
+                if stop.signal_number is not None:
+                    save(cohort, store, history)
+                    raise InterruptedTraining(
+                        f"stopped by {signal.Signals(stop.signal_number).name} after update "
+                        f"{progress.update} of {progress.num_updates}; the same command goes on",
+                        stop.signal_number,
+                    )
+                if progress.update % checkpoint_every_updates == 0:
+                    save_if_possible(cohort, store, history)
 
-    records = cohort.train(tell)
-    ended = datetime.now(UTC)
-    for run, lane in zip(runs, records.lanes, strict=True):
+            cohort.train(after_update)
+            # Writing the runs can fail half-way; they are not trained again for that.
+            save_if_possible(cohort, store, history)
+            write_runs(cohort, store, history)
+            checkpoints.remove_served(store, name)
+    finally:
+        checkpoints.remove_if_empty(store)
+
+
+def save_if_possible(cohort: Cohort, store: Path, history: dict[str, Any]) -> None:
+    """A checkpoint; where none can be written, training goes on and one line says so."""
+    try:
+        save(cohort, store, history)
+    except OSError as error:
+        print(
+            f"no checkpoint after update {cohort.state.update}: {error}; the one before stays",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def tell(
+    cohort: Cohort,
+    progress: Progress,
+    watch: Callable[[RunSettings, dict[str, float], str], None],
+) -> None:
+    """``watch`` every run that took part in the last update."""
+    status = "finished" if progress.update == progress.num_updates else "running"
+    for run, lane in zip(cohort.runs, cohort.records.lanes, strict=True):
+        if lane.updates[-1]["env_step"] == progress.env_steps:
+            diverged = lane.diverged_at_env_step is not None
+            watch(run, last_row(lane), "diverged" if diverged else status)
+
+
+def write_runs(cohort: Cohort, store: Path, history: dict[str, Any]) -> None:
+    """Every run's folder."""
+    ended = now()
+    for run, lane in zip(cohort.runs, cohort.records.lanes, strict=True):
         description = {
             "run_id": run.run_id,
             "digest": run.digest,
             "settings": run.model_dump(mode="json"),
+            "env_kwargs": cohort.state.envs.kwargs,
             "status": "finished" if lane.diverged_at_env_step is None else "diverged",
             "diverged_at_env_step": lane.diverged_at_env_step,
             "env_steps": lane.updates[-1]["env_step"] if lane.updates else 0,
             "episodes": len(lane.episodes),
-            "started": started.isoformat(timespec="seconds"),
-            "ended": ended.isoformat(timespec="seconds"),
-            "cohort": cohort_note(runs, records),
-            **provenance(device),
+            "ended": ended,
+            **history,
+            "cohort": cohort_note(cohort.runs, cohort.records),
         }
         write_run(store / run.run_id, lane.episodes, lane.updates, description)
 

@@ -4,6 +4,7 @@ What is not in here (or derived from it and the settings) does not exist: networ
 filters, β, generators, and each environment as (episode, actions since its reset).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ from replicate.maths.lanes import named_tensors
 from replicate.maths.moments import RunningMoments
 from replicate.networks import make_networks
 from replicate.settings import PPOSettings, RunSettings
+
+
+class ReplayError(RuntimeError):
+    """An environment cannot be brought back to where it was; the message is one line."""
 
 
 @dataclass
@@ -103,12 +108,21 @@ class CohortState:
         found["update"] = torch.tensor([self.update])
         found["generators"] = torch.stack([g.get_state() for g in self.learner.generators])
         found["episodes"] = torch.tensor([lane.episode for lane in self.envs.lanes])
+        # What a replay of the actions must lead to.
+        found["raw_observations"] = torch.from_numpy(self.envs.observations)
+        returns = [lane.episodic_return for lane in self.envs.lanes]
+        found["episodic_returns"] = torch.tensor(returns, dtype=torch.float64)
         for index, lane in enumerate(self.envs.lanes):
             found[f"actions.{index}"] = torch.from_numpy(np.array(lane.actions))
         return {name: tensor.clone() for name, tensor in found.items()}
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Become what ``tensors()`` described, environments included."""
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Become what ``tensors()`` described, environments included.
+
+        Raises:
+            ReplayError: an environment does not come to where it was.
+
+        """
         for name, owner, key in named_tensors(self):
             owner[key].copy_(tensors[name])
         self.update = int(tensors["update"])
@@ -118,6 +132,24 @@ class CohortState:
             lane.episode = int(tensors["episodes"][index])
             actions = tensors[f"actions.{index}"].numpy()
             self.envs.observations[index] = lane.replay(actions)
+            reached = np.append(self.envs.observations[index], lane.episodic_return)
+            expected = np.append(
+                tensors["raw_observations"][index], tensors["episodic_returns"][index]
+            )
+            if self.alive[index] and not np.array_equal(reached, expected, equal_nan=True):
+                raise ReplayError(
+                    f"{len(actions)} actions after the same reset lead elsewhere; episodes of this "
+                    "environment depend on more than their seed"
+                )
+
+
+def take_lanes_of_tensors(tensors: Mapping[str, Tensor], lanes: list[int]) -> dict[str, Tensor]:
+    """``CohortState.tensors()`` of some of its lanes, in the order of ``lanes``."""
+    found = {"update": tensors["update"]}
+    for name, tensor in tensors.items():
+        if name not in found and not name.startswith("actions."):
+            found[name] = tensor[lanes]
+    return found | {f"actions.{i}": tensors[f"actions.{lane}"] for i, lane in enumerate(lanes)}
 
 
 def initial_kl_beta(run: RunSettings) -> float:

@@ -233,12 +233,14 @@ class Cohort:
         """Train to the end; ``report`` is called after every update."""
         begin = time.perf_counter()
         first = self.state.update
-        while self.state.update < self.num_updates and bool(self.state.alive.any()):
-            self.step()
-            done = self.state.update
-            seconds = (time.perf_counter() - begin) * done / (done - first)
-            report(self.progress(seconds))
-        self.state.envs.close()
+        try:
+            while self.state.update < self.num_updates and bool(self.state.alive.any()):
+                self.step()
+                done = self.state.update
+                seconds = (time.perf_counter() - begin) * done / (done - first)
+                report(self.progress(seconds))
+        finally:
+            self.state.envs.close()
         return self.records
 
     def progress(self, seconds: float) -> Progress:

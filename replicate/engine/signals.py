@@ -1,0 +1,60 @@
+"""SIGINT and SIGTERM as a wish that training fulfils between two updates."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import current_thread, main_thread
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class InterruptedTraining(KeyboardInterrupt):
+    """Training was stopped by a signal after it had written a checkpoint.
+
+    Args:
+        signal_number: which one; a shell expects the exit code 128 + this.
+
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+@dataclass
+class StopRequest:
+    """Whether, and by which signal, this process was asked to stop."""
+
+    signal_number: int | None = None
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Take the first SIGINT or SIGTERM as a request; a second one acts as ever.
+
+    Handlers exist in the main thread only; elsewhere nothing is taken.
+    """
+    request = StopRequest()
+    if current_thread() is not main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(number: int, _: FrameType | None) -> None:
+        request.signal_number = number
+        restore()
+        print("stopping after this update; once more stops at once", file=sys.stderr, flush=True)
+
+    for number in SIGNALS:
+        signal.signal(number, ask)
+    try:
+        yield request
+    finally:
+        restore()

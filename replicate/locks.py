@@ -1,0 +1,114 @@
+"""Floor 0: one writer per run – a lock that the kernel lets go of when its process dies.
+
+``OUT/checkpoints/<cohort>.lock`` says who trains which runs.  What counts is not the file but the
+kernel's lock (``flock``) on it: after a crash or ``kill -9`` the file is left and locks nothing.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+from replicate.settings import ConfigError
+
+SUFFIX = ".lock"
+# Who looks whether a lock is held holds it for a moment.
+SECONDS_TO_TRY = 1.0
+NOBODY: dict[str, Any] = {"pid": "?", "host": "?", "since": "?", "runs": []}
+
+
+class LockedError(ConfigError):
+    """Another process trains these runs; the message is one line that says what to do."""
+
+
+def _try_lock(file: TextIOWrapper) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def holder(path: Path) -> dict[str, Any] | None:
+    """Who holds a lock (``pid``, ``host``, ``since``, ``runs``); None where nobody does."""
+    try:
+        with path.open("r+") as file:
+            if _try_lock(file):
+                return None
+            file.seek(0)
+            return {**NOBODY, **json.loads(file.read())}
+    except FileNotFoundError:
+        return None
+    except ValueError:  # it was taken a moment ago and is not written yet
+        return NOBODY
+
+
+def _refusal(path: Path, found: dict[str, Any]) -> LockedError:
+    return LockedError(
+        f"{path}: process {found['pid']} on {found['host']} trains these runs since "
+        f"{found['since']}; wait for it, or stop it there (kill {found['pid']}: it writes a "
+        "checkpoint) and give the command again; if it is gone from that machine, delete the file"
+    )
+
+
+def _locked(path: Path) -> TextIOWrapper:
+    """The file, held.
+
+    Raises:
+        LockedError: somebody else holds it.
+
+    """
+    give_up = time.monotonic() + SECONDS_TO_TRY
+    while True:
+        file = path.open("a+")
+        if _try_lock(file) and _is(file, path):
+            return file
+        file.close()
+        if time.monotonic() > give_up:
+            raise _refusal(path, holder(path) or NOBODY)
+        time.sleep(0.05)
+
+
+def _is(file: TextIOWrapper, path: Path) -> bool:
+    """Whether an open file is still the one at ``path``: its last holder may have deleted it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def only_writer(folder: Path, name: str, run_ids: Iterable[str]) -> Iterator[None]:
+    """Hold ``folder/<name>.lock``; afterwards the file is gone.
+
+    Raises:
+        LockedError: a living process trains one of these runs, in whatever cohort.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, runs = folder / f"{name}{SUFFIX}", sorted(run_ids)
+    with _locked(path) as file:
+        about = {
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "runs": runs,
+        }
+        file.truncate(0)
+        file.write(json.dumps(about))
+        file.flush()
+        try:
+            for other in folder.glob(f"*{SUFFIX}"):
+                found = None if other == path else holder(other)
+                if found and not set(runs).isdisjoint(found["runs"]):
+                    raise _refusal(other, found)
+            yield
+        finally:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""Floor 0: which software makes a run – digests of code and lock file, versions, commit.
+
+Free of torch, so that the Snakefile and the analysis can ask whether stored data was made by the
+code that is here now.
+"""
+
+import ast
+import hashlib
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent
+LOCK = PACKAGE.parent / "requirements.lock"
+
+# Floors 0–3: what can change the numbers of a run.
+SOURCES = ("settings.py", "networks.py", "envs.py", "maths", "algorithms", "engine")
+PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "box2d", "hydra-core", "pyarrow")
+
+
+def _without_docstrings(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                node.body = body[1:]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 of floors 0–3, comments and docstrings left out, as they were when first asked."""
+    files = [
+        file
+        for name in SOURCES
+        for file in (
+            [PACKAGE / name] if name.endswith(".py") else sorted((PACKAGE / name).glob("*.py"))
+        )
+    ]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(
+            f"{file.relative_to(PACKAGE)}\n{_without_docstrings(file.read_text())}\n".encode()
+        )
+    return digest.hexdigest()
+
+
+@cache
+def lock_digest() -> str | None:
+    """SHA-256 of the lock file; None where the package runs without one."""
+    return hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.is_file() else None
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of the packages that can change the numbers of a run."""
+    return {name: version(name) for name in PACKAGES}
+
+
+def locked_versions() -> dict[str, str]:
+    """Package → version that the lock file asks for; empty without one."""
+    if not LOCK.is_file():
+        return {}
+    lines = (line.partition("#")[0].strip() for line in LOCK.read_text().splitlines())
+    return dict(line.split("==") for line in lines if "==" in line)
+
+
+def unlike_the_lock() -> dict[str, tuple[str, str | None]]:
+    """Package → (version of the lock file, version that is here), where they differ."""
+    found: dict[str, tuple[str, str | None]] = {}
+    for name, locked in locked_versions().items():
+        try:
+            here: str | None = version(name)
+        except PackageNotFoundError:
+            here = None
+        # 2.13.0+cpu is a build of 2.13.0.
+        if here is None or here.partition("+")[0] != locked:
+            found[name] = locked, here
+    return found
+
+
+@cache
+def commit() -> dict[str, Any]:
+    """``commit`` and ``dirty`` (tracked files changed) of the checkout; both None outside one."""
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(PACKAGE), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # The package may lie inside somebody else's checkout (in a .venv, say), which says nothing.
+    tracked = git("ls-files", "--error-unmatch", "__init__.py")
+    if tracked is None:
+        return {"commit": None, "dirty": None}
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else status != ""}
+
+
+def made_by() -> dict[str, Any]:
+    """What must be equal for two trainings to give the same bits on one class of CPU."""
+    return {"code_digest": code_digest(), "versions": versions()}
