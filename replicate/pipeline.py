@@ -5,6 +5,7 @@ first process wrote and plans nothing: which runs are missing changes while they
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from replicate.plan import (
     options,
     study_runs,
 )
-from replicate.records import STUDY_TABLES, write_atomically
+from replicate.records import RUN_FILE, STUDY_TABLES, write_atomically
 from replicate.settings import ConfigError, RunSettings, nearest
 
 REFERENCE = "reference"
@@ -40,14 +41,14 @@ class CohortJob:
     Args:
         name: stable: made from environment, algorithm and the digests of the runs.
         manifest: file that lists them.
-        outputs: one per run, written last.
+        stamps: one per run.
         env_steps: of all lanes; larger jobs first, so that no core waits at the end.
 
     """
 
     name: str
     manifest: str
-    outputs: list[str]
+    stamps: list[str]
     env_steps: int
 
     @property
@@ -100,9 +101,13 @@ class Layout:
         """Finished runs, by their digest."""
         return self.root / "runs"
 
-    def run_file(self, run_id: str) -> str:
-        """What a finished run has."""
-        return str(self.store / run_id / "run.json")
+    def stamp(self, run_id: str) -> Path:
+        """What stands for a finished run in the pipeline.
+
+        Snakemake deletes the outputs of jobs that fail and of those that it starts: no file of a
+        run may be one.
+        """
+        return self.root / "finished" / run_id
 
     @property
     def manifests(self) -> Path:
@@ -151,20 +156,20 @@ class Pipeline:
         return sorted(path.parent.name for path in found)
 
     def runs(self, wildcards: Any) -> list[str]:
-        """Run files that a study has on one environment."""
+        """Stamps of the runs that a study has on one environment."""
         plan = self.plan(wildcards.name, wildcards.study)
         return [
-            self.layout.run_file(entry["run_id"])
+            str(self.layout.stamp(entry["run_id"]))
             for entry in plan["runs"]
             if entry["env"] == plan["envs"][wildcards.env]
         ]
 
     @property
-    def run_files(self) -> list[str]:
+    def stamps(self) -> list[str]:
         """Of all runs: one that is missing is trained, whatever was drawn from it before."""
         plans = [self.plan(self.choice.scale, study) for study in self.choice.studies]
         names = {entry["run_id"] for plan in plans for entry in plan["runs"]}
-        return [self.layout.run_file(name) for name in sorted(names)]
+        return [str(self.layout.stamp(name)) for name in sorted(names)]
 
     def data(self, wildcards: Any) -> list[str]:
         """The plan of a study and its tables of every environment."""
@@ -229,15 +234,17 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
             raise ConfigError(f"study={name}: none of its environments is in scale={choice.scale}")
         runs += [p.run for p in planned]
         _write_if_changed(layout.plan(choice.scale, name), plan_of(study, choice.scale, planned))
+    for run in runs:
+        _renew_stamp(layout, run)
     jobs = []
     for cohort in cohorts_to_train(runs, layout.store):
         entries = [run.model_dump(mode="json") for run in cohort]
         path = layout.manifests / f"{cohort_name(cohort)}.json"
         steps = sum(run.num_updates * run.algo.num_steps for run in cohort)
-        outputs = [layout.run_file(run.run_id) for run in cohort]
-        data = {"store": str(layout.store), "env_steps": steps, "outputs": outputs}
+        stamps = [str(layout.stamp(run.run_id)) for run in cohort]
+        data = {"store": str(layout.store), "env_steps": steps, "stamps": stamps}
         _write_if_changed(path, {**data, "runs": entries})
-        jobs.append(CohortJob(path.stem, str(path), outputs, steps))
+        jobs.append(CohortJob(path.stem, str(path), stamps, steps))
     announce(runs, jobs)
     return jobs
 
@@ -245,7 +252,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
 def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
     """Say what is not finished, before Snakemake says which of it the target needs."""
     planned = len({run.digest for run in runs})
-    to_train = sum(len(job.outputs) for job in jobs)
+    to_train = sum(len(job.stamps) for job in jobs)
     steps = sum(job.env_steps for job in jobs)
     hours = steps * ROUGH_SECONDS_PER_ENV_STEP / 3600
     text = f"{planned} runs planned, {planned - to_train} finished"
@@ -302,7 +309,19 @@ def written_jobs(layout: Layout) -> Iterator[CohortJob]:
     for path in sorted(layout.manifests.glob("*.json")):
         # Not validated: an old one need not fit today's schema.
         data = json.loads(path.read_text())
-        yield CohortJob(path.stem, str(path), data["outputs"], data["env_steps"])
+        if "stamps" in data:
+            yield CohortJob(path.stem, str(path), data["stamps"], data["env_steps"])
+
+
+def _renew_stamp(layout: Layout, run: RunSettings) -> None:
+    """Let the stamp say what the store has, from when it has it."""
+    stamp, made = layout.stamp(run.run_id), layout.store / run.run_id / RUN_FILE
+    if not made.is_file():
+        stamp.unlink(missing_ok=True)
+    elif not stamp.is_file() or stamp.stat().st_mtime < made.stat().st_mtime:
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
+        os.utime(stamp, ns=(made.stat().st_mtime_ns,) * 2)
 
 
 def _write_if_changed(path: Path, data: Any) -> None:

@@ -73,6 +73,9 @@ UPDATES = [
 
 SCHEMAS = {"episodes": EPISODES, "updates": UPDATES}
 
+RUN_FILE = "run.json"
+"""Written last: a folder without it is not a finished run."""
+
 STUDY_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
 """What a study has of each environment, as ``<environment>.<table>``."""
 
@@ -135,12 +138,12 @@ def write_run(
     for name, rows in (("episodes", episodes), ("updates", updates)):
         write_table(folder / f"{name}.parquet", table(name, rows))
     files = {f"{name}.parquet": sha256(folder / f"{name}.parquet") for name in SCHEMAS}
-    write_json(folder / "run.json", {**description, "files": files})
+    write_json(folder / RUN_FILE, {**description, "files": files})
 
 
 def is_finished(folder: Path) -> bool:
     """Whether a folder holds a finished run."""
-    return (folder / "run.json").is_file()
+    return (folder / RUN_FILE).is_file()
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -150,7 +153,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         DamagedRunError: it is missing or no JSON object.
 
     """
-    file = folder / "run.json"
+    file = folder / RUN_FILE
     try:
         data = json.loads(file.read_text())
     except (OSError, ValueError) as error:

@@ -46,7 +46,7 @@ def planned(tree: Path, *arguments: str) -> list[tuple[str, list[str]]]:
 def trained(jobs: list[tuple[str, list[str]]]) -> list[str]:
     """Ids of the runs that would be trained."""
     return sorted(
-        Path(output).parent.name
+        Path(output).name
         for name, outputs in jobs
         if name.startswith("train_")
         for output in outputs
@@ -254,7 +254,7 @@ def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
     first = pipeline(config, True, tmp_path)
     written = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     # A run that finishes meanwhile must not change what the others are called.
-    done = tmp_path.joinpath(*Path(first.jobs[0].outputs[0]).relative_to(tmp_path).parts)
+    done = first.layout.store / Path(first.jobs[0].stamps[0]).name / "run.json"
     done.parent.mkdir(parents=True)
     done.write_text("{}")
     child = pipeline(config, False, tmp_path)

@@ -41,7 +41,9 @@ def stop_request() -> Iterator[StopRequest]:
     if current_thread() is not main_thread():
         yield request
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # A shell lets its background jobs ignore Ctrl-C; so do we.
+    before = {n: handler for n, handler in handlers.items() if handler != signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -52,7 +54,7 @@ def stop_request() -> Iterator[StopRequest]:
         restore()
         print("stopping after this update; once more stops at once", file=sys.stderr, flush=True)
 
-    for number in SIGNALS:
+    for number in before:
         signal.signal(number, ask)
     try:
         yield request
