@@ -8,8 +8,8 @@ asked for next.
 
 import json
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -74,19 +74,28 @@ class Checkpoint:
             UnusableCheckpointError: it is damaged.
 
         """
-        try:
-            with np.load(self.file, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files if name != HEADER}
-        except UNREADABLE as error:
-            raise UnusableCheckpointError(_damaged(self.file, error)) from None
+        with _opened(self.file) as found:
+            return {name: found[name] for name in found if name != HEADER}
 
 
 # What zipfile, numpy and json raise where bytes are missing or wrong.
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
-def _damaged(file: Path, error: Exception) -> str:
-    return f"{file}: damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+@contextmanager
+def _opened(file: Path) -> Iterator[Arrays]:
+    """The arrays of a file, each read when it is asked for.
+
+    Raises:
+        UnusableCheckpointError: here or then.
+
+    """
+    try:
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as found:
+            yield found
+    except UNREADABLE as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UnusableCheckpointError(f"{file}: damaged ({reason})") from None
 
 
 def read_header(file: Path) -> Checkpoint:
@@ -96,13 +105,11 @@ def read_header(file: Path) -> Checkpoint:
         UnusableCheckpointError: it is damaged.
 
     """
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            found = Checkpoint(file, json.loads(stored[HEADER].tobytes()))
-            assert found.update >= 0 and len(found.runs) == len(found.run_ids)
-            return found
-    except (*UNREADABLE, AssertionError) as error:
-        raise UnusableCheckpointError(_damaged(file, error)) from None
+    with _opened(file) as found:
+        checkpoint = Checkpoint(file, json.loads(found[HEADER].tobytes()))
+        if len(checkpoint.runs) != len(checkpoint.run_ids) or checkpoint.update < 0:
+            raise ValueError("its header makes no sense")
+        return checkpoint
 
 
 def write(

@@ -1,6 +1,5 @@
 """From settings to files: train what is missing, write what was learnt."""
 
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,8 +52,7 @@ def train_cohort(
                 if stop.signal_number is not None:
                     save(cohort, store, history)
                     raise InterruptedTraining(
-                        f"stopped by {signal.Signals(stop.signal_number).name} after update "
-                        f"{progress.update} of {progress.num_updates}; the same command goes on",
+                        f"after update {progress.update} of {progress.num_updates}",
                         stop.signal_number,
                     )
                 if progress.update % checkpoint_every_updates == 0:
@@ -65,6 +63,8 @@ def train_cohort(
             save_if_possible(cohort, store, history)
             write_runs(cohort, store, history)
             checkpoints.remove_served(store, name)
+            if stop.signal_number is not None:  # it came while the runs were written
+                raise InterruptedTraining("after the last update", stop.signal_number)
     finally:
         checkpoints.remove_if_empty(store)
 

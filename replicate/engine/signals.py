@@ -12,15 +12,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class InterruptedTraining(KeyboardInterrupt):
-    """Training was stopped by a signal after it had written a checkpoint.
+    """Training was stopped by a signal, with all that was done on the disk.
 
     Args:
+        when: for people.
         signal_number: which one; a shell expects the exit code 128 + this.
 
     """
 
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
+    def __init__(self, when: str, signal_number: int) -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name} {when}; the same command goes on")
         self.signal_number = signal_number
 
 

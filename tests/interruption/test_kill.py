@@ -1,0 +1,22 @@
+"""A few of the kills of ``tests.interruption.kill``, one per algorithm, with real processes."""
+
+import random
+
+import pytest
+
+from tests.interruption.kill import Case, interrupted
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("ppo, adaptive KL", "hopper", "modern"),
+        Case("trpo", "bipedal_walker", "modern"),
+        Case("vpg", "lunar_lander", "paper2017"),
+    ],
+    ids=lambda case: case.kind,
+)
+def test_a_killed_cohort_goes_on_to_the_same_bytes(case: Case) -> None:
+    found = interrupted(case, random.Random(1))
+    assert found.identical
+    assert 0 < found.resumed < found.num_updates == 60
