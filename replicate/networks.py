@@ -21,10 +21,10 @@ Initialisation = Literal["normc", "orthogonal"]
 
 # MKL rounds odd shapes by how a lane happens to lie in memory, unless it is held to one code path.
 # It reads this at its first call; what the user has set stands.
-os.environ.setdefault(
-    "MKL_CBWR",
-    {"AVX512": "AVX512", "AVX2": "AVX2"}.get(torch.backends.cpu.get_cpu_capability(), "COMPATIBLE"),
+MKL_CODE_PATH = {"AVX512": "AVX512", "AVX2": "AVX2"}.get(
+    torch.backends.cpu.get_cpu_capability(), "COMPATIBLE"
 )
+os.environ.setdefault("MKL_CBWR", MKL_CODE_PATH)
 
 # Products with fewer columns than this are quicker transposed.
 NARROW = 32
