@@ -75,9 +75,17 @@ def few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
+def counted(number: int, what: str) -> str:
+    """1 run, 2 runs."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def threads(cores: int, torch_threads: int, environment: Mapping[str, str]) -> Finding:
     """Cores that this process may use, and threads that libraries would take."""
-    text = f"{cores} cores; torch takes {torch_threads} threads, but training 1 a process"
+    text = (
+        f"{counted(cores, 'core')}; torch takes {counted(torch_threads, 'thread')}, training 1 a "
+        "process"
+    )
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     more = [f"{name}={environment[name]}" for name in names if environment.get(name, "1") != "1"]
     if not more:
@@ -145,7 +153,7 @@ def writers(store: Path) -> Iterator[Finding]:
                 "locks",
                 "note",
                 f"{file}: process {found['pid']} on {found['host']} trains "
-                f"{len(found['runs'])} runs since {found['since']}",
+                f"{counted(len(found['runs']), 'run')} since {found['since']}",
             )
         else:
             left.append(file.name)
@@ -203,7 +211,7 @@ def unfinished(store: Path) -> Iterator[Finding]:
             continue
         progress = (
             f"update {checkpoint.update} of {checkpoint.header['num_updates']}, "
-            f"{len(checkpoint.runs)} runs"
+            f"{counted(len(checkpoint.runs), 'run')}"
         )
         try:
             checkpoint.check_software()
@@ -291,13 +299,13 @@ def manifests(results: Path) -> Iterator[Finding]:
             yield Finding("data", "ok", f"{manifest.parent}: as {manifest.name} lists it")
         else:
             todo = f"git checkout -- {manifest.parent}, or get the folder again"
-            yield Finding("data", "problem", last_line(done.stderr), todo)
+            yield Finding("data", "problem", why_it_ended(done.stderr), todo)
 
 
-def last_line(text: str) -> str:
-    """The error a process ended with: the line that says so, or its last."""
+def why_it_ended(text: str) -> str:
+    """What a process ended with: its ``error:`` line, or its last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error:")]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines or ["no word of why"])[-1]
 
 
@@ -339,7 +347,7 @@ def jobs_and_reasons(dry_run: str) -> dict[str, tuple[int, Counter[str]]]:
 def to_run(done: subprocess.CompletedProcess[str]) -> Iterator[Finding]:
     """What ``snakemake -n`` would run, and mostly why."""
     if done.returncode != 0:
-        text = f"snakemake -n ends with code {done.returncode}: {last_line(done.stderr)}"
+        text = f"snakemake -n ends with code {done.returncode}: {why_it_ended(done.stderr)}"
         yield Finding("snakemake", "problem", text, "put that right; nothing can run before")
         return
     jobs = jobs_and_reasons(done.stdout)
@@ -357,7 +365,7 @@ def to_run(done: subprocess.CompletedProcess[str]) -> Iterator[Finding]:
         yield Finding(
             "snakemake",
             "note",
-            f"{rule}: {count} job{'s' * (count > 1)}, {REASONS.get(reason, reason)}",
+            f"{rule}: {counted(count, 'job')}, {REASONS.get(reason, reason)}",
             times_lie if UPDATED_INPUT in reasons else "",
         )
 
@@ -492,7 +500,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt as error:
         print("stopped; nothing was changed", file=sys.stderr)
         return 128 + getattr(error, "signal_number", signal.SIGINT)
-    console.print(f"{problems} problem{'s' * (problems != 1)}" if problems else "no problem found")
+    console.print(counted(problems, "problem") if problems else "no problem found")
     return 1 if problems else 0
 
 

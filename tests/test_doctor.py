@@ -290,7 +290,7 @@ def test_reasons_of_snakemake() -> None:
     [
         (0, "", "Nothing to be done (all is there).", "ok", "nothing to run"),
         (0, "Rule = figure", "", "problem", "cannot read"),
-        (2, "", "Using profile\nerror: scale=x\nbye\n", "problem", "code 2: error: scale=x"),
+        (2, "", "Using profile\nerror: scale=x\nbye\n", "problem", "code 2: scale=x"),
         (1, "", "Traceback\nIt broke.\n\n", "problem", "code 1: It broke."),
         (1, "", "", "problem", "no word of why"),
     ],

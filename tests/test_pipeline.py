@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from replicate import doctor
 from replicate.pipeline import Layout, choice_of, pipeline
 from replicate.plan import load_scale, load_study, study_runs
 from replicate.settings import ConfigError
@@ -130,6 +132,44 @@ def test_a_figure_is_redrawn_byte_for_byte(tree: Path) -> None:
     redrawn = snakemake(tree, *SMOKE)
     assert redrawn.returncode == 0, redrawn.stderr
     assert figure.read_bytes() == before
+
+
+def diagnosis(tree: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the doctor says of Snakemake in a tree, rule by rule."""
+    monkeypatch.chdir(tree)
+    dry_run = doctor.dry_run(choice_of({"scale": "smoke"}), lambda _: None)
+    return [f"{finding.text} → {finding.todo}" for finding in doctor.to_run(dry_run)]
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_finished_replication(tree: Path) -> None:
+    command = [sys.executable, "-m", "replicate.doctor", "scale=smoke"]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = [re.split(" {2,}", line, maxsplit=2) for line in done.stdout.splitlines()]
+    assert ["ok", "snakemake", "nothing to run"] in said
+    assert said[-2][:2] == ["ok", "self-test"] and said[-1] == ["no problem found"]
+
+
+def test_the_doctor_says_why_snakemake_would_run_something(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / MADE / "smoke/figures/table1/learning_curves.svg").unlink()
+    figure, report = diagnosis(tree, monkeypatch)
+    assert figure.startswith("figure: 1 job, not made yet, or deleted")
+    assert report.startswith("report: 1 job, an input is made anew")
+
+
+def test_the_doctor_says_how_a_tree_whose_times_lie_is_settled(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(tree / ".snakemake")  # its checksums of small files
+    (tree / "analysis/report.py").touch()
+    (report,) = diagnosis(tree, monkeypatch)
+    assert report.startswith("report: 1 job, an input is newer → ")
+    assert "snakemake --touch" in report
+    done = snakemake(tree, "--touch", *SMOKE)
+    assert done.returncode == 0, done.stderr
+    assert diagnosis(tree, monkeypatch) == ["nothing to run → "]
 
 
 def test_changing_a_value_trains_only_what_depends_on_it(tree: Path) -> None:
