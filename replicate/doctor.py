@@ -122,11 +122,11 @@ def versions(
     matters = {name.lower() for name in unlike} & set(PACKAGES)
     # Those that change the numbers of a run first.
     names = sorted(unlike, key=lambda name: (name.lower() not in matters, name))
-    told = [f"{name} {unlike[name][1] or 'missing'} (lock: {unlike[name][0]})" for name in names]
+    lines = [f"{name} {unlike[name][1] or 'missing'} (lock: {unlike[name][0]})" for name in names]
     yield Finding(
         "versions",
         "problem" if matters else "note",
-        f"unlike requirements.lock: {few(told)}",
+        f"unlike requirements.lock: {few(lines)}",
         "python -m pip install --requirement requirements.lock",
     )
 
@@ -238,13 +238,13 @@ def disk(free_bytes: float, needed_bytes: float, store: Path) -> Finding:
     return Finding("disk", "problem", text, todo)
 
 
-def free_bytes(folder: Path) -> int:
+def bytes_free(folder: Path) -> int:
     """Of the disk that ``folder`` is on, or will be."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     return shutil.disk_usage(there).free
 
 
-def needed_bytes(choice: Choice, store: Path) -> float:
+def bytes_needed(choice: Choice, store: Path) -> float:
     """Generous bound for the runs that a choice of studies has not finished."""
     scale = load_scale(choice.scale)
     runs = [p.run for name in choice.studies for p in study_runs(load_study(name), scale)]
@@ -324,6 +324,10 @@ REASONS = {
     ),
     "Forced execution": "forced",
 }
+IF_TIMES_LIE = (
+    "where only times differ (a clone, a copy), snakemake --touch, with the same --config, takes "
+    "the files as they are"
+)
 
 
 def jobs_and_reasons(dry_run: str) -> dict[str, tuple[int, Counter[str]]]:
@@ -358,15 +362,11 @@ def to_run(done: subprocess.CompletedProcess[str]) -> Iterator[Finding]:
         yield Finding("snakemake", "problem", text, "look at it yourself: snakemake -n")
     for rule, (count, reasons) in jobs.items():
         ((reason, _),) = reasons.most_common(1) or [("no reason given", 0)]
-        times_lie = (
-            "where only times differ (a clone, a copy), snakemake --touch, with the same --config, "
-            "takes the files as they are"
-        )
         yield Finding(
             "snakemake",
             "note",
             f"{rule}: {counted(count, 'job')}, {REASONS.get(reason, reason)}",
-            times_lie if UPDATED_INPUT in reasons else "",
+            IF_TIMES_LIE if UPDATED_INPUT in reasons else "",
         )
 
 
@@ -405,8 +405,8 @@ def examination(choice: Choice, out: Path, tell: Tell) -> list[tuple[str, Check]
 
     def the_disk() -> Iterator[Finding]:
         for store in stores:
-            needed = needed_bytes(choice, store) if store == pipeline_store else 0
-            yield disk(free_bytes(store), needed, store)
+            needed = bytes_needed(choice, store) if store == pipeline_store else 0
+            yield disk(bytes_free(store), needed, store)
 
     return [
         ("threads", the_threads),

@@ -198,15 +198,15 @@ def test_free_disk(free: float, needed: float, state: str) -> None:
 
 def test_what_a_choice_needs_grows_with_it_and_falls_when_runs_are_finished(tmp_path: Path) -> None:
     smoke = doctor.Choice(("epsilon",), "smoke")
-    before = doctor.needed_bytes(smoke, tmp_path)
-    assert 0 < before < doctor.needed_bytes(doctor.Choice(("epsilon",), "quick"), tmp_path)
+    before = doctor.bytes_needed(smoke, tmp_path)
+    assert 0 < before < doctor.bytes_needed(doctor.Choice(("epsilon",), "quick"), tmp_path)
     scale, study = doctor.load_scale("smoke"), doctor.load_study("epsilon")
     for planned in doctor.study_runs(study, scale):
         folder = tmp_path / planned.run.run_id
         folder.mkdir()
         (folder / "run.json").write_text("{}")
-    assert doctor.needed_bytes(smoke, tmp_path) == 0
-    assert doctor.free_bytes(tmp_path / "not/there/yet") == shutil.disk_usage(tmp_path).free
+    assert doctor.bytes_needed(smoke, tmp_path) == 0
+    assert doctor.bytes_free(tmp_path / "not/there/yet") == shutil.disk_usage(tmp_path).free
 
 
 def write_finished(store: Path, name: str, **changed: Any) -> Path:
@@ -394,13 +394,13 @@ def test_wrong_arguments_are_one_line(
 def test_a_check_that_fails_is_a_problem_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No Snakefile, a store that is a file, a plan that cannot be made: said, line by line."""
+    """No Snakefile, and a plan that cannot be made: said, line by line."""
 
     def broken(*_: Any) -> Iterator[str]:
         raise RuntimeError("it broke\nhere")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor, "needed_bytes", broken)
+    monkeypatch.setattr(doctor, "bytes_needed", broken)
     monkeypatch.setattr(doctor, "broken_promises", lambda _: iter(()))
     assert doctor.main(["scale=smoke"]) == 1
     lines = capsys.readouterr().out.splitlines()
