@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -21,6 +22,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from replicate.engine import resume
 from replicate.engine.train import Cohort
 from replicate.plan import compose
 from tests.bench.tables import Measurements, Sample
@@ -145,6 +147,38 @@ def test_cost_against_lanes(benchmark: BenchmarkFixture, measurements: Measureme
     """What lockstep buys, and where it stops buying more."""
     contestants = {str(lanes): ours("half_cheetah", "ppo", lanes) for lanes in LANE_COUNTS}
     measurements.lanes = take_turns(benchmark, contestants, measurements)
+
+
+def test_checkpoints(
+    benchmark: BenchmarkFixture, measurements: Measurements, tmp_path: Path
+) -> None:
+    """One at the end of a training of 1M env steps, when it has the most to write."""
+    composition = compose("env=hopper", "recipe=paper2017", f"seed=range(0,{LANES})")
+    cohort = Cohort(composition.runs)
+    begin = time.perf_counter()
+    cohort.step()
+    update_seconds = time.perf_counter() - begin
+    for lane in cohort.records.lanes:
+        # An untrained policy's episodes are the shortest: more rows than a training leaves.
+        lane.updates *= cohort.num_updates
+        lane.episodes *= cohort.num_updates
+    history = {"started": "", "resumed": []}
+    seconds = []
+
+    def save() -> None:
+        begin = time.perf_counter()
+        resume.save(cohort, tmp_path, history)
+        seconds.append(time.perf_counter() - begin)
+
+    benchmark.pedantic(save, rounds=ROUNDS, warmup_rounds=WARM_UP)
+    (newest,) = set(tmp_path.rglob("*.npz")) - set(tmp_path.rglob("*.previous.npz"))
+    every = composition.execution.checkpoint_every_updates
+    measurements.checkpoint = {
+        "seconds": sorted(seconds[-ROUNDS:])[ROUNDS // 2],
+        "seconds between": every * update_seconds,
+        "megabytes": newest.stat().st_size / 1e6,
+    }
+    benchmark.extra_info.update(measurements.checkpoint)
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)

@@ -15,6 +15,8 @@ SPEED_UP = {"Hopper-v5": 4.0, "HalfCheetah-v5": 6.5}
 MAX_NOT_ENV = 30.0
 """µs per env step outside the environments, at most."""
 MAX_PEAK_MB = 1500.0
+MAX_CHECKPOINT_PERCENT = 2.0
+"""Of the time between two checkpoints."""
 OUR_ALGORITHMS = ("ppo", "trpo", "vpg")
 PEERS = {"ppo": "SB3 PPO", "trpo": "sb3-contrib TRPO"}
 PARTS = ("env.step", "not env.step", "rest of rollout", "advantages", "update")
@@ -27,6 +29,7 @@ class Measurements:
     Args:
         speed: environment id → who → cost of an env step.
         lanes: number of lanes → cost of an env step.
+        checkpoint: seconds of one, seconds between two, and its size.
         peak_mib: algorithm → peak memory of a process.
         core_shares: CPU time over wall time of each benchmark; below 1 the core was shared.
         load_averages: of the machine when each benchmark began.
@@ -34,6 +37,7 @@ class Measurements:
 
     speed: dict[str, dict[str, Sample]] = field(default_factory=dict)
     lanes: dict[str, Sample] = field(default_factory=dict)
+    checkpoint: dict[str, float] = field(default_factory=dict)
     peak_mib: dict[str, float] = field(default_factory=dict)
     core_shares: list[float] = field(default_factory=list)
     load_averages: list[float] = field(default_factory=list)
@@ -130,6 +134,13 @@ def targets_table(measurements: Measurements) -> Table:
         for algo in OUR_ALGORITHMS:
             spent = costs[algo]["not env.step"]
             add(f"{env_id}: {algo}, not env.step, µs", spent, "≤", MAX_NOT_ENV, ".1f")
+    if cost := measurements.checkpoint:
+        what = (
+            f"checkpoint, 33 lanes on Hopper after 1M env steps ({cost['megabytes']:.0f} MB, "
+            f"{cost['seconds'] * 1000:.0f} ms every {cost['seconds between']:.0f} s), % of time"
+        )
+        percent = 100 * cost["seconds"] / cost["seconds between"]
+        add(what, percent, "≤", MAX_CHECKPOINT_PERCENT, ".2f")
     for algo, peak in measurements.peak_mib.items():
         megabytes = peak * 2**20 / 1e6
         add(f"peak memory, 33 lanes, {algo}, MB", megabytes, "≤", MAX_PEAK_MB, ".0f")
@@ -141,7 +152,7 @@ def tables(measurements: Measurements) -> list[Table]:
     found = [speed_table(env_id, costs) for env_id, costs in measurements.speed.items()]
     if measurements.lanes:
         found.append(lanes_table(measurements.lanes))
-    if measurements.speed or measurements.peak_mib:
+    if measurements.speed or measurements.peak_mib or measurements.checkpoint:
         found.append(targets_table(measurements))
     return found
 
