@@ -84,12 +84,22 @@ def _is(file: TextIOWrapper, path: Path) -> bool:
         return False
 
 
+def _write(file: TextIOWrapper, text: str) -> None:
+    try:
+        # Not through the buffer: what it cannot write it would try again when it is closed.
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), text.encode())
+    except OSError as error:  # which does not know its file
+        raise OSError(error.errno, error.strerror, file.name) from None
+
+
 @contextmanager
 def only_writer(folder: Path, name: str, run_ids: Iterable[str]) -> Iterator[None]:
     """Hold ``folder/<name>.lock``; afterwards the file is gone.
 
     Raises:
         LockedError: a living process trains one of these runs, in whatever cohort.
+        OSError: the file cannot be written.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,10 +111,8 @@ def only_writer(folder: Path, name: str, run_ids: Iterable[str]) -> Iterator[Non
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "runs": runs,
         }
-        file.truncate(0)
-        file.write(json.dumps(about))
-        file.flush()
         try:
+            _write(file, json.dumps(about))
             for other in folder.glob(f"*{SUFFIX}"):
                 found = None if other == path else holder(other)
                 if found and not set(runs).isdisjoint(found["runs"]):

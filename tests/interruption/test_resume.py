@@ -359,15 +359,18 @@ def test_a_disk_too_full_for_checkpoints_does_not_stop_training(
     assert not list(tmp_path.rglob(".*")), "partial files are left"
 
 
+@pytest.mark.parametrize("largest_file_bytes", [0, 500])
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
-    runs: list[RunSettings], whole: dict[str, str], tmp_path: Path
+    largest_file_bytes: int, runs: list[RunSettings], whole: dict[str, str], tmp_path: Path
 ) -> None:
+    """With room for the lock's file or without."""
     train(runs, tmp_path, crash=8)
     newest = checkpoint_files(tmp_path)[0].read_bytes()
-    done = limited(command_line(tmp_path), 500)
+    done = limited(command_line(tmp_path), largest_file_bytes)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     (line,) = [text for text in done.stderr.splitlines() if text.startswith("error:")]
-    assert "episodes.parquet: File too large" in line and "the same command goes on" in line
+    file = "episodes.parquet" if largest_file_bytes else ".lock"
+    assert f"{file}: File too large" in line and "the same command goes on" in line
     assert [file.read_bytes() for file in checkpoint_files(tmp_path)] == [newest]
     assert not list(tmp_path.rglob(".*"))
     again = subprocess.run(command_line(tmp_path), capture_output=True, text=True)
