@@ -371,7 +371,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     (line,) = [text for text in done.stderr.splitlines() if text.startswith("error:")]
     file = "episodes.parquet" if largest_file_bytes else ".lock"
     assert f"{file}: File too large" in line and "the same command goes on" in line
-    assert [file.read_bytes() for file in checkpoint_files(tmp_path)] == [newest]
+    assert newest in [file.read_bytes() for file in checkpoint_files(tmp_path)]
     assert not list(tmp_path.rglob(".*"))
     again = subprocess.run(command_line(tmp_path), capture_output=True, text=True)
     assert again.returncode == 0 and "going on after update 6 of 10" in again.stderr
