@@ -33,6 +33,8 @@ def _try_lock(file: TextIOWrapper) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:  # a file system without locks
+        raise OSError(error.errno, f"cannot be locked ({error.strerror})", file.name) from None
     return True
 
 
