@@ -64,13 +64,14 @@ rule aggregate:
     input:
         plan=f"{ROOT}/{{name}}/data/{{study}}/plan.json",
         runs=PLAN.runs,
-        code=["analysis/aggregate.py", "replicate/records.py"],
+        code=["analysis/aggregate.py", "analysis/manifest.py", "replicate/records.py"],
     output:
         multiext(
             f"{ROOT}/{{name}}/data/{{study}}/{{env}}",
             ".episodes.parquet",
             ".updates.parquet",
             ".runs.json",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_{{study}}_{{env}}_aggregate.log",
@@ -189,6 +190,7 @@ rule report:
         products=lambda wildcards: PLAN.products(wildcards.name),
         clipped=rules.clipped_objective.output,
         coverage="results/reference/coverage.csv",
+        lock="requirements.lock",
         code=[
             "analysis/report.py",
             "analysis/report.html.jinja",
@@ -205,6 +207,8 @@ rule report:
         "environment.yaml"
     params:
         root=ROOT,
+        # Not of the command: it tells which runs other code made.
+        code_digest=PLAN.code_digest,
     shell:
         "python -m analysis.report {wildcards.name} {params.root:q} {input.coverage:q}"
         " {output:q} {input.plans:q} > {log:q} 2>&1"

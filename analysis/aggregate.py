@@ -1,24 +1,31 @@
 """Runs → the tables of a study on one environment.
 
-python -m analysis.aggregate PLAN.json STORE ENV EPISODES.parquet UPDATES.parquet RUNS.json
+python -m analysis.aggregate PLAN.json STORE ENV EPISODES.parquet UPDATES.parquet RUNS.json MANIFEST
+
+A run that is damaged, altered or not the planned one is refused.  The manifest lists the tables, so
+that nothing is drawn from tables that were altered afterwards.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from analysis.errors import DataError, one_line_errors
+from analysis import manifest
+from analysis.errors import one_line_errors
 from replicate.records import (
-    read_description,
+    DataError,
+    read_checked,
+    read_json,
     read_table,
     write_json,
     write_table,
 )
 
 LABELS = {"env": pa.string(), "variant": pa.string(), "seed": pa.int32()}
+# The plan has the settings of each variant once; files were compared with their digests.
+LEFT_OUT = {"settings", "files"}
 
 
 class StaleRunError(DataError):
@@ -30,12 +37,16 @@ def checked(store: Path, entry: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         StaleRunError: the run was made from another configuration than the planned one.
+        DamagedRunError: its settings, digest and files do not belong together.
 
     """
     folder = store / entry["run_id"]
-    description = read_description(folder)
+    description = read_checked(folder)
     if description["digest"] != entry["digest"]:
-        raise StaleRunError(f"{folder}: made from another configuration than the planned one")
+        raise StaleRunError(
+            f"{folder / 'run.json'}: made from another configuration than the planned one; delete "
+            f"{folder} and give the command again to train this run anew"
+        )
     return description
 
 
@@ -57,18 +68,18 @@ def gather(store: Path, entries: list[dict[str, Any]], name: str) -> pa.Table:
 def main(arguments: list[str]) -> int:
     """The command line."""
     plan_file, store, env = Path(arguments[0]), Path(arguments[1]), arguments[2]
-    episodes, updates, runs = map(Path, arguments[3:])
-    plan = json.loads(plan_file.read_text())
+    episodes, updates, runs, listed = map(Path, arguments[3:])
+    plan = read_json(plan_file)
     entries = [entry for entry in plan["runs"] if entry["env"] == plan["envs"][env]]
     descriptions = [
-        # The plan has the settings of each variant once.
         {label: entry[label] for label in LABELS}
-        | {k: v for k, v in checked(store, entry).items() if k != "settings"}
+        | {k: v for k, v in checked(store, entry).items() if k not in LEFT_OUT}
         for entry in entries
     ]
     write_table(episodes, gather(store, entries, "episodes"))
     write_table(updates, gather(store, entries, "updates"))
     write_json(runs, descriptions)
+    manifest.write(listed, [episodes, updates, runs])
     return 0
 
 

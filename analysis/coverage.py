@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
+from analysis import manifest
 from analysis.statistics import (
     PERCENTILE,
     SATTERTHWAITE,
@@ -224,6 +225,7 @@ def main(arguments: list[str]) -> int:
             table.writerow(
                 {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()}
             )
+    manifest.renew(out)
     return 0
 
 

@@ -5,22 +5,23 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
+from replicate.records import DataError
+
 Arguments = ParamSpec("Arguments")
 
 
-class DataError(ValueError):
-    """Stored data that cannot be used; the message is one line that names the file."""
-
-
 def one_line_errors(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
-    """A command line that tells a ``DataError`` and returns 2."""
+    """A command line that tells a ``DataError`` or an ``OSError`` and returns 2."""
 
     @wraps(main)
     def told(*arguments: Arguments.args, **options: Arguments.kwargs) -> int:
         try:
             return main(*arguments, **options)
         except DataError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
+            text = str(error)
+        except OSError as error:
+            text = f"{error.filename}: {error.strerror or error}"
+        print(f"error: {text}", file=sys.stderr)
+        return 2
 
     return told

@@ -17,11 +17,11 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import manifest
-from analysis.errors import DataError, one_line_errors
+from analysis.errors import one_line_errors
 from analysis.normalisers import KEYS
 from analysis.scores import COLUMNS
 from analysis.study import Study, read_study
-from replicate.records import SCHEMAS, write_atomically
+from replicate.records import RUN_FIELDS, SCHEMAS, DataError, write_atomically
 
 RESULTS = Path("results")
 REFERENCE = RESULTS / "reference"
@@ -71,10 +71,7 @@ def dictionary() -> str:
     for name, columns in SCHEMAS.items():
         parts += [f"## `<study>/<environment>.{name}.parquet`", ""]
         parts += ["| column | type | unit | meaning |", "|---|---|---|---|"]
-        parts += [
-            f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning.replace('|', chr(92) + '|')} |"
-            for c in columns
-        ]
+        parts += [f"| `{c.name}` | {c.type} | {c.unit} | {_cell(c.meaning)} |" for c in columns]
         parts += [
             "| `env` | string | – | gymnasium id |",
             "| `variant` | string | – | as in `plan.json` |",
@@ -84,18 +81,24 @@ def dictionary() -> str:
     parts += [
         "## `<study>/<environment>.runs.json`",
         "",
-        "One object per run: status, digests of settings, code and lock file, versions, processor, "
-        "times. The settings of each variant are in `<study>/plan.json`.",
+        "One object per run: what its `run.json` says, with `env`, `variant` and `seed`. Older "
+        "runs say nothing of `env_kwargs`, `resumed`, `commit` and `dirty`.",
+        "",
+        "| field | meaning |",
+        "|---|---|",
+        *(f"| `{name}` | {_cell(meaning)} |" for name, meaning in RUN_FIELDS.items()),
         "",
         "## Scores (`snakemake figures` writes them to `results/replication/reference/scores/`)",
         "",
         "| column | meaning |",
         "|---|---|",
     ]
-    parts += [
-        f"| `{name}` | {text.replace('|', chr(92) + '|')} |" for name, text in COLUMNS.items()
-    ]
+    parts += [f"| `{name}` | {_cell(text)} |" for name, text in COLUMNS.items()]
     return "\n".join(parts) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def finished_studies(scale: str) -> list[Study]:
@@ -146,7 +149,7 @@ def freeze(scale: str, replace: bool) -> None:
     constants.to_csv(REFERENCE / "normalisers.csv", index=False, float_format="%.7g")
     write_atomically(REFERENCE / "DATA.md", dictionary().encode())
     tables = [REFERENCE / f"{name}.csv" for name in ("normalisers", "untrained", "coverage")]
-    manifest.write(REFERENCE, [*copied, *(table for table in tables if table.is_file())])
+    manifest.update(REFERENCE, [*copied, *(table for table in tables if table.is_file())])
 
 
 def copy_pictures() -> None:

@@ -1,58 +1,97 @@
-"""SHA-256 of every data file of a folder, so that altered data is refused and not drawn.
+"""SHA-256 of data files, so that altered data is refused and not drawn.
 
-python -m analysis.manifest FOLDER      checks it; exit code 2 and one line where it differs
+python -m analysis.manifest FOLDER                   checks all that is listed below it
+python -m analysis.manifest FOLDER --update FILE…    lists files that were changed on purpose
+
+``manifest.json`` lists the data of ``results/reference`` and ``results/published``;
+``<environment>.manifest.json`` the tables of a study that were made here.
 """
 
-import hashlib
-import json
+import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from analysis.errors import DataError, one_line_errors
-from replicate.records import write_json
-
-NAME = "manifest.json"
+from analysis.errors import one_line_errors
+from replicate.records import MANIFEST, REMEDY, DataError, read_json, sha256, write_json
 
 
 class AlteredDataError(DataError):
     """A data file is not the one that the manifest lists."""
 
 
-def sha256(file: Path) -> str:
-    """Of a file's bytes, hexadecimal."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def write(manifest: Path, files: Iterable[Path]) -> None:
+    """List ``files``, which lie below the manifest's folder, and nothing else."""
+    write_json(manifest, {_name(manifest, file): sha256(file) for file in files})
 
 
-def write(folder: Path, files: list[Path]) -> None:
-    """List ``files`` of ``folder`` with their digests."""
-    digests = {file.relative_to(folder).as_posix(): sha256(file) for file in sorted(files)}
-    write_json(folder / NAME, digests)
-
-
-def verify(folder: Path, below: str = "") -> None:
-    """Check the listed files whose names start with ``below``.  Without a manifest: nothing to do.
+def update(folder: Path, files: Iterable[Path]) -> None:
+    """List ``files`` anew in a folder's manifest; the others stay, unless their file is gone.
 
     Raises:
-        AlteredDataError: the first file that is missing or has other bytes.
+        DataError: the manifest cannot be read, or a file lies elsewhere.
 
     """
-    manifest = folder / NAME
-    if not manifest.is_file():
-        return
-    for name, digest in json.loads(manifest.read_text()).items():
-        file = folder / name
-        if not name.startswith(below):
-            continue
+    manifest = folder / MANIFEST
+    listed = read_json(manifest) if manifest.exists() else {}
+    kept = {name: digest for name, digest in listed.items() if (folder / name).is_file()}
+    write_json(manifest, kept | {_name(manifest, file): sha256(file) for file in files})
+
+
+def renew(*files: Path) -> None:
+    """After a command wrote files: their new digests, where the repository's data lists them.
+
+    A file is listed in its own folder or in the one above.  One that is listed nowhere is a
+    user's own.
+    """
+    for file in files:
+        for folder in file.parents[:2]:
+            manifest = folder / MANIFEST
+            if manifest.is_file() and _name(manifest, file) in read_json(manifest):
+                update(folder, [file])
+
+
+def verify(manifest: Path, files: Iterable[Path] | None = None) -> None:
+    """Check files, by default all that are listed.
+
+    Raises:
+        AlteredDataError: the first file that is missing, not listed, or has other bytes.
+        DataError: the manifest cannot be read.
+
+    """
+    listed = read_json(manifest)
+    for file in [manifest.parent / name for name in listed] if files is None else files:
+        digest = listed.get(_name(manifest, file))
+        if digest is None:
+            raise AlteredDataError(f"{file}: not listed in {manifest}; {REMEDY}")
         if not file.is_file():
-            raise AlteredDataError(f"{file}: missing, but listed in {manifest}")
+            raise AlteredDataError(f"{file}: missing, but listed in {manifest}; {REMEDY}")
         if sha256(file) != digest:
-            raise AlteredDataError(f"{file}: not the file that {manifest} lists")
+            raise AlteredDataError(f"{file}: not the file that {manifest} lists; {REMEDY}")
+
+
+def _name(manifest: Path, file: Path) -> str:
+    folder = manifest.parent.resolve()
+    if not file.resolve().is_relative_to(folder):
+        raise DataError(f"{file}: not below {manifest.parent}, whose {MANIFEST} is to list it")
+    return file.resolve().relative_to(folder).as_posix()
 
 
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    verify(Path(arguments[0]))
+    parser = argparse.ArgumentParser(prog="python -m analysis.manifest")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--update", type=Path, nargs="+", metavar="FILE")
+    options = parser.parse_args(arguments)
+    if options.update:
+        update(options.folder, options.update)
+        return 0
+    found = sorted(options.folder.rglob(f"*{MANIFEST}"))
+    if not found:
+        raise DataError(f"{options.folder}: no {MANIFEST} in it or below")
+    for manifest in found:
+        verify(manifest)
     return 0
 
 

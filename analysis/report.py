@@ -2,14 +2,15 @@
 
 python -m analysis.report NAME ROOT COVERAGE.csv OUT.html PLAN.json…
 
-NAME is a scale, or ``reference``; ROOT the folder that holds NAME/figures, NAME/tables and
-NAME/scores.  Nothing is loaded from outside, every text is escaped, and the content security
-policy admits this file's own style sheet and script only.
+NAME is a scale, or ``reference``; ROOT the folder that holds NAME/figures, NAME/tables,
+NAME/scores and the finished runs.  Nothing is loaded from outside, every text is escaped, and the
+content security policy admits this file's own style sheet and script only.
 """
 
 import base64
 import hashlib
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from io import BytesIO
@@ -20,12 +21,13 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import style
-from analysis.errors import DataError, one_line_errors
+from analysis import manifest, style
+from analysis.errors import one_line_errors
 from analysis.figures.learning_curves import draw as draw_learning_curves
 from analysis.figures.time_shares import PARTS, cohorts
 from analysis.study import Study, read_study
-from replicate.records import write_atomically
+from replicate.records import MANIFEST, DataError, write_atomically
+from replicate.software import code_digest, not_locked
 
 HERE = Path(__file__).parent
 TITLE = "PPO, TRPO and naive policy gradient: a replication"
@@ -159,6 +161,58 @@ def section(name: str, folder: Path, study: Study, scores: pd.DataFrame) -> dict
     }
 
 
+def of_other_software(runs: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """What of the runs the present code and lock file would not make.
+
+    Returns:
+        (how many runs are so and why, the ``grep`` that lists the ``run.json`` of such runs).
+
+    """
+    present, versions = code_digest(), [not_locked(run["versions"]) for run in runs]
+    packages = sorted({pair for found in versions for pair in found.items()})
+    other_code = sum(run["code_digest"] != present for run in runs)
+    dirty = sum(any(checkout.get("dirty") for checkout in checkouts(run)) for run in runs)
+    patterns = [part for name, number in packages for part in ("-e", f'"{name}": "{number}"')]
+    found = [
+        (
+            other_code,
+            f"made by other training code than the present (code digest {present[:12]})",
+            ["-L", present],
+        ),
+        (
+            sum(map(bool, versions)),
+            "made with other package versions than the lock file's "
+            f"({', '.join(map(' '.join, packages))})",
+            ["-l", *patterns],
+        ),
+        (dirty, "made from a checkout with uncommitted changes", ["-l", '"dirty": true']),
+    ]
+    return [
+        (f"{number} of {len(runs)} runs were {why}", ["grep", *rest])
+        for number, why, rest in found
+        if number
+    ]
+
+
+def checkouts(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where a run began, and where it went on from checkpoints: ``commit``, ``dirty``."""
+    return [run, *run.get("resumed", [])]
+
+
+def software_notes(name: str, store: Path, studies: list[Study]) -> list[str]:
+    """Which runs are of other software than the present, and how to train them anew."""
+    scales = ", ".join(sorted({study.plan["scale"] for study in studies}))
+    found = []
+    for text, grep in of_other_software(unique_runs(studies)):
+        if name == "reference":
+            anew = f"snakemake --config scale={scales} trains such runs here"
+        else:
+            listed = f"{shlex.join(grep)} {store}/*/run.json"
+            anew = f"to train them anew: rm -r $(dirname $({listed})), and the command again"
+        found.append(f"{text}; {anew}.")
+    return found
+
+
 def notes(name: str, scores: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
     """What a reader must know before the numbers."""
     found = []
@@ -193,6 +247,8 @@ def facts(studies: list[Study]) -> list[tuple[str, str]]:
         return ", ".join(sorted({str(run[key]) for run in runs}))
 
     versions = {f"{k} {v}" for run in runs for k, v in run["versions"].items()}
+    commits = {commit_text(checkout) for run in runs for checkout in checkouts(run)}
+    resumed = sum(bool(run.get("resumed")) for run in runs)
     return [
         ("Env steps", f"{steps:,} in {len(runs)} runs"),
         ("Time", f"{seconds / SECONDS_PER_HOUR:.2f} core hours of training"),
@@ -206,8 +262,18 @@ def facts(studies: list[Study]) -> list[tuple[str, str]]:
         ),
         ("Software", f"Python {of('python')}, {', '.join(sorted(versions))}"),
         ("Training code", ", ".join(sorted({run["code_digest"][:12] for run in runs}))),
+        ("Commit", ", ".join(sorted(commits))),
+        ("Interrupted", f"{resumed} runs went on from a checkpoint, {len(runs) - resumed} did not"),
         ("Lock file", ", ".join(sorted({str(run["lock_digest"])[:12] for run in runs}))),
     ]
+
+
+def commit_text(checkout: dict[str, Any]) -> str:
+    """Where code came from, as far as the run says."""
+    commit = checkout.get("commit")
+    if commit is None:
+        return "not recorded"
+    return f"{commit[:12]}{' with uncommitted changes' if checkout['dirty'] else ''}"
 
 
 def cost_table(studies: list[Study]) -> Table:
@@ -301,7 +367,7 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
         seeds=" or ".join(map(str, sorted({len(study.seeds) for study in studies}))),
         total_env_steps=max(study.total_env_steps for study in studies),
         envs=list(dict.fromkeys(env for study in studies for env in study.envs)),
-        notes=notes(name, scores, runs),
+        notes=notes(name, scores, runs) + software_notes(name, root / "runs", studies),
         studies=[section(name, folder, study, by_study[study.name]) for study in studies],
         clipped=stored_figure(
             folder / "figures" / "clipped_objective", root / "probes/clipped_objective.csv", name
@@ -320,6 +386,7 @@ def main(arguments: list[str]) -> int:
     if not plans:
         raise DataError(f"{name}: no study with data to report on")
     studies = [read_study(Path(plan)) for plan in plans]
+    manifest.verify(Path(coverage).parent / MANIFEST, [Path(coverage)])
     page = render(name, Path(root), studies, pd.read_csv(coverage))
     write_atomically(Path(out), page.encode())
     return 0

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis import manifest
 from analysis.curves import binned, final_scores
 from analysis.errors import one_line_errors
 from analysis.normalisers import Normaliser, normalisers
 from analysis.study import RUN_KEYS, Study, read_study
+from replicate.records import MANIFEST
 
 MIN_PEAK = 0.25
 """A run that never got this far (normalised) has nothing to lose."""
@@ -151,6 +153,7 @@ def update_sizes(updates: pd.DataFrame) -> pd.DataFrame:
 def main(arguments: list[str]) -> int:
     """The command line."""
     plan, frozen_normalisers, out = map(Path, arguments)
+    manifest.verify(frozen_normalisers.parent / MANIFEST, [frozen_normalisers])
     scores = run_scores(read_study(plan), frozen_normalisers)
     scores.to_csv(out, index=False, float_format="%.7g")
     return 0

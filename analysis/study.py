@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import manifest
-from replicate.records import STUDY_TABLES
+from replicate.records import MANIFEST, STUDY_TABLES, read_json
 
 RUN_KEYS = ["env", "variant", "seed"]
 
@@ -84,8 +84,11 @@ class Study:
     @property
     def files(self) -> list[Path]:
         """All tables."""
-        envs = self.plan["envs"]
-        return [self.folder / f"{env}.{table}" for env in envs for table in STUDY_TABLES]
+        return [file for env in self.plan["envs"] for file in self.files_of(env)]
+
+    def files_of(self, env: str) -> list[Path]:
+        """The tables of one environment (name of its file in ``conf/env``)."""
+        return [self.folder / f"{env}.{table}" for table in STUDY_TABLES]
 
     def _table(self, name: str) -> pd.DataFrame:
         files = [self.folder / f"{env}.{name}.parquet" for env in self.plan["envs"]]
@@ -112,12 +115,22 @@ class Study:
 def read_study(plan: Path) -> Study:
     """The study that a ``plan.json`` describes; its tables lie beside it.
 
+    The repository's data has one manifest, in the folder above; what was made here has one per
+    environment, which the aggregation writes.
+
     Raises:
-        AlteredDataError: the folder above has a manifest, and a file is not the listed one.
+        AlteredDataError: a table is not the one that was made.
+        DataError: the plan or a manifest cannot be read.
 
     """
-    manifest.verify(plan.parent.parent, plan.parent.name + "/")
-    return Study(plan.parent, json.loads(plan.read_text()))
+    study = Study(plan.parent, read_json(plan))
+    of_the_repository = plan.parent.parent / MANIFEST
+    if of_the_repository.is_file():
+        manifest.verify(of_the_repository, [plan, *study.files])
+    else:
+        for env in study.plan["envs"]:
+            manifest.verify(plan.parent / f"{env}.{MANIFEST}", study.files_of(env))
+    return study
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:

@@ -16,10 +16,11 @@ import pandas as pd
 from numpy.random import Generator
 from scipy import optimize, stats  # type: ignore[import-untyped]
 
-from analysis import statistics
+from analysis import manifest, statistics
 from analysis.scores import COLLAPSE_SHARES, collapse_name
 from analysis.statistics import Array, Band, Interval
 from analysis.study import Study
+from replicate.records import MANIFEST
 
 PUBLISHED = Path(__file__).parents[1] / "results" / "published"
 OVERALL = "all environments"
@@ -166,9 +167,16 @@ def unlike_the_paper(study: Study, scores: pd.DataFrame) -> list[str]:
     return reasons
 
 
+def _published(name: str) -> pd.DataFrame:
+    """A table of the literature's numbers, as its manifest lists it."""
+    file = PUBLISHED / f"{name}.csv"
+    manifest.verify(PUBLISHED / MANIFEST, [file])
+    return pd.read_csv(file)
+
+
 def published_table1() -> dict[str, float]:
     """Setting → average normalised score.  Source: PPO paper, table 1."""
-    table = pd.read_csv(PUBLISHED / "ppo_table1.csv")
+    table = _published("ppo_table1")
     return dict(zip(table.setting, table.score.astype(float), strict=True))
 
 
@@ -355,7 +363,7 @@ GROUPS = {"update_size": "Update size", "speed": "Speed", "stability": "Stabilit
 
 def chapter_epsilon() -> pd.DataFrame:
     """The chapter's words: ``epsilon, update_size, speed, stability, use``."""
-    return pd.read_csv(PUBLISHED / "chapter_epsilon.csv")
+    return _published("chapter_epsilon")
 
 
 def epsilon_of(study: Study) -> dict[str, float]:

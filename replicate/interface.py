@@ -9,7 +9,7 @@ import pandas as pd
 
 from replicate import plan
 from replicate.__main__ import train as train_and_print
-from replicate.records import read_table
+from replicate.records import is_finished, read_checked, read_table
 from replicate.settings import ExecutionSettings, RunSettings, validated
 
 
@@ -42,10 +42,15 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
 
     Raises:
         FileNotFoundError: one is not finished.
+        DamagedRunError: one was altered, or a part of it is missing.
 
     """
     found: dict[str, list[pd.DataFrame]] = {"episodes": [], "updates": []}
     for run in {run.digest: run for run in runs}.values():
+        folder = Path(out) / run.run_id
+        if not is_finished(folder):
+            raise FileNotFoundError(f"{folder}: not a finished run; train(runs) trains it")
+        read_checked(folder)
         labels = {
             "run_id": run.run_id,
             "env": run.env.id,
@@ -54,7 +59,7 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
             "seed": run.seed,
         }
         for name, frames in found.items():
-            frame = read_table(Path(out) / run.run_id, name).to_pandas()
+            frame = read_table(folder, name).to_pandas()
             frames.append(frame.assign(**labels))
     return Tables(**{name: pd.concat(frames, ignore_index=True) for name, frames in found.items()})
 

@@ -27,7 +27,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
-from replicate.records import is_finished, read_description, read_table
+from replicate.records import DataError, is_finished, read_checked, read_table
 from replicate.settings import ConfigError, RunSettings, validated
 
 if TYPE_CHECKING:
@@ -295,16 +295,14 @@ def stored_run(folder: Path) -> tuple[RunSettings, str, list[dict[str, Any]]]:
 
     Raises:
         ConfigError: the folder does not hold one.
+        DataError: it is damaged.
 
     """
     if not is_finished(folder):
         raise ConfigError(f"{folder}: not a finished run (it has no run.json)")
-    try:
-        description = read_description(folder)
-        settings, status = description["settings"], str(description["status"])
-        return validated(RunSettings, settings), status, stored_rows(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder}: cannot be read ({_first_line(error)})") from None
+    description = read_checked(folder)
+    settings = validated(RunSettings, description["settings"])
+    return settings, str(description["status"]), stored_rows(folder)
 
 
 def mirror(folder: Path) -> Path:
@@ -312,6 +310,7 @@ def mirror(folder: Path) -> Path:
 
     Raises:
         ConfigError: the folder holds no finished run, or wandb fails.
+        DataError: the run is damaged.
 
     """
     settings, status, rows = stored_run(folder)
@@ -340,7 +339,7 @@ def main(arguments: list[str]) -> int:
             stored_run(folder)  # before anything is written
         for folder in folders:
             print(f"{folder} → {mirror(folder)}")
-    except ConfigError as error:
+    except (ConfigError, DataError) as error:
         _say(f"error: {error}")
         return 2
     return 0

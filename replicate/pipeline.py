@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +24,16 @@ from replicate.plan import (
     options,
     study_runs,
 )
-from replicate.records import RUN_FILE, STUDY_TABLES, write_atomically
+from replicate.records import (
+    MANIFEST,
+    RUN_FILE,
+    STUDY_TABLES,
+    DataError,
+    read_json,
+    write_atomically,
+)
 from replicate.settings import ConfigError, RunSettings, nearest
+from replicate.software import code_digest
 
 REFERENCE = "reference"
 """The data that came with the repository, beside the scales in file names."""
@@ -85,6 +94,24 @@ def choice_of(config: Mapping[str, Any]) -> Choice:
     return Choice(tuple(dict.fromkeys(names)), scale)
 
 
+@contextmanager
+def one_line_exit() -> Iterator[None]:
+    """End the process with code 2 and one line where configuration or files are wrong."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        text = str(error)
+    except OSError as error:
+        text = (
+            f"{error.filename}: {error.strerror}; snakemake, with -n too, writes there what is "
+            "planned"
+        )
+    else:
+        return
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Names of files below ``results/``."""
@@ -140,8 +167,14 @@ class Pipeline:
     def plan(self, name: str, study: str) -> dict[str, Any]:
         """The plan of a study, as written."""
         if (name, study) not in self._plans:
-            self._plans[name, study] = json.loads(self.layout.plan(name, study).read_text())
+            with one_line_exit():
+                self._plans[name, study] = read_json(self.layout.plan(name, study))
         return self._plans[name, study]
+
+    @property
+    def code_digest(self) -> str:
+        """Of the training code that is here now: the report says which runs others made."""
+        return code_digest()
 
     @property
     def names(self) -> list[str]:
@@ -172,13 +205,15 @@ class Pipeline:
         return [str(self.layout.stamp(name)) for name in sorted(names)]
 
     def data(self, wildcards: Any) -> list[str]:
-        """The plan of a study and its tables of every environment."""
+        """The plan of a study, its tables of every environment, and what was made here listed."""
         name, study = wildcards.name, wildcards.study
         folder = self.layout.data(name, study)
         envs = self.plan(name, study)["envs"]
+        # The repository's manifest lists other data too: its times say nothing of a study.
+        parts = STUDY_TABLES if name == REFERENCE else (*STUDY_TABLES, MANIFEST)
         return [
             str(self.layout.plan(name, study)),
-            *(str(folder / f"{env}.{table}") for env in envs for table in STUDY_TABLES),
+            *(str(folder / f"{env}.{part}") for env in envs for part in parts),
         ]
 
     def plans(self, wildcards: Any) -> list[str]:
@@ -210,17 +245,12 @@ def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) ->
 
     Writes the plan of each study and a manifest for each cohort of missing runs, each only if
     its content changed: a finished run never has a training job again.  Ends the process with
-    code 2 and one line where the configuration is wrong.
+    code 2 and one line where the configuration is wrong or ``results`` cannot be written.
     """
     layout = Layout(results)
-    try:
+    with one_line_exit():
         choice = choice_of(config)
-        if not is_main_process:
-            return Pipeline(layout, choice, list(written_jobs(layout)))
-        jobs = _plan(layout, choice)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        jobs = _plan(layout, choice) if is_main_process else list(written_jobs(layout))
     return Pipeline(layout, choice, jobs)
 
 
@@ -308,7 +338,7 @@ def written_jobs(layout: Layout) -> Iterator[CohortJob]:
     """A job for each manifest there is, old ones too: Snakemake asks a child for one by name."""
     for path in sorted(layout.manifests.glob("*.json")):
         # Not validated: an old one need not fit today's schema.
-        data = json.loads(path.read_text())
+        data = read_json(path)
         if "stamps" in data:
             yield CohortJob(path.stem, str(path), data["stamps"], data["env_steps"])
 

@@ -18,9 +18,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from replicate.settings import ConfigError, RunSettings, validated
 
-class DamagedRunError(ValueError):
-    """A stored run that cannot be used; the message is one line that names the file."""
+
+class DataError(ValueError):
+    """Stored data that cannot be used; the message is one line that names the file."""
+
+
+class DamagedRunError(DataError):
+    """A stored run that cannot be used."""
+
+
+REMEDY = "restore it from git or, if it was made here, delete it and give the command again"
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,38 @@ RUN_FILE = "run.json"
 
 STUDY_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
 """What a study has of each environment, as ``<environment>.<table>``."""
+
+MANIFEST = "manifest.json"
+"""Lists data files with their SHA-256."""
+
+STATUSES = ("finished", "diverged")
+RUN_FIELDS = {
+    "run_id": "folder of the run",
+    "digest": "SHA-256 of the canonical settings: the run's identity",
+    "settings": "all of them (in `runs.json` left out: see `plan.json`)",
+    "env_kwargs": "what the environment was made with, gymnasium's own and its time limit included",
+    "status": "`finished`, or `diverged`: it left the finite numbers",
+    "diverged_at_env_step": "where it did, or null",
+    "env_steps": "that the run did",
+    "episodes": "that ended",
+    "started": "time of day, UTC",
+    "ended": "time of day, UTC",
+    "resumed": "where it went on from a checkpoint: update, time, machine, commit; mostly empty",
+    "cpu": "processor",
+    "simd": "instructions that PyTorch uses",
+    "mkl_cbwr": "code path that MKL is held to",
+    "device": "`cpu`, or name of the GPU",
+    "threads": "of the process",
+    "python": "version",
+    "versions": "of the packages that can change the numbers",
+    "code_digest": "SHA-256 of the training code without comments and docstrings",
+    "lock_digest": "SHA-256 of `requirements.lock`",
+    "commit": "of the checkout, or null",
+    "dirty": "whether tracked files had uncommitted changes, or null",
+    "cohort": "lanes that trained together, and their seconds",
+    "files": "SHA-256 of the run's Parquet files (in `runs.json` left out)",
+}
+"""What ``run.json`` says, and what it means."""
 
 
 def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -146,6 +187,26 @@ def is_finished(folder: Path) -> bool:
     return (folder / RUN_FILE).is_file()
 
 
+def _object(file: Path) -> dict[str, Any]:
+    data = json.loads(file.read_text())
+    if not isinstance(data, dict):
+        raise ValueError("not an object")
+    return data
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A stored object.
+
+    Raises:
+        DataError: it is missing or no JSON object.
+
+    """
+    try:
+        return _object(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: damaged ({_first_line(error)}); {REMEDY}") from None
+
+
 def read_description(folder: Path) -> dict[str, Any]:
     """The ``run.json`` of a run.
 
@@ -155,12 +216,30 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     file = folder / RUN_FILE
     try:
-        data = json.loads(file.read_text())
+        return _object(file)
     except (OSError, ValueError) as error:
         raise _damaged(file, error) from None
-    if not isinstance(data, dict):
-        raise _damaged(file, "not an object")
-    return data
+
+
+def read_checked(folder: Path) -> dict[str, Any]:
+    """The ``run.json`` of a run, its settings, digest and files found to belong together.
+
+    Raises:
+        DamagedRunError: they do not, or one is missing.
+
+    """
+    description = read_description(folder)
+    file = folder / "run.json"
+    try:
+        digest = validated(RunSettings, description.get("settings", {})).digest
+    except ConfigError as error:
+        raise _damaged(file, f"settings: {error}") from None
+    if digest != description.get("digest"):
+        raise _damaged(file, "its digest is not that of its settings")
+    if description.get("status") not in STATUSES:
+        raise _damaged(file, f"status: not one of {', '.join(STATUSES)}")
+    check_files(folder, description)
+    return description
 
 
 def read_table(folder: Path, name: str) -> pa.Table:
@@ -193,8 +272,11 @@ def check_files(folder: Path, description: Mapping[str, Any]) -> None:
 
 
 def _damaged(file: Path, why: object) -> DamagedRunError:
-    reason = str(why).strip().partition("\n")[0]
     return DamagedRunError(
-        f"{file}: damaged ({reason}); delete {file.parent} and give the command again to train "
-        "this run anew"
+        f"{file}: damaged ({_first_line(why)}); delete {file.parent} and give the command again "
+        "to train this run anew"
     )
+
+
+def _first_line(why: object) -> str:
+    return str(why).strip().partition("\n")[0]

@@ -7,6 +7,7 @@ code that is here now.
 import ast
 import hashlib
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -71,16 +72,33 @@ def locked_versions() -> dict[str, str]:
 
 def unlike_the_lock() -> dict[str, tuple[str, str | None]]:
     """Package → (version of the lock file, version that is here), where they differ."""
-    found: dict[str, tuple[str, str | None]] = {}
-    for name, locked in locked_versions().items():
-        try:
-            here: str | None = version(name)
-        except PackageNotFoundError:
-            here = None
-        # 2.13.0+cpu is a build of 2.13.0.
-        if here is None or here.partition("+")[0] != locked:
-            found[name] = locked, here
-    return found
+    return {
+        name: (locked, here)
+        for name, locked in locked_versions().items()
+        if not _is_build_of(here := _installed(name), locked)
+    }
+
+
+def not_locked(versions: Mapping[str, str]) -> dict[str, str]:
+    """Those of a run's ``versions`` that the lock file, where there is one, does not ask for."""
+    locked = {name.lower(): number for name, number in locked_versions().items()}
+    return {
+        name: number
+        for name, number in versions.items()
+        if name.lower() in locked and not _is_build_of(number, locked[name.lower()])
+    }
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _is_build_of(number: str | None, locked: str) -> bool:
+    """Whether it is that version: 2.13.0+cpu is a build of 2.13.0."""
+    return number is not None and number.partition("+")[0] == locked
 
 
 @cache

@@ -11,6 +11,7 @@ import pytest
 
 from replicate.__main__ import help_text, main
 from replicate.plan import compose
+from replicate.records import RUN_FIELDS
 from replicate.settings import documented_keys
 
 SHORT = ["algo.num_steps=64", "total_env_steps=128", "algo.update_epochs=1"]
@@ -27,6 +28,7 @@ def test_one_run_writes_its_three_files(tmp_path: Path, capsys: pytest.CaptureFi
     ]
     description = json.loads((folder / "run.json").read_text())
     assert description["status"] == "finished"
+    assert set(description) == set(RUN_FIELDS)  # the data dictionary describes all
     assert description["settings"]["seed"] == 3
     assert description["env_steps"] == 128
     assert description["versions"]["mujoco"] and description["cpu"] and description["simd"]

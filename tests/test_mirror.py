@@ -208,8 +208,8 @@ def test_bad_folders_are_one_line_and_exit_code_2(
         (tmp_path / str(number) / "run.json").write_text(text)
     (tmp_path / "no_tables").mkdir()
     (tmp_path / "no_tables" / "run.json").write_bytes((finished / "run.json").read_bytes())
-    bad = {"nowhere": "not a finished run", "no_tables": "cannot be read"}
-    bad |= {str(number): "cannot be read" for number in range(4)}
+    bad = {"nowhere": "not a finished run", "no_tables": "episodes.parquet: damaged"}
+    bad |= {str(number): "run.json: damaged" for number in range(4)}
     for name, expected in bad.items():
         assert mirror.main([str(finished), str(tmp_path / name)]) == 2
         printed = capsys.readouterr()

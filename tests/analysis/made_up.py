@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis import manifest
 from analysis.study import Study, read_study
+from replicate.records import MANIFEST, STUDY_TABLES
 
 PAPER = {
     "half_cheetah": "HalfCheetah-v5",
@@ -110,7 +112,14 @@ def study(
         pd.concat(updates).to_parquet(folder / f"{env}.updates.parquet")
         status = [{**run, "status": "finished"} for run in of_env]
         (folder / f"{env}.runs.json").write_text(json.dumps(status))
+        list_tables(folder, env)
     return read_study(folder / "plan.json")
+
+
+def list_tables(folder: Path, env: str) -> None:
+    """As the aggregation does, after the tables."""
+    files = [folder / f"{env}.{table}" for table in STUDY_TABLES]
+    manifest.write(folder / f"{env}.{MANIFEST}", files)
 
 
 def scores(study: Study, score: Value | None = None, **columns: Any) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from analysis.figures import (
 )
 from analysis.study import Study, read_study
 from replicate.probes import clipped_objective as probe
+from tests.analysis import made_up
 
 ENVS = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}
 SEEDS = 3
@@ -112,6 +113,7 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
             table = pd.DataFrame(rows).astype({"env": "category", "variant": "category"})
             table.to_parquet(folder / f"{env}.{name}.parquet")
         (folder / f"{env}.runs.json").write_text(json.dumps(runs))
+        made_up.list_tables(folder, env)
     scores = pd.DataFrame(keys)
     scores["normalised"] = [
         (names.index(k["variant"]) + k["seed"] / seeds) / len(names) for k in keys

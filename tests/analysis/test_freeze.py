@@ -9,7 +9,7 @@ import pytest
 from analysis import freeze, manifest
 from analysis.scores import main as run_scores_command
 from analysis.study import read_study
-from replicate.records import SCHEMAS
+from replicate.records import MANIFEST, SCHEMAS
 from tests.analysis import made_up
 
 ENVS = {"hopper": "Hopper-v5"}
@@ -37,7 +37,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_copies_describes_and_lists(results: Path) -> None:
     assert freeze.main(["quick"]) == 0
     reference = results / "reference"
-    listed = json.loads((reference / manifest.NAME).read_text())
+    listed = json.loads((reference / MANIFEST).read_text())
     copied = {f"table1/{file.name}" for file in (reference / "table1").iterdir()}
     listed = {name for name in listed if name not in ("normalisers.csv", "untrained.csv")}
     assert (
@@ -87,6 +87,29 @@ def test_altered_data_is_refused_with_its_name(results: Path, kind: str) -> None
     with pytest.raises(manifest.AlteredDataError, match=r"hopper\.updates\.parquet"):
         read_study(results / "reference/table1/plan.json")
     assert manifest.main([str(results / "reference")]) == 2
+
+
+def test_altered_tables_are_not_frozen(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = results / "replication/quick/data/table1/hopper.runs.json"
+    file.write_text(file.read_text().replace("finished", "diverged", 1))
+    assert freeze.main(["quick"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "hopper.runs.json: not the file" in line
+    assert not (results / "reference/table1").exists()
+
+
+def test_freezing_keeps_what_else_is_listed(results: Path) -> None:
+    speed = results / "reference/speed.json"
+    speed.write_text("{}")
+    manifest.update(results / "reference", [speed])
+    assert freeze.main(["quick"]) == 0
+    listed = json.loads((results / "reference" / MANIFEST).read_text())
+    assert {"speed.json", "untrained.csv", "table1/plan.json"} <= set(listed)
+
+
+def test_the_dictionary_of_the_repository_is_that_of_the_schemas() -> None:
+    stored = Path(freeze.__file__).parents[1] / "results/reference/DATA.md"
+    assert stored.read_text() == freeze.dictionary()
 
 
 def test_a_figure_of_altered_data_is_refused_in_one_line(

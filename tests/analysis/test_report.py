@@ -5,15 +5,19 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from analysis import coverage, report
+from analysis import coverage, manifest, report
 from analysis.report import markdown_rows
 from analysis.study import Study, read_study
+from replicate import software
+from replicate.records import write_json
 from tests.analysis import made_up
 
 HOSTILE = "<img src=x onerror=alert(1)></script>|\u2028\"'"
@@ -43,7 +47,11 @@ def store_product(stem: Path) -> None:
         stem.with_suffix(suffix).write_text(text)
 
 
-def describe_runs(study: Study) -> None:
+def nothing_more(run: dict[str, Any]) -> None:
+    """As a run of the present software says."""
+
+
+def describe_runs(study: Study, more: Callable[[dict[str, Any]], object] = nothing_more) -> None:
     """Fills in what only a real run leaves behind."""
     for env in study.plan["envs"]:
         file = study.folder / f"{env}.runs.json"
@@ -65,10 +73,12 @@ def describe_runs(study: Study) -> None:
                 "device": "cpu",
                 "python": "3.11",
                 "versions": {"torch": "2.13.0"},
-                "code_digest": "0" * 64,
+                "code_digest": software.code_digest(),
                 "lock_digest": "1" * 64,
             }
+            more(run)
         file.write_text(json.dumps(runs))
+        made_up.list_tables(study.folder, env)
 
 
 @pytest.fixture
@@ -90,6 +100,7 @@ def page(tmp_path: Path) -> Path:
     (tmp_path / "probes/clipped_objective.csv").write_text("ratio\n")
     simulated = {"statistic": "mean", "method": "t", "environments": 1, "distribution": "normal"}
     pd.DataFrame([{**simulated, "seeds": 3, "coverage": 0.951}]).to_csv(tmp_path / "coverage.csv")
+    manifest.update(tmp_path, [tmp_path / "coverage.csv"])
     arguments = ["quick", str(tmp_path), str(tmp_path / "coverage.csv")]
     out = tmp_path / "report.html"
     assert report.main([*arguments, str(out), str(study.folder / "plan.json")]) == 0
@@ -125,6 +136,81 @@ def test_shared_cohorts_are_counted_once(page: Path) -> None:
     fewer.runs[1:] = []
     assert [row[3] for row in report.cost_table([fewer])["rows"]] == ["12"]
     assert [row[2] for row in costs["rows"]] == ["3k", "3k"]
+
+
+def of_other_code(run: dict[str, Any]) -> None:
+    if run["seed"] > 0:
+        run["code_digest"] = "0" * 64
+
+
+def with_other_torch(run: dict[str, Any]) -> None:
+    if run["seed"] > 0:
+        run["versions"] = {"torch": "2.12.1+cpu", "made_up": "1"}
+
+
+def dirty(run: dict[str, Any]) -> None:
+    run |= {"commit": "c0ffee" * 7, "dirty": run["seed"] > 0}
+
+
+def resumed_dirty(run: dict[str, Any]) -> None:
+    run |= {"commit": "c0ffee" * 7, "dirty": False}
+    run["resumed"] = [{"commit": "decade" * 7, "dirty": True}] * (run["seed"] > 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (of_other_code, "made by other training code than the present"),
+        (with_other_torch, "made with other package versions than the lock file's (torch 2.12.1+"),
+        (dirty, "made from a checkout with uncommitted changes"),
+        (resumed_dirty, "made from a checkout with uncommitted changes"),
+    ],
+)
+def test_runs_of_other_software_are_counted_and_the_command_deletes_them(
+    page: Path, more: Callable[[dict[str, Any]], object], expected: str
+) -> None:
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    store = page.parent / "runs"
+    describe_runs(study)
+    assert report.software_notes("quick", store, [read_study(study.folder / "plan.json")]) == []
+    describe_runs(study, more)
+    study = read_study(study.folder / "plan.json")
+    (note,) = report.software_notes("quick", store, [study])
+    assert note.startswith(f"4 of 6 runs were {expected}")  # two seeds of three, twice
+    for run in study.runs:
+        write_json(store / run["digest"] / "run.json", run)
+    command = re.search(r"train them anew: (.*), and the command again\.$", note)
+    assert command is not None
+    subprocess.run(["bash", "-c", command[1]], check=True, timeout=30)
+    left = {file.parent.name for file in store.glob("*/run.json")}
+    assert left == {run["digest"] for run in study.runs if run["seed"] == 0}
+    (note,) = report.software_notes("reference", store, [study])
+    assert "snakemake --config scale=paper trains such runs here" in note
+
+
+def test_facts_say_where_runs_came_from_and_which_were_interrupted(page: Path) -> None:
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    # Data that was made before this was recorded.
+    facts = dict(report.facts([study]))
+    assert facts["Commit"] == "not recorded"
+    assert facts["Interrupted"] == "0 runs went on from a checkpoint, 6 did not"
+    describe_runs(study, resumed_dirty)
+    facts = dict(report.facts([read_study(study.folder / "plan.json")]))
+    assert facts["Commit"] == "c0ffeec0ffee, decadedecade with uncommitted changes"
+    assert facts["Interrupted"] == "4 runs went on from a checkpoint, 2 did not"
+
+
+@pytest.mark.parametrize("altered", ["coverage.csv", "quick/data/table1/swimmer.runs.json"])
+def test_altered_data_is_not_reported(
+    page: Path, capsys: pytest.CaptureFixture[str], altered: str
+) -> None:
+    file, before = page.parent / altered, page.read_bytes()
+    file.write_bytes(file.read_bytes() + b" ")
+    plan = str(page.parent / "quick/data/table1/plan.json")
+    arguments = ["quick", str(page.parent), str(page.parent / "coverage.csv"), str(page), plan]
+    assert report.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {file}: not the file that ") and page.read_bytes() == before
 
 
 def test_escaped_pipes_are_no_borders() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import manifest
 from tests.bench.tables import Measurements, as_json, as_markdown
 
 FOUND = pytest.StashKey[Measurements]()
@@ -44,3 +45,4 @@ def pytest_terminal_summary(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".md").write_text(text)
         path.with_suffix(".json").write_text(json.dumps(as_json(found), indent=1) + "\n")
+        manifest.renew(path.with_suffix(".json"))

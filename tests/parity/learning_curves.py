@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis import style
+from analysis import manifest, style
 from analysis.curves import binned
 from replicate.records import read_description, read_table
 
@@ -132,6 +132,7 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     curves.to_csv(out.with_suffix(".csv"), index=False, float_format="%.5g")
     table.to_json(out.with_suffix(".json"), orient="records", indent=1)
+    manifest.renew(out.with_suffix(".csv"), out.with_suffix(".json"))
     draw(curves, out.with_suffix(".png"))
     print(table.round(3).to_string(index=False))
 

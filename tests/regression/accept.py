@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from replicate.records import write_json
+from analysis import manifest
+from replicate.records import DataError, write_json
 from replicate.settings import ConfigError
 from tests.regression.baselines import BASELINES, Acceptance, BaselineError, read, renewed
 from tests.regression.cells import Cell, Design, Sample, measure_all, read_design
@@ -52,6 +53,7 @@ def accept(reason: str, design: Design, path: Path, measure: Measure = measure_a
         )
         return 1
     write_json(path, new.model_dump(mode="json"))
+    manifest.renew(path)
     print(f"Written: {path}")
     return 0
 
@@ -65,7 +67,7 @@ def main(arguments: list[str], path: Path = BASELINES, measure: Measure = measur
         if not reason:
             raise BaselineError('a reason is needed: make accept REASON="why returns changed"')
         return accept(reason, read_design(), path, measure)
-    except (BaselineError, ConfigError) as error:
+    except (BaselineError, ConfigError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

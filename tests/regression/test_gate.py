@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import manifest
 from replicate.interface import compose
+from replicate.records import MANIFEST, write_atomically
 from tests.regression import accept, baselines
 from tests.regression.cells import Cell, Sample, mean_over_training, read_design
 from tests.regression.gate import judge, table
@@ -163,6 +165,9 @@ def test_accept_renews_and_keeps_the_history(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "folder" / "baselines.json"
+    write_atomically(path, b"to be listed")
+    manifest.update(tmp_path, [path])
+    path.unlink()
     for reason in ("first", 'the "second"'):
         assert accept.main(["--reason", reason], path, Measured()) == 0
     stored = baselines.read(path)
@@ -176,6 +181,7 @@ def test_accept_renews_and_keeps_the_history(
     assert f"none → {mean:.1f}" in printed and f"{mean:.1f} → {mean:.1f}" in printed
     text = path.read_text()
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
+    manifest.verify(tmp_path / MANIFEST, [path])
 
 
 @pytest.mark.parametrize("arguments", [[], ["--reason", ""], ["--reason", "  "]])

@@ -2,6 +2,8 @@
 
 import pytest
 
+from analysis import manifest
+from replicate.records import MANIFEST, DataError
 from tests.regression.baselines import (
     BASELINES,
     BaselineError,
@@ -19,9 +21,10 @@ def baselines_of(design: Design) -> Baselines:
     """The stored baselines, or a failure of one line."""
     problem = ""
     try:
+        manifest.verify(BASELINES.parents[1] / MANIFEST, [BASELINES])
         baselines = read(BASELINES)
         check_design(baselines, design)
-    except BaselineError as error:
+    except (BaselineError, DataError) as error:
         problem = str(error)
     if problem:  # outside of the except: pytest would show both errors
         pytest.fail(problem, pytrace=False)
