@@ -205,16 +205,16 @@ class Pipeline:
         return [str(self.layout.stamp(name)) for name in sorted(names)]
 
     def data(self, wildcards: Any) -> list[str]:
-        """The plan of a study, its tables of every environment, and what was made here listed."""
+        """The plan of a study and its tables."""
         name, study = wildcards.name, wildcards.study
-        folder = self.layout.data(name, study)
-        envs = self.plan(name, study)["envs"]
+        return [str(self.layout.plan(name, study)), *self.tables(name, study)]
+
+    def tables(self, name: str, study: str) -> list[str]:
+        """Of every environment; beside those that were made here, their manifest."""
         # The repository's manifest lists other data too: its times say nothing of a study.
         parts = STUDY_TABLES if name == REFERENCE else (*STUDY_TABLES, MANIFEST)
-        return [
-            str(self.layout.plan(name, study)),
-            *(str(folder / f"{env}.{part}") for env in envs for part in parts),
-        ]
+        envs, folder = self.plan(name, study)["envs"], self.layout.data(name, study)
+        return [str(folder / f"{env}.{part}") for env in envs for part in parts]
 
     def plans(self, wildcards: Any) -> list[str]:
         """The plan of every study of a report."""
@@ -227,8 +227,9 @@ class Pipeline:
         return [f"{self.layout.root}/{name}/scores/{study}.csv" for study in self.studies(name)]
 
     def targets(self, name: str) -> list[str]:
-        """The report and all that it shows: one that is missing is made again."""
-        return [f"{self.layout.root}/{name}/report.html", *self.products(name)]
+        """The report and all that it is made of: what is missing is made again."""
+        tables = [file for study in self.studies(name) for file in self.tables(name, study)]
+        return [f"{self.layout.root}/{name}/report.html", *self.products(name), *tables]
 
     def products(self, name: str) -> list[str]:
         """Every figure and table of a report."""

@@ -1,6 +1,8 @@
 """The Snakefile, run for real at smoke scale in a copy of the tree."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -123,6 +125,61 @@ def test_changing_a_figure_redraws_that_figure_only(tree: Path) -> None:
     with (tree / "analysis/figures/epsilon.py").open("a") as file:
         file.write("\n# changed\n")
     assert rules(planned(tree, *SMOKE)) == {"figure": 1, "report": 1, "all": 1}
+
+
+def test_changing_training_code_redraws_the_report_only(tree: Path) -> None:
+    networks = tree / "replicate/networks.py"
+    source = networks.read_text()
+    networks.write_text(f"{source}\n# a comment\n")
+    assert planned(tree, *SMOKE) == []
+    networks.write_text(f"{source}\n\nCHANGED = True\n")
+    assert rules(planned(tree, *SMOKE)) == {"report": 1, "all": 1}
+    report = tree / MADE / "smoke/report.html"
+    assert "other training code" not in report.read_text()
+    done = snakemake(tree, *SMOKE)
+    assert done.returncode == 0, done.stderr
+    counted = len(list((tree / MADE / "runs").glob("*/run.json")))
+    assert f"{counted} of {counted} runs were made by other training code" in report.read_text()
+
+
+def error_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert "Traceback" not in done.stdout + done.stderr
+    return [line.strip() for line in done.stderr.splitlines() if line.strip().startswith("error:")]
+
+
+def test_an_altered_table_is_refused_until_it_is_made_again(tree: Path) -> None:
+    table = tree / MADE / "smoke/data/epsilon/hopper.episodes.parquet"
+    report, untouched = (
+        tree / MADE / "smoke" / name for name in ("report.html", "figures/table1/table1.svg")
+    )
+    before = table.read_bytes(), report.read_bytes(), untouched.stat().st_mtime_ns
+    table.write_bytes(before[0][: len(before[0]) // 2])
+    refused = snakemake(tree, *SMOKE)
+    assert refused.returncode == 1 and report.read_bytes() == before[1]
+    assert set(error_lines(refused)) == {
+        f"error: {table.relative_to(tree)}: not the file that "
+        f"{table.relative_to(tree).with_name('hopper.manifest.json')} lists; restore it from git "
+        "or, if it was made here, delete it and give the command again"
+    }
+    table.unlink()
+    again = snakemake(tree, *SMOKE)
+    assert again.returncode == 0, again.stderr
+    assert table.read_bytes() == before[0] and untouched.stat().st_mtime_ns == before[2]
+    assert planned(tree, *SMOKE) == []
+
+
+def test_an_altered_run_is_refused_and_its_remedy_trains_it_anew(tree: Path) -> None:
+    run_file = next((tree / MADE / "runs").glob("hopper_v5-trpo-s1-*/run.json"))
+    run = json.loads(run_file.read_text())
+    run["settings"]["seed"] = 7
+    run_file.write_text(json.dumps(run))
+    refused = snakemake(tree, *SMOKE)
+    assert refused.returncode == 1
+    (line,) = set(error_lines(refused))
+    assert line.startswith(f"error: {run_file.relative_to(tree)}: damaged")
+    (remedy,) = re.findall(r"delete (\S+) and give", line)
+    shutil.rmtree(tree / remedy)
+    assert trained(planned(tree, *SMOKE)) == [run_file.parent.name]
 
 
 def test_a_figure_is_redrawn_byte_for_byte(tree: Path) -> None:
@@ -254,6 +311,45 @@ def test_a_wrong_config_is_one_line_and_exit_code_2(
     assert done.returncode == 2
     (line,) = [text for text in done.stderr.splitlines() if text.startswith("error:")]
     assert expected in line and "Traceback" not in done.stderr
+
+
+def test_results_that_cannot_be_written_are_one_line_and_exit_code_2(
+    fresh: Path, tmp_path: Path
+) -> None:
+    tree = copy_of(fresh, tmp_path / "tree")
+    (tree / MADE).write_text("a file where a folder must be")
+    for arguments in (SMOKE, ("-n", *SMOKE)):
+        done = snakemake(tree, *arguments)
+        assert done.returncode == 2
+        (line,) = error_lines(done)
+        assert line.startswith(f"error: {MADE}/smoke/data/comparison/plan.json: ")
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_why_they_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, reason: int
+) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        raise OSError(reason, os.strerror(reason), str(path))
+
+    monkeypatch.setattr("replicate.pipeline.write_atomically", refuse)
+    with pytest.raises(SystemExit) as stopped:
+        pipeline({"scale": "smoke"}, True, tmp_path)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/") and os.strerror(reason) in line
+
+
+def test_a_plan_of_the_repository_that_was_cut_in_half_is_one_line(
+    fresh: Path, tmp_path: Path
+) -> None:
+    tree = copy_of(fresh, tmp_path / "tree")
+    plan = tree / "results/reference/table1/plan.json"
+    plan.write_text(plan.read_text()[:100])
+    done = snakemake(tree, "figures")
+    assert done.returncode == 2
+    (line,) = error_lines(done)
+    assert line.startswith("error: results/reference/table1/plan.json: damaged") and "git" in line
 
 
 @pytest.mark.parametrize(
