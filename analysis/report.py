@@ -199,17 +199,15 @@ def checkouts(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [run, *run.get("resumed", [])]
 
 
-def software_notes(name: str, store: Path, studies: list[Study]) -> list[str]:
-    """Which runs are of other software than the present, and how to train them anew."""
-    scales = ", ".join(sorted({study.plan["scale"] for study in studies}))
+def software_notes(name: str, store: Path, studies: list[Study]) -> list[tuple[str, str]]:
+    """Which runs are of other software than the present, and the command that trains them anew."""
+    choice = f"scale={studies[0].plan['scale']} studies={','.join(s.name for s in studies)}"
+    train = f"snakemake --config {choice}"
     found = []
     for text, grep in of_other_software(unique_runs(studies)):
-        if name == "reference":
-            anew = f"snakemake --config scale={scales} trains such runs here"
-        else:
-            listed = f"{shlex.join(grep)} {store}/*/run.json"
-            anew = f"to train them anew: rm -r $(dirname $({listed})), and the command again"
-        found.append(f"{text}; {anew}.")
+        delete = f"rm -r $(dirname $({shlex.join(grep)} {store}/*/run.json))"
+        # Those of the repository stay: what is trained lies beside them.
+        found.append((text, train if name == "reference" else f"{delete} && {train}"))
     return found
 
 
@@ -367,7 +365,8 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
         seeds=" or ".join(map(str, sorted({len(study.seeds) for study in studies}))),
         total_env_steps=max(study.total_env_steps for study in studies),
         envs=list(dict.fromkeys(env for study in studies for env in study.envs)),
-        notes=notes(name, scores, runs) + software_notes(name, root / "runs", studies),
+        notes=notes(name, scores, runs),
+        software_notes=software_notes(name, root / "runs", studies),
         studies=[section(name, folder, study, by_study[study.name]) for study in studies],
         clipped=stored_figure(
             folder / "figures" / "clipped_objective", root / "probes/clipped_objective.csv", name
