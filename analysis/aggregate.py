@@ -15,6 +15,7 @@ import pyarrow as pa
 from analysis import manifest
 from analysis.errors import one_line_errors
 from replicate.records import (
+    RUN_FILE,
     DataError,
     read_checked,
     read_json,
@@ -44,7 +45,7 @@ def checked(store: Path, entry: dict[str, Any]) -> dict[str, Any]:
     description = read_checked(folder)
     if description["digest"] != entry["digest"]:
         raise StaleRunError(
-            f"{folder / 'run.json'}: made from another configuration than the planned one; delete "
+            f"{folder / RUN_FILE}: made from another configuration than the planned one; delete "
             f"{folder} and give the command again to train this run anew"
         )
     return description

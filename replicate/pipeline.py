@@ -30,6 +30,7 @@ from replicate.records import (
     STUDY_TABLES,
     DataError,
     read_json,
+    sha256,
     write_atomically,
 )
 from replicate.settings import ConfigError, RunSettings, nearest
@@ -345,13 +346,16 @@ def written_jobs(layout: Layout) -> Iterator[CohortJob]:
 
 
 def _renew_stamp(layout: Layout, run: RunSettings) -> None:
-    """Let the stamp say what the store has, from when it has it."""
+    """Let the stamp say what the store has, from when it has it.
+
+    To Snakemake a small file with new times and old content has not changed.
+    """
     stamp, made = layout.stamp(run.run_id), layout.store / run.run_id / RUN_FILE
     if not made.is_file():
         stamp.unlink(missing_ok=True)
-    elif not stamp.is_file() or stamp.stat().st_mtime < made.stat().st_mtime:
+    elif not stamp.is_file() or stamp.read_text() != sha256(made):
         stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.touch()
+        stamp.write_text(sha256(made))
         os.utime(stamp, ns=(made.stat().st_mtime_ns,) * 2)
 
 

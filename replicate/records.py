@@ -229,7 +229,7 @@ def read_checked(folder: Path) -> dict[str, Any]:
 
     """
     description = read_description(folder)
-    file = folder / "run.json"
+    file = folder / RUN_FILE
     try:
         digest = validated(RunSettings, description.get("settings", {})).digest
     except ConfigError as error:

@@ -251,6 +251,21 @@ def test_only_a_missing_run_is_trained(tree: Path) -> None:
     assert trained(planned(tree, *SMOKE)) == [gone.name]
 
 
+def test_a_run_that_was_trained_anew_is_aggregated_whenever_the_pipeline_goes_on(
+    tree: Path,
+) -> None:
+    gone = next((tree / MADE / "runs").glob("hopper_v5-trpo-s1-*"))
+    shutil.rmtree(gone)
+    # As if it had been killed after the training.
+    done = snakemake(tree, *SMOKE, "--", str(MADE / "finished" / gone.name))
+    assert done.returncode == 0 and (gone / "run.json").is_file(), done.stderr
+    jobs = planned(tree, *SMOKE)
+    outputs = [
+        Path(output).parent.name for name, out in jobs if name == "aggregate" for output in out
+    ]
+    assert set(outputs) == {"comparison"} and trained(jobs) == []
+
+
 def test_an_objective_of_ones_own_ends_beside_the_others_in_table_1(tree: Path) -> None:
     """The README's recipe, followed to the letter."""
     readme = (ROOT / "README.md").read_text()
