@@ -69,7 +69,12 @@ def _locked(path: Path) -> TextIOWrapper:
     """
     give_up = time.monotonic() + SECONDS_TO_TRY
     while True:
-        file = path.open("a+")
+        # With its folder, which whoever ends here deletes when it is empty.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("a+")
+        except FileNotFoundError:
+            continue
         if _try_lock(file) and _is(file, path):
             return file
         file.close()
@@ -104,7 +109,6 @@ def only_writer(folder: Path, name: str, run_ids: Iterable[str]) -> Iterator[Non
         OSError: the file cannot be written.
 
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path, runs = folder / f"{name}{SUFFIX}", sorted(run_ids)
     with _locked(path) as file:
         about = {
