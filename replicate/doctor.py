@@ -34,7 +34,7 @@ from replicate.networks import MKL_CODE_PATH
 from replicate.pipeline import Choice, Layout, choice_of
 from replicate.plan import compose, load_scale, load_study, missing, study_runs
 from replicate.progress import SECONDS_BETWEEN_LINES
-from replicate.records import DamagedRunError, check_files, read_description
+from replicate.records import MANIFEST, DamagedRunError, read_checked
 from replicate.selftest import broken_promises
 from replicate.settings import ConfigError, nearest
 from replicate.software import LOCK, PACKAGES, code_digest, commit, made_by, unlike_the_lock
@@ -260,8 +260,7 @@ def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
     for number, folder in enumerate(folders, 1):
         tell(f"{store}: reading run {number} of {len(folders)}")
         try:
-            description = read_description(folder)
-            check_files(folder, description)
+            description = read_checked(folder)
         except DamagedRunError as error:
             damaged.append(str(error))
             continue
@@ -291,15 +290,17 @@ def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
 
 def manifests(results: Path) -> Iterator[Finding]:
     """Whether stored data is what its manifest lists."""
-    for manifest in sorted(results.glob("*/manifest.json")):
+    for folder in sorted(results.glob("*/")):
+        if not any(folder.rglob(f"*{MANIFEST}")):
+            continue
         # A process, since nothing here may know the analysis.
-        command = [sys.executable, "-m", "analysis.manifest", str(manifest.parent)]
+        command = [sys.executable, "-m", "analysis.manifest", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode == 0:
-            yield Finding("data", "ok", f"{manifest.parent}: as {manifest.name} lists it")
+            yield Finding("data", "ok", f"{folder}: as its manifests list it")
         else:
-            todo = f"git checkout -- {manifest.parent}, or get the folder again"
-            yield Finding("data", "problem", why_it_ended(done.stderr), todo)
+            message, _, todo = why_it_ended(done.stderr).rpartition("; ")
+            yield Finding("data", "problem", message, todo)
 
 
 def why_it_ended(text: str) -> str:

@@ -212,7 +212,10 @@ def test_what_a_choice_needs_grows_with_it_and_falls_when_runs_are_finished(tmp_
 def write_finished(store: Path, name: str, **changed: Any) -> Path:
     """A stored run; its folder."""
     episode = {"env_step": 10, "episodic_return": 1.0, "episodic_length": 10, "terminated": True}
-    write_run(store / name, [episode], [], {**made_by(), **changed})
+    (run,) = runs_of("env=hopper")
+    identity = {"settings": run.model_dump(mode="json"), "digest": run.digest}
+    description = {**identity, "status": "finished", **made_by(), **changed}
+    write_run(store / name, [episode], [], description)
     return store / name
 
 
@@ -232,13 +235,14 @@ def test_stored_runs_by_other_software(tmp_path: Path) -> None:
 def test_damaged_runs(tmp_path: Path) -> None:
     told: list[str] = []
     folders = [write_finished(tmp_path, f"run{number}") for number in range(5)]
-    (folders[0] / "run.json").write_text("{")
+    description = folders[0] / "run.json"
+    description.write_text(description.read_text().replace('"seed": 0', '"seed": 1'))
     for folder in folders[1:]:
         file = folder / "episodes.parquet"
         file.write_bytes(file.read_bytes()[:-1])
     found = list(doctor.stored_runs(tmp_path, told.append))
     assert [finding.state for finding in found] == ["problem"] * 4
-    assert f"{folders[0]}/run.json: damaged" in found[0].text
+    assert f"{folders[0]}/run.json: damaged (its digest is not" in found[0].text
     assert f"{folders[1]}/episodes.parquet: damaged" in found[1].text
     assert found[1].todo.startswith(f"delete {folders[1]} and")
     assert "2 more are damaged" in found[3].text
@@ -256,7 +260,7 @@ def test_data_that_is_not_what_the_manifest_lists(
     altered.write_bytes(altered.read_bytes()[:-1])
     found = only(doctor.manifests(tmp_path))
     assert found.state == "problem" and f"{altered}: not the file" in found.text
-    assert f"git checkout -- {data}" in found.todo
+    assert "restore it from git" in found.todo
 
 
 DRY_RUN = """
