@@ -22,7 +22,7 @@ figures: setup
 	snakemake figures
 
 test: setup
-	python -m pytest -n auto --dist loadgroup
+	python -m pytest -n auto
 
 regression: setup
 	python -m pytest -m regression tests/regression

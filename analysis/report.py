@@ -10,7 +10,6 @@ content security policy admits this file's own style sheet and script only.
 import base64
 import hashlib
 import re
-import shlex
 import sys
 from collections.abc import Iterable
 from io import BytesIO
@@ -32,6 +31,8 @@ from replicate.software import code_digest, not_locked
 HERE = Path(__file__).parent
 TITLE = "PPO, TRPO and naive policy gradient: a replication"
 MAX_DOWNLOAD_BYTES = 300_000
+CPU_CLASS = ("simd", "mkl_cbwr", "device")
+"""What equal bits are promised for."""
 ENV_COLUMNS = ("environment", "env")
 SECONDS_PER_HOUR = 3600
 
@@ -161,37 +162,30 @@ def section(name: str, folder: Path, study: Study, scores: pd.DataFrame) -> dict
     }
 
 
-def of_other_software(runs: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """What of the runs the present code and lock file would not make.
-
-    Returns:
-        (how many runs are so and why, the ``grep`` that lists the ``run.json`` of such runs).
-
-    """
+def of_other_software(runs: list[dict[str, Any]]) -> list[str]:
+    """What of the runs the present code and lock file would not make: how many, and why."""
     present, versions = code_digest(), [not_locked(run["versions"]) for run in runs]
     packages = sorted({pair for found in versions for pair in found.items()})
     other_code = sum(run["code_digest"] != present for run in runs)
     dirty = sum(any(checkout.get("dirty") for checkout in checkouts(run)) for run in runs)
-    patterns = [part for name, number in packages for part in ("-e", f'"{name}": "{number}"')]
     found = [
-        (
-            other_code,
-            f"made by other training code than the present (code digest {present[:12]})",
-            ["-L", present],
-        ),
+        (other_code, f"made by other training code than the present (code digest {present[:12]})"),
         (
             sum(map(bool, versions)),
             "made with other package versions than the lock file's "
             f"({', '.join(map(' '.join, packages))})",
-            ["-l", *patterns],
         ),
-        (dirty, "made from a checkout with uncommitted changes", ["-l", '"dirty": true']),
+        (dirty, "made from a checkout with uncommitted changes"),
     ]
-    return [
-        (f"{number} of {len(runs)} runs were {why}", ["grep", *rest])
-        for number, why, rest in found
-        if number
-    ]
+    return [f"{number} of {len(runs)} runs were {why}" for number, why in found if number]
+
+
+def elsewhere(runs: list[dict[str, Any]]) -> int:
+    """Runs that went on on another class of CPU or device than they began on."""
+    return sum(
+        any(part.get(key) != run.get(key) for part in run.get("resumed", []) for key in CPU_CLASS)
+        for run in runs
+    )
 
 
 def checkouts(run: dict[str, Any]) -> list[dict[str, Any]]:
@@ -199,16 +193,13 @@ def checkouts(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [run, *run.get("resumed", [])]
 
 
-def software_notes(name: str, store: Path, studies: list[Study]) -> list[tuple[str, str]]:
+def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
     """Which runs are of other software than the present, and the command that trains them anew."""
     choice = f"scale={studies[0].plan['scale']} studies={','.join(s.name for s in studies)}"
-    train = f"snakemake --config {choice}"
-    found = []
-    for text, grep in of_other_software(unique_runs(studies)):
-        delete = f"rm -r $(dirname $({shlex.join(grep)} {store}/*/run.json))"
-        # Those of the repository stay: what is trained lies beside them.
-        found.append((text, train if name == "reference" else f"{delete} && {train}"))
-    return found
+    # Those of the repository stay: what is trained lies beside them.
+    aside = "" if name == "reference" else f"python -m replicate.retrain {choice} && "
+    command = f"{aside}snakemake --config {choice}"
+    return [(text, command) for text in of_other_software(unique_runs(studies))]
 
 
 def notes(name: str, scores: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
@@ -230,6 +221,11 @@ def notes(name: str, scores: pd.DataFrame, runs: list[dict[str, Any]]) -> list[s
         found.append(f"{diverged} runs left the finite numbers and are counted as diverged.")
     if len({run["code_digest"] for run in runs}) > 1:
         found.append("Runs of different versions of the training code are mixed here.")
+    if moved := elsewhere(runs):
+        found.append(
+            f"{moved} runs went on, after an interruption, on another class of CPU or device: they "
+            "count, but nobody can repeat them bit by bit."
+        )
     if name == "reference":
         found.append("Drawn from the data that came with the repository.")
     return found
@@ -366,7 +362,7 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
         total_env_steps=max(study.total_env_steps for study in studies),
         envs=list(dict.fromkeys(env for study in studies for env in study.envs)),
         notes=notes(name, scores, runs),
-        software_notes=software_notes(name, root / "runs", studies),
+        software_notes=software_notes(name, studies),
         studies=[section(name, folder, study, by_study[study.name]) for study in studies],
         clipped=stored_figure(
             folder / "figures" / "clipped_objective", root / "probes/clipped_objective.csv", name

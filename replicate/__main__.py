@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from replicate.messages import first_line, say
 from replicate.plan import GROUPS, check_writable, cohorts_to_train, compose, options
 from replicate.settings import (
     ConfigError,
@@ -88,10 +89,10 @@ def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
     """
     try:
         data = json.loads(manifest.read_text())
-        entries, store = data["runs"], Path(data["store"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"--cohort {manifest}: cannot be read ({error})") from None
-    return [validated(RunSettings, entry) for entry in entries], store
+        entries, store = list(data["runs"]), Path(data["store"])
+        return [validated(RunSettings, {**entry}) for entry in entries], store
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"--cohort {manifest}: cannot be read ({first_line(error)})") from None
 
 
 def main(arguments: list[str]) -> int:
@@ -111,13 +112,13 @@ def main(arguments: list[str]) -> int:
             found = compose(*overrides, sweep=known.multirun)
             train(found.runs, found.execution)
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror or error}; {KEPT}", file=sys.stderr)
+        say(f"error: {error.filename}: {error.strerror or error}; {KEPT}")
         return 2
     except KeyboardInterrupt as error:
-        print(str(error) or f"stopped at once; {KEPT}", file=sys.stderr)
+        say(str(error) or f"stopped at once; {KEPT}")
         return 128 + getattr(error, "signal_number", signal.SIGINT)
     return 0
 

@@ -1,13 +1,13 @@
 """Floor 0: checkpoints – files that an interrupted cohort goes on from.
 
-``OUT/checkpoints/<cohort>.npz`` holds a JSON header and arrays, without pickle.  The one before
-it stays as ``<cohort>.previous.npz``, for when the newest cannot be read.  By the lane contract
-any lanes of a checkpoint go on by themselves, so that one serves whatever part of its runs is
-asked for next.
+``OUT/checkpoints/<cohort>.<software>.npz`` holds a JSON header and arrays, without pickle.  The one
+before it stays as ``….previous.npz``, for when the newest cannot be read.  By the lane contract any
+lanes of a checkpoint go on by themselves, so that one serves whatever part of its runs is asked for
+next.  Checkpoints by other training code are never overwritten: who goes back to it goes on.
 """
 
+import hashlib
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,13 +18,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replicate.messages import first_line
 from replicate.records import is_finished, write_atomically
-from replicate.settings import RunSettings
+from replicate.settings import RunSettings, digest_of
 from replicate.software import made_by
 
 FOLDER = "checkpoints"
 SUFFIX, PREVIOUS = ".npz", ".previous.npz"
 HEADER = "header"
+HEADER_KEYS = {
+    *("runs", "run_ids", "update", "num_updates", "seconds", "history"),
+    *("code_digest", "versions"),
+}
+DIGEST_BYTES = 32
+"""SHA-256 of all that stands before it, at the end of the file."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -78,10 +85,6 @@ class Checkpoint:
             return {name: found[name] for name in found if name != HEADER}
 
 
-# What zipfile, numpy and json raise where bytes are missing or wrong.
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
-
-
 @contextmanager
 def _opened(file: Path) -> Iterator[Arrays]:
     """The arrays of a file, each read when it is asked for.
@@ -91,11 +94,15 @@ def _opened(file: Path) -> Iterator[Arrays]:
 
     """
     try:
-        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as found:
+        data = memoryview(file.read_bytes())
+        content, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
+        # A zip knows of damage to what it holds, not of damage to the list of what it holds.
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("not the bytes that were written")
+        with np.load(BytesIO(content), allow_pickle=False) as found:
             yield found
-    except UNREADABLE as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UnusableCheckpointError(f"{file}: damaged ({reason})") from None
+    except Exception as error:  # whatever zipfile, numpy and json make of wrong bytes
+        raise UnusableCheckpointError(f"{file}: damaged ({first_line(error)})") from None
 
 
 def read_header(file: Path) -> Checkpoint:
@@ -107,20 +114,20 @@ def read_header(file: Path) -> Checkpoint:
     """
     with _opened(file) as found:
         checkpoint = Checkpoint(file, json.loads(found[HEADER].tobytes()))
-        if len(checkpoint.runs) != len(checkpoint.run_ids) or checkpoint.update < 0:
-            raise ValueError("its header makes no sense")
+        if missing := HEADER_KEYS - checkpoint.header.keys():
+            raise ValueError(f"its header lacks {', '.join(sorted(missing))}")
         return checkpoint
 
 
 def write(
     store: Path, cohort: str, runs: list[RunSettings], header: Mapping[str, Any], arrays: Arrays
 ) -> None:
-    """Store a checkpoint atomically; the one before becomes the previous one.
+    """Store a checkpoint atomically; the one before, if it can be read, becomes the previous one.
 
     Args:
-        cohort: name of the file.
+        cohort: its name.
         runs: its lanes, in order.
-        header: ``update`` and what else JSON can hold.
+        header: the rest of ``HEADER_KEYS``.
 
     Raises:
         OSError: it cannot be written; the one before it is still there.
@@ -131,10 +138,13 @@ def write(
     buffer = BytesIO()
     parts = {HEADER: np.frombuffer(text, np.uint8), **arrays}
     np.savez(buffer, allow_pickle=False, **parts)
-    current = store / FOLDER / f"{cohort}{SUFFIX}"
-    if current.is_file():
-        current.replace(current.with_name(f"{cohort}{PREVIOUS}"))
-    write_atomically(current, buffer.getbuffer())
+    buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
+    name = f"{cohort}.{digest_of(made_by())[:8]}"
+    current = store / FOLDER / f"{name}{SUFFIX}"
+    with suppress(UnusableCheckpointError):  # a damaged one must not take a good one's place
+        read_header(current)
+        current.replace(current.with_name(f"{name}{PREVIOUS}"))
+    write_atomically(current, buffer.getvalue())
 
 
 def stored(store: Path) -> tuple[list[Checkpoint], list[str]]:
@@ -161,9 +171,9 @@ def interrupted(store: Path) -> list[set[str]]:
 
 
 def remove_served(store: Path, cohort: str) -> None:
-    """Delete the checkpoints of a cohort, and those of others whose runs are all finished."""
-    for suffix in (PREVIOUS, SUFFIX):
-        (store / FOLDER / f"{cohort}{suffix}").unlink(missing_ok=True)
+    """Delete the checkpoints of a finished cohort, and others whose runs are all finished."""
+    for file in (store / FOLDER).glob(f"{cohort}.*{SUFFIX}"):
+        file.unlink()
     for checkpoint in stored(store)[0]:
         if all(is_finished(store / name) for name in checkpoint.run_ids):
             checkpoint.file.unlink(missing_ok=True)

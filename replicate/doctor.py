@@ -227,8 +227,12 @@ def unfinished(store: Path) -> Iterator[Finding]:
         yield Finding("checkpoints", "ok", f"none in {store}")
 
 
-def disk(free_bytes: float, needed_bytes: float, store: Path) -> Finding:
+def disk(free_bytes: float, needed_bytes: float, writable: bool, store: Path) -> Finding:
     """Free disk against what a choice of studies can take."""
+    if not writable:
+        return Finding(
+            "disk", "problem", f"{store}: cannot be written to", "nothing can be trained"
+        )
     text = f"{free_bytes / 1e9:.1f} GB free for {store}"
     if needed_bytes:
         text += f"; what is to train there takes at most about {needed_bytes / 1e6:.0f} MB"
@@ -238,10 +242,9 @@ def disk(free_bytes: float, needed_bytes: float, store: Path) -> Finding:
     return Finding("disk", "problem", text, todo)
 
 
-def bytes_free(folder: Path) -> int:
-    """Of the disk that ``folder`` is on, or will be."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    return shutil.disk_usage(there).free
+def existing(folder: Path) -> Path:
+    """The folder, or the one in which it would be made."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def bytes_needed(choice: Choice, store: Path) -> float:
@@ -280,7 +283,8 @@ def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
                 "note",
                 f"{store}: {len(unlike[name])} of {len(folders)} made by other {what}: "
                 f"{few(unlike[name])}",
-                "they are used as they are; delete their folders to train them anew",
+                "they are used as they are; python -m replicate.retrain sets those of a study "
+                "aside, to be trained anew",
             )
     if not damaged and not any(unlike.values()):
         number = len(folders)
@@ -407,7 +411,9 @@ def examination(choice: Choice, out: Path, tell: Tell) -> list[tuple[str, Check]
     def the_disk() -> Iterator[Finding]:
         for store in stores:
             needed = bytes_needed(choice, store) if store == pipeline_store else 0
-            yield disk(bytes_free(store), needed, store)
+            there = existing(store)
+            free, writable = shutil.disk_usage(there).free, os.access(there, os.W_OK)
+            yield disk(free, needed, writable, store)
 
     return [
         ("threads", the_threads),

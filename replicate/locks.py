@@ -69,12 +69,13 @@ def _locked(path: Path) -> TextIOWrapper:
     """
     give_up = time.monotonic() + SECONDS_TO_TRY
     while True:
-        # With its folder, which whoever ends here deletes when it is empty.
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a+")
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, FileExistsError):
+            if path.parent.exists() and not path.parent.is_dir():
+                raise
+            continue  # who ended a moment ago has deleted the empty folder
         if _try_lock(file) and _is(file, path):
             return file
         file.close()

@@ -27,6 +27,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
+from replicate.messages import first_line, say
 from replicate.records import DataError, is_finished, read_checked, read_table
 from replicate.settings import ConfigError, RunSettings, validated
 
@@ -162,7 +163,7 @@ class Follower:
             del self.waiting[: os.write(self._pipe(), self.waiting)]
 
     def _stop(self, error: Exception) -> None:
-        _say(f"wandb mirror: off, training goes on ({type(error).__name__}; see {self.log})")
+        say(f"wandb mirror: off, training goes on ({type(error).__name__}; see {self.log})")
         if self.child is not None:
             self._let_go(self.child)
             self.child = None
@@ -183,7 +184,7 @@ class Follower:
             self._stop(error)
         else:
             if note:
-                _say(f"wandb mirror: {note}; see {self.log}")
+                say(f"wandb mirror: {note}; see {self.log}")
 
     def _end(self, child: subprocess.Popen[bytes]) -> str | None:
         """Flush, end the child's input, wait; what there is to say of it."""
@@ -214,10 +215,6 @@ def mirroring(
         follower.close()
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 # The child's end.
 
 
@@ -231,7 +228,7 @@ def _receive(stream: BinaryIO, inbox: "SimpleQueue[bytes | None]") -> None:
             inbox.put(line)
     inbox.put(None)
     time.sleep(SECONDS_TO_FINISH)
-    _say("wandb took too long to finish")
+    say("wandb took too long to finish")
     os._exit(1)
 
 
@@ -254,22 +251,22 @@ def follow(store: Path) -> int:
             if message["status"] != "running":
                 finish(runs.pop(run_id), message["status"])
         except ImportError as error:
-            _say(f"wandb cannot be imported: {error}")
+            say(f"wandb cannot be imported: {error}")
             os._exit(1)  # the reading thread cannot be joined
         except Exception as error:
             failed.add(run_id)
-            _say(f"{run_id}: {_first_line(error)}")
+            say(f"{run_id}: {_named(error)}")
     for run_id, run in runs.items():
         try:
             finish(run, "interrupted")
         except Exception as error:
             failed.add(run_id)
-            _say(f"{run_id}: {_first_line(error)}")
+            say(f"{run_id}: {_named(error)}")
     return 1 if failed else 0
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 # Finished runs.
@@ -321,7 +318,7 @@ def mirror(folder: Path) -> Path:
         finish(run, status)
         return Path(run.settings.sync_dir)
     except Exception as error:
-        raise ConfigError(f"{folder}: wandb failed ({_first_line(error)})") from None
+        raise ConfigError(f"{folder}: wandb failed ({_named(error)})") from None
 
 
 def main(arguments: list[str]) -> int:
@@ -340,7 +337,7 @@ def main(arguments: list[str]) -> int:
         for folder in folders:
             print(f"{folder} → {mirror(folder)}")
     except (ConfigError, DataError) as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 2
     return 0
 

@@ -18,6 +18,7 @@ from replicate.cohorts import cohort_name
 from replicate.plan import (
     PlannedRun,
     Study,
+    check_writable,
     cohorts_to_train,
     load_scale,
     load_study,
@@ -277,6 +278,8 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         data = {"store": str(layout.store), "env_steps": steps, "stamps": stamps}
         _write_if_changed(path, {**data, "runs": entries})
         jobs.append(CohortJob(path.stem, str(path), stamps, steps))
+    if jobs:
+        check_writable(layout.root)
     announce(runs, jobs)
     return jobs
 

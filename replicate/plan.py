@@ -163,7 +163,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ConfigError(f"out: {folder} cannot be written to ({error.strerror})") from None
+        raise ConfigError(f"{folder}: cannot be written to ({error.strerror})") from None
 
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from replicate.engine.train import Progress
+from replicate.messages import say
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -58,6 +59,6 @@ def reporter(label: str) -> Iterator[Callable[[Progress], None]]:
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES or progress.update == progress.num_updates:
             last = now
-            print(line(label, progress), file=sys.stderr, flush=True)
+            say(line(label, progress))
 
     yield tell

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from replicate.messages import first_line
 from replicate.settings import ConfigError, RunSettings, validated
 
 
@@ -204,7 +205,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         return _object(file)
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: damaged ({_first_line(error)}); {REMEDY}") from None
+        raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -259,11 +260,18 @@ def read_table(folder: Path, name: str) -> pa.Table:
 def check_files(folder: Path, description: Mapping[str, Any]) -> None:
     """Compare a run's Parquet files with what its ``run.json`` lists.
 
+    Runs of before the list, which know no commit either, have nothing to compare with.
+
     Raises:
-        DamagedRunError: one is missing or has other bytes.
+        DamagedRunError: one is missing, not listed, or has other bytes.
 
     """
-    for name, digest in description.get("files", {}).items():
+    if "files" not in description and "commit" not in description:
+        return
+    listed = description.get("files")
+    if not isinstance(listed, dict) or listed.keys() != {f"{name}.parquet" for name in SCHEMAS}:
+        raise _damaged(folder / RUN_FILE, "it does not list the files of the run")
+    for name, digest in listed.items():
         file = folder / name
         if not file.is_file():
             raise _damaged(file, "missing")
@@ -273,10 +281,6 @@ def check_files(folder: Path, description: Mapping[str, Any]) -> None:
 
 def _damaged(file: Path, why: object) -> DamagedRunError:
     return DamagedRunError(
-        f"{file}: damaged ({_first_line(why)}); delete {file.parent} and give the command again "
+        f"{file}: damaged ({first_line(why)}); delete {file.parent} and give the command again "
         "to train this run anew"
     )
-
-
-def _first_line(why: object) -> str:
-    return str(why).strip().partition("\n")[0]

@@ -119,6 +119,23 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert [f.name for f in tmp_path.iterdir()] == ["setup.cfg"], "something was written"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "3", "{", '{"runs": [], "store": 3}', '{"runs": 3, "store": "x"}'),
+        *('{"runs": [1], "store": "x"}', '{"runs": [{}]}', '{"runs": [{"seed": 1}], "store": "x"}'),
+    ],
+)
+def test_a_cohort_that_makes_no_sense_is_one_line(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cohort.json"
+    file.write_text(text)
+    assert main(["--cohort", str(file)]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: --cohort {file}: ") and printed.count("\n") == 1
+
+
 def test_bad_input_of_a_real_process_has_no_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "replicate", "env=hoper"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}

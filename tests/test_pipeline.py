@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,6 @@ FILES = ("Snakefile", "environment.yaml", "requirements.lock")
 MADE = Path("results/replication")
 SMOKE = "--config", "scale=smoke"
 STUDIES = ("comparison", "table1", "epsilon")
-
-pytestmark = pytest.mark.xdist_group("pipeline")
 
 
 def snakemake(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -288,6 +287,16 @@ def test_an_objective_of_ones_own_ends_beside_the_others_in_table_1(tree: Path) 
     table = pd.read_csv(tree / MADE / "smoke/tables/table1/table1.csv")
     row = table.set_index("variant").loc["spo"]
     assert len(table) == 12 and row.runs == 4 and pd.isna(row.published)
+
+
+def test_a_clock_that_jumps_trains_nothing_anew(tree: Path) -> None:
+    for year, files in (("1990", "runs/*/run.json"), ("2037", "cohorts/*.json")):
+        then = time.mktime(time.strptime(year, "%Y"))
+        for file in (tree / MADE).glob(files):
+            os.utime(file, (then, then))
+    os.utime(next((tree / MADE / "finished").iterdir()), (2e9, 2e9))
+    jobs = planned(tree, *SMOKE)
+    assert trained(jobs) == [] and rules(jobs)["train"] == 0
 
 
 def test_one_study_of_them(tree: Path) -> None:

@@ -1,7 +1,5 @@
 """A cohort as arrays, and back: what a checkpoint holds besides its header."""
 
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from replicate.cohorts import cohort_name
 from replicate.engine.provenance import machine, provenance
 from replicate.engine.state import ReplayError, take_lanes_of_tensors
 from replicate.engine.train import Cohort, LaneRecords
+from replicate.messages import say
 from replicate.settings import RunSettings
 from replicate.software import commit
 
@@ -101,18 +100,11 @@ def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
     cohort.state.envs.seconds = cohort.records.seconds["env_step"]
 
 
-def begin(
-    runs: list[RunSettings],
-    store: Path,
-    device: str,
-    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),
-) -> tuple[Cohort, dict[str, Any]]:
+def begin(runs: list[RunSettings], store: Path, device: str) -> tuple[Cohort, dict[str, Any]]:
     """The cohort where its furthest usable checkpoint left it, else at its start; its history.
 
-    The history says where and with what it started (``provenance``), and where it went on.
-
-    Args:
-        say: told in one line where it goes on, and why a checkpoint is of no use.
+    The history says where and with what it started (``provenance``), and where it went on.  A
+    line tells where it goes on now, and one for each checkpoint that is of no use, why.
 
     """
     wanted = {run.digest for run in runs}

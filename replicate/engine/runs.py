@@ -1,6 +1,5 @@
 """From settings to files: train what is missing, write what was learnt."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from replicate.engine.resume import begin, now, save
 from replicate.engine.signals import InterruptedTraining, stop_request
 from replicate.engine.train import Cohort, CohortRecords, LaneRecords, Progress
 from replicate.locks import only_writer
-from replicate.records import write_run
+from replicate.messages import say
+from replicate.records import is_finished, write_run
 from replicate.settings import RunSettings
 
 
@@ -25,9 +25,10 @@ def train_cohort(
     report: Callable[[Progress], None] = lambda _: None,
     watch: Callable[[RunSettings, dict[str, float], str], None] = lambda *_: None,
 ) -> None:
-    """Train runs as one cohort, from their checkpoint if any, to ``store/<run id>/`` each.
+    """Train the unfinished ones of ``runs`` as a cohort, each to ``store/<run id>/``.
 
-    One thread: the matrices are small, and a second cohort uses the second core.
+    They go on from their checkpoint, if there is one.  One thread: the matrices are small, and a
+    second cohort uses the second core.
 
     Args:
         report: called after every update.
@@ -44,6 +45,10 @@ def train_cohort(
     folder, name = store / checkpoints.FOLDER, cohort_name(runs)
     try:
         with only_writer(folder, name, [run.run_id for run in runs]), stop_request() as stop:
+            # Others may have finished some since it was planned.
+            runs = [run for run in runs if not is_finished(store / run.run_id)]
+            if not runs:
+                return
             cohort, history = begin(runs, store, device)
 
             def after_update(progress: Progress) -> None:
@@ -55,14 +60,15 @@ def train_cohort(
                         f"after update {progress.update} of {progress.num_updates}",
                         stop.signal_number,
                     )
-                if progress.update % checkpoint_every_updates == 0:
+                due = progress.update % checkpoint_every_updates == 0
+                if due and progress.update < progress.num_updates:
                     save_if_possible(cohort, store, history)
 
             cohort.train(after_update)
             # Writing the runs can fail half-way; they are not trained again for that.
             save_if_possible(cohort, store, history)
             write_runs(cohort, store, history)
-            checkpoints.remove_served(store, name)
+            checkpoints.remove_served(store, cohort_name(runs))
             if stop.signal_number is not None:  # it came while the runs were written
                 raise InterruptedTraining("after the last update", stop.signal_number)
     finally:
@@ -74,11 +80,7 @@ def save_if_possible(cohort: Cohort, store: Path, history: dict[str, Any]) -> No
     try:
         save(cohort, store, history)
     except OSError as error:
-        print(
-            f"no checkpoint after update {cohort.state.update}: {error}; the one before stays",
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"no checkpoint after update {cohort.state.update}: {error}; the one before stays")
 
 
 def tell(

@@ -1,14 +1,16 @@
 """SIGINT and SIGTERM as a wish that training fulfils between two updates."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import current_thread, main_thread
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = b"stopping after this update; once more stops at once\n"
 
 
 class InterruptedTraining(KeyboardInterrupt):
@@ -54,7 +56,8 @@ def stop_request() -> Iterator[StopRequest]:
     def ask(number: int, _: FrameType | None) -> None:
         request.signal_number = number
         restore()
-        print("stopping after this update; once more stops at once", file=sys.stderr, flush=True)
+        with suppress(OSError, ValueError):  # not print: the signal may have come within one
+            os.write(sys.stderr.fileno(), STOPPING)
 
     for number in before:
         signal.signal(number, ask)

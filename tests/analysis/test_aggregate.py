@@ -82,6 +82,12 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "no setting": ("run.json", edited(lambda run: run.pop("settings")), "settings: env: missing"),
     "another digest": ("run.json", edited(lambda run: run.update(digest="0" * 64)), "its digest"),
     "no status": ("run.json", edited(lambda run: run.pop("status")), "status: not one of"),
+    "a list without a file": (
+        "run.json",
+        edited(lambda run: run["files"].pop("episodes.parquet")),
+        "does not list the files",
+    ),
+    "no list": ("run.json", edited(lambda run: run.update(files=None)), "does not list the files"),
     "another run": ("run.json", edited(swap_settings_and_digest), "another configuration"),
 }
 
@@ -112,7 +118,8 @@ def test_runs_from_before_files_were_listed_still_count(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = store / RUNS[0].run_id
-    edited(lambda run: run.pop("files"))(folder / "run.json")
+    for name in ("files", "commit"):
+        edited(lambda run, name=name: run.pop(name))(folder / "run.json")
     assert aggregated(store) == 0
     cut_in_half(folder / "updates.parquet")
     assert aggregated(store) == 2

@@ -17,7 +17,6 @@ from analysis import coverage, manifest, report
 from analysis.report import markdown_rows
 from analysis.study import Study, read_study
 from replicate import software
-from replicate.records import write_json
 from tests.analysis import made_up
 
 HOSTILE = "<img src=x onerror=alert(1)></script>|\u2028\"'"
@@ -166,25 +165,36 @@ def resumed_dirty(run: dict[str, Any]) -> None:
         (resumed_dirty, "made from a checkout with uncommitted changes"),
     ],
 )
-def test_runs_of_other_software_are_counted_and_the_command_deletes_them(
+def test_runs_of_other_software_are_counted_and_retrained(
     page: Path, more: Callable[[dict[str, Any]], object], expected: str
 ) -> None:
     study = read_study(page.parent / "quick/data/table1/plan.json")
-    store = page.parent / "runs"
     describe_runs(study)
-    assert report.software_notes("quick", store, [read_study(study.folder / "plan.json")]) == []
+    assert report.software_notes("quick", [read_study(study.folder / "plan.json")]) == []
     describe_runs(study, more)
     study = read_study(study.folder / "plan.json")
-    ((note, command),) = report.software_notes("quick", store, [study])
+    ((note, command),) = report.software_notes("quick", [study])
     assert note.startswith(f"4 of 6 runs were {expected}")  # two seeds of three, twice
-    for run in study.runs:
-        write_json(store / run["digest"] / "run.json", run)
-    delete, train = command.split(" && ")
+    aside, train = command.split(" && ")
+    assert aside == "python -m replicate.retrain scale=paper studies=table1"
     assert train == "snakemake --config scale=paper studies=table1"
-    subprocess.run(["bash", "-c", delete], check=True, timeout=30)
-    left = {file.parent.name for file in store.glob("*/run.json")}
-    assert left == {run["digest"] for run in study.runs if run["seed"] == 0}
-    assert report.software_notes("reference", store, [study]) == [(note, train)]
+    assert report.software_notes("reference", [study]) == [(note, train)]
+
+
+def moved_on(run: dict[str, Any]) -> None:
+    run |= {"simd": "AVX512", "mkl_cbwr": "AVX512", "device": "cpu"}
+    resumed = {"simd": "AVX512", "mkl_cbwr": "AVX512", "device": "cpu", "cpu": "a newer one"}
+    run["resumed"] = [resumed, {**resumed, "mkl_cbwr": "AVX2"}] if run["seed"] > 0 else [resumed]
+
+
+def test_runs_that_went_on_on_another_class_of_cpu_are_told(page: Path) -> None:
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    assert report.elsewhere(study.runs) == 0
+    describe_runs(study, moved_on)
+    study = read_study(study.folder / "plan.json")
+    scores = pd.read_csv(page.parent / "quick/scores/table1.csv").assign(study="table1")
+    (note,) = [text for text in report.notes("quick", scores, study.runs) if "bit by bit" in text]
+    assert note.startswith("4 runs went on")
 
 
 def test_facts_say_where_runs_came_from_and_which_were_interrupted(page: Path) -> None:

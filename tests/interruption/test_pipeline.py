@@ -2,8 +2,10 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,8 +21,6 @@ __all__ = ["fresh"]  # the fixture
 STORE = MADE / "runs"
 SMOKE = ("--config", "scale=smoke", "studies=comparison")
 
-pytestmark = pytest.mark.xdist_group("killed pipeline")
-
 
 @pytest.fixture(scope="module")
 def longer(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,7 +28,7 @@ def longer(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = copy_of(fresh, tmp_path_factory.mktemp("longer") / "tree")
     for file, old, new in (
         ("scale/smoke", "total_env_steps: 4096", "total_env_steps: 12288"),
-        ("scale/smoke", "envs: [hopper, inverted_pendulum]", "envs: [hopper]"),
+        ("scale/smoke", "envs: [hopper, inverted_pendulum]", "envs: [hopper, bipedal_walker]"),
         ("config", "checkpoint_every_updates: 25", "checkpoint_every_updates: 1"),
     ):
         path = tree / f"conf/{file}.yaml"
@@ -39,21 +39,25 @@ def longer(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
-@pytest.fixture(scope="module")
-def command(longer: Path) -> tuple[str, ...]:
-    """What trains the cohort of PPO and nothing else."""
-    (manifest,) = (longer / MADE / "cohorts").glob("hopper_v5_ppo_*.json")
-    return (*SMOKE, "--", json.loads(manifest.read_text())["stamps"][-1])
+@pytest.fixture(scope="module", params=["hopper_v5_ppo"])
+def manifest(request: pytest.FixtureRequest, longer: Path) -> Path:
+    """The list of a cohort's runs."""
+    (found,) = (longer / MADE / "cohorts").glob(f"{request.param}_*.json")
+    return found.relative_to(longer)
 
 
 @pytest.fixture(scope="module")
-def whole(
-    longer: Path, command: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, str]:
+def command(longer: Path, manifest: Path) -> tuple[str, ...]:
+    """What trains this cohort and nothing else."""
+    return (*SMOKE, "--", json.loads((longer / manifest).read_text())["stamps"][-1])
+
+
+@pytest.fixture(scope="module")
+def whole(longer: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The bytes of an uninterrupted training."""
     tree = copy_of(longer, tmp_path_factory.mktemp("whole") / "tree")
-    done = snakemake(tree, *command)
-    assert done.returncode == 0, done.stderr
+    train = [sys.executable, "-m", "replicate", "--cohort", str(manifest)]
+    subprocess.run(train, cwd=tree, capture_output=True, check=True)
     return digests(tree / STORE)
 
 
@@ -98,8 +102,12 @@ def test_everything_killed(tree: Path, command: tuple[str, ...], whole: dict[str
     assert_it_goes_on(tree, command, whole)
 
 
+@pytest.mark.parametrize(
+    "manifest", ["hopper_v5_ppo", "bipedalwalker_v3_trpo", "hopper_v5_vpg"], indirect=True
+)
 def test_a_cohort_killed(tree: Path, command: tuple[str, ...], whole: dict[str, str]) -> None:
     process, training = started(tree, command)
+    time.sleep(random.Random(str(command)).uniform(0, 1.5))  # of some four seconds
     training.kill()
     printed, _ = process.communicate()
     assert process.returncode == 1, printed
@@ -124,11 +132,10 @@ def test_a_training_that_outlives_snakemake(
 
 
 def test_a_job_that_fails_half_way_keeps_the_runs_it_has_written(
-    tree: Path, command: tuple[str, ...], whole: dict[str, str]
+    tree: Path, manifest: Path, command: tuple[str, ...], whole: dict[str, str]
 ) -> None:
     """Snakemake deletes the outputs of a job that fails: no file of a run may be one."""
-    (manifest,) = (tree / MADE / "cohorts").glob("hopper_v5_ppo_*.json")
-    in_the_way = tree / STORE / Path(json.loads(manifest.read_text())["stamps"][-1]).name
+    in_the_way = tree / STORE / Path(json.loads((tree / manifest).read_text())["stamps"][-1]).name
     in_the_way.parent.mkdir(parents=True)
     in_the_way.write_text("no folder")
     failed = snakemake(tree, *command)

@@ -1,5 +1,7 @@
 """Going on from checkpoints, whatever happened to the process, the disk or the clock."""
 
+import hashlib
+import json
 import math
 import os
 import resource
@@ -147,9 +149,12 @@ def test_a_crash_at_any_write_loses_nothing(
                 train(cohort, store)
             assert digests(store) == whole
             assert {file: file.stat().st_mtime_ns for file in finished} == finished
-            notes = resumed(store)
-            if moment > 0 or not before:
-                assert () not in notes or finished, "it began anew"
+            anew = [
+                file
+                for file in store.glob("*/run.json")
+                if file not in finished and not read_description(file.parent)["resumed"]
+            ]
+            assert not anew or (moment == 0 and before), "it began anew"
 
 
 def test_any_lanes_of_a_checkpoint_go_on(
@@ -189,6 +194,18 @@ def test_a_diverged_lane_stays_diverged(tmp_path: Path) -> None:
     assert found["status"] == "diverged" and found["resumed"][0]["update"] == 3
 
 
+def test_what_another_process_finished_meanwhile_is_left_as_it_is(
+    runs: list[RunSettings], whole: dict[str, str], tmp_path: Path
+) -> None:
+    """Between planning and locking there may be hours, where a command has several cohorts."""
+    train([runs[1]], tmp_path)
+    written = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*")}
+    train(runs, tmp_path)
+    assert {file: file.stat().st_mtime_ns for file in written} == written
+    assert digests(tmp_path) == whole
+    train(runs, tmp_path)
+
+
 # Damaged or useless checkpoints.
 
 
@@ -213,6 +230,7 @@ def pickle_in(file: Path) -> None:
         arrays = dict(stored)
     arrays["state.update"] = np.array([print], dtype=object)
     np.savez(file, allow_pickle=True, **arrays)
+    sign(file)
 
 
 def of_other_code(file: Path) -> None:
@@ -223,19 +241,31 @@ def of_other_versions(file: Path) -> None:
     rewrite_header(file, versions={"torch": "1.0"})
 
 
+def without_history(file: Path) -> None:
+    rewrite_header(file, history=None)
+
+
 def rewrite_header(file: Path, **changes: Any) -> None:
+    """As if it had been written so; what becomes None is left out."""
     with np.load(file) as stored:
         arrays = dict(stored)
     header = {**checkpoints.read_header(file).header, **changes}
-    arrays[checkpoints.HEADER] = np.frombuffer(records.json.dumps(header).encode(), np.uint8)
+    header = {name: value for name, value in header.items() if value is not None}
+    arrays[checkpoints.HEADER] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     np.savez(file, **arrays)
+    sign(file)
+
+
+def sign(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + hashlib.sha256(file.read_bytes()).digest())
 
 
 DAMAGE = {
     cut_in_half: "damaged",
     empty: "damaged",
     flip_a_byte: "damaged",
-    pickle_in: "damaged",
+    pickle_in: "Object arrays cannot be loaded",
+    without_history: "lacks history",
     of_other_code: "made by other training code",
     of_other_versions: "made by other package versions",
 }
@@ -259,6 +289,58 @@ def test_an_unusable_checkpoint_is_one_line_and_the_one_before_is_used(
     assert said[0].startswith(f"{newest}: ") and DAMAGE[damage] in said[0]
     assert said[1] == "going on after update 3 of 10"
     assert digests(tmp_path) == whole and not before.exists()
+
+
+def test_no_bit_of_a_checkpoint_may_differ(runs: list[RunSettings], tmp_path: Path) -> None:
+    train(runs, tmp_path, crash=4)
+    (file,) = checkpoint_files(tmp_path)
+    data = file.read_bytes()
+    chance = np.random.default_rng(0)
+    # The list of contents at the end says what there is to read.
+    for place in (*chance.integers(0, len(data), 100), *range(len(data) - 200, len(data))):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << int(chance.integers(8))
+        file.write_bytes(flipped)
+        with pytest.raises(checkpoints.UnusableCheckpointError, match="not the bytes"):
+            checkpoints.read_header(file)
+
+
+@pytest.mark.parametrize("then", ["a full disk", "a crash"])
+def test_a_damaged_checkpoint_does_not_take_the_place_of_a_good_one(
+    then: str,
+    runs: list[RunSettings],
+    whole: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train(runs, tmp_path, crash=8)
+    newest, before = checkpoint_files(tmp_path)
+    cut_in_half(newest)
+    good = before.read_bytes()
+
+    def fail(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device", str(path)) if then == "a full disk" else Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "write_atomically", fail)
+        train(runs, tmp_path, crash=8)  # after it has gone on from update 3 and not saved 6
+    assert before.read_bytes() == good
+    train(runs, tmp_path)
+    assert digests(tmp_path) == whole and resumed(tmp_path) == {(3,)}
+
+
+def test_a_checkpoint_by_other_code_is_kept_for_who_goes_back_to_it(
+    runs: list[RunSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as then:
+        then.setattr(checkpoints, "made_by", lambda: {"code_digest": "old", "versions": {}})
+        train(runs, tmp_path, crash=5)
+        (old,) = checkpoint_files(tmp_path)
+        kept = old.read_bytes()
+    train(runs, tmp_path, crash=8)
+    assert old.read_bytes() == kept and len(checkpoint_files(tmp_path)) == 3
+    train(runs, tmp_path)
+    assert not old.exists(), "its runs are finished"
 
 
 def test_without_a_usable_checkpoint_it_begins_anew(
@@ -515,6 +597,21 @@ def test_a_signal_after_the_last_update_stops_too(
     with pytest.raises(InterruptedTraining, match="stopped by SIGTERM after the last update"):
         train(runs, tmp_path)
     assert digests(tmp_path) == whole and not (tmp_path / checkpoints.FOLDER).exists()
+
+
+def test_nobody_listening_is_no_reason_to_lose_a_checkpoint(tmp_path: Path) -> None:
+    """Ctrl-C on ``... 2>&1 | tee log`` ends the tee as well."""
+    long = [*command_line(tmp_path), "total_env_steps=640000"]
+    reader, writer = os.pipe()
+    process = subprocess.Popen(long, stdout=writer, stderr=writer)
+    os.close(writer)
+    while process.poll() is None and not checkpoint_files(tmp_path):
+        time.sleep(0.02)
+    os.close(reader)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 128 + signal.SIGINT
+    update = checkpoints.read_header(checkpoint_files(tmp_path)[0]).update
+    assert update > 0 and not list((tmp_path / checkpoints.FOLDER).glob("*.lock"))
 
 
 def test_a_second_signal_acts_as_ever() -> None:
