@@ -3,7 +3,7 @@
     python -m pytest tests/bench/bench_speed.py [--table PATH]
 
 What is compared takes turns, round after round, and the median round counts, because machines
-are seldom quiet.  The first round warms up.  About five minutes.
+are seldom quiet.  The first round warms up.  About six minutes.
 """
 
 import os
@@ -32,7 +32,7 @@ ALGORITHMS = ("ppo", "trpo", "vpg")
 LANES = 33
 LANE_COUNTS = (1, 4, 11, 16, 33, 66)
 WARM_UP = 1
-ROUNDS = 3
+ROUNDS = 5
 NUM_STEPS = 2048
 ALONE_STEPS = 10_000
 NETWORK = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh}
