@@ -139,7 +139,7 @@ def code(where: Mapping[str, Any], digest: str) -> Finding:
     text = f"{text}, commit {where['commit'][:12]}"
     if not where["dirty"]:
         return Finding("code", "ok", text)
-    todo = "commit before you train what others shall repeat"
+    todo = "commit or undo them before you train what others shall repeat"
     return Finding("code", "note", f"{text} and changes since", todo)
 
 
@@ -496,6 +496,8 @@ def main(arguments: list[str]) -> int:
     console = Console(highlight=False)
     width = console.width if console.is_terminal else sys.maxsize
     problems = 0
+    studies = ",".join(choice.studies)
+    console.print(f"scale={choice.scale} studies={studies} out={out}", soft_wrap=True)
     try:
         with teller(console) as tell:
             for name, check in examination(choice, out, tell):

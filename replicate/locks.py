@@ -52,15 +52,17 @@ def holder(path: Path) -> dict[str, Any] | None:
         return NOBODY
 
 
-def _refusal(path: Path, found: dict[str, Any]) -> LockedError:
+def _refusal(path: Path, found: dict[str, Any], runs: Iterable[str]) -> LockedError:
+    shared = sorted(set(runs) & set(found["runs"])) or ["these runs"]
+    more = f" and {len(shared) - 1} more of these runs" if len(shared) > 1 else ""
     return LockedError(
-        f"{path}: process {found['pid']} on {found['host']} trains these runs since "
+        f"{path}: process {found['pid']} on {found['host']} trains {shared[0]}{more} since "
         f"{found['since']}; wait for it, or stop it there (kill {found['pid']}: it writes a "
-        "checkpoint) and give the command again; if it is gone from that machine, delete the file"
+        "checkpoint), and give the command again; delete the file only if that machine is gone"
     )
 
 
-def _locked(path: Path) -> TextIOWrapper:
+def _locked(path: Path, runs: Iterable[str]) -> TextIOWrapper:
     """The file, held.
 
     Raises:
@@ -80,7 +82,7 @@ def _locked(path: Path) -> TextIOWrapper:
             return file
         file.close()
         if time.monotonic() > give_up:
-            raise _refusal(path, holder(path) or NOBODY)
+            raise _refusal(path, holder(path) or NOBODY, runs)
         time.sleep(0.05)
 
 
@@ -111,7 +113,7 @@ def only_writer(folder: Path, name: str, run_ids: Iterable[str]) -> Iterator[Non
 
     """
     path, runs = folder / f"{name}{SUFFIX}", sorted(run_ids)
-    with _locked(path) as file:
+    with _locked(path, runs) as file:
         about = {
             "pid": os.getpid(),
             "host": platform.node(),
@@ -123,7 +125,7 @@ def only_writer(folder: Path, name: str, run_ids: Iterable[str]) -> Iterator[Non
             for other in folder.glob(f"*{SUFFIX}"):
                 found = None if other == path else holder(other)
                 if found and not set(runs).isdisjoint(found["runs"]):
-                    raise _refusal(other, found)
+                    raise _refusal(other, found, runs)
             yield
         finally:
             path.unlink(missing_ok=True)

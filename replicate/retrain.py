@@ -64,7 +64,11 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror or error}", file=sys.stderr)
         return 2
-    print(f"{len(moved)} runs of other software set aside in {layout.root / 'set_aside'}/")
+    where = f" (now in {layout.root / 'set_aside'}/)" if moved else ""
+    print(
+        f"scale={choice.scale} studies={','.join(choice.studies)}: {len(moved)} runs made by other "
+        f"training code, package versions or from uncommitted changes{where}"
+    )
     return 0
 
 

@@ -32,14 +32,15 @@ def test_what_other_software_made_of_a_choice_is_set_aside(
     stored(good)
     elsewhere = stored(layout.store / "a_run_of_another_scale", code_digest="0" * 64)
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
-    assert "4 runs" in capsys.readouterr().out
+    assert ": 4 runs made by other" in capsys.readouterr().out
     assert {f.parent for f in layout.store.glob("*/run.json")} == {good, elsewhere}
     aside = layout.root / "set_aside" / f"{old.name}.00000000"
     assert read_description(aside)["code_digest"] == "0" * 64
     stored(old, code_digest="0" * 64)
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("0 runs")
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("scale=smoke studies=epsilon: 0 runs") and "set_aside" not in last
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_a_training_that_outlives_snakemake(
     assert snakemake(tree, "--unlock").returncode == 0
     again = snakemake(tree, *command)
     assert again.returncode == 1
-    assert f"process {orphan.pid} on " in again.stderr and "trains these runs" in again.stderr
+    assert f"process {orphan.pid} on " in again.stderr and "more of these runs" in again.stderr
     orphan.terminate()
     orphan.resume()
     orphan.wait(60)

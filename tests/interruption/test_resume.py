@@ -540,6 +540,7 @@ def test_a_second_writer_is_refused_in_one_line(
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
     assert f"process {holder.pid}" in printed.err and f"kill {holder.pid}" in printed.err
+    assert f"trains {runs[1].run_id} since" in printed.err
     assert not list(tmp_path.glob("*/run.json"))
     assert not (folder / f"{held}.lock").exists(), "whoever held it has deleted it"
 
