@@ -159,6 +159,11 @@ def traces_of(software: tuple[str, str], cpu: tuple[str, ...]) -> Traces:
     return _table().get((*software, *cpu), {})
 
 
+def is_known(made: Mapping[str, Any]) -> bool:
+    """Whether the table has traces of some software on its class of CPU."""
+    return bool(traces_of(software_of(made), cpu_class(made)))
+
+
 @dataclass(frozen=True)
 class Answer:
     """Whether something stored was made by software that does as the one here.
