@@ -16,20 +16,12 @@ from typing import Any
 PACKAGE = Path(__file__).resolve().parent
 LOCK = PACKAGE.parent / "requirements.lock"
 
-# Of this package, what has no part in making a run: command lines, planning, upkeep, mirrors.  All
-# else is covered, a new file too.
-NOT_IN_RUNS = (
-    *(
-        "__main__.py",
-        "interface.py",
-        "plan.py",
-        "pipeline.py",
-        "progress.py",
-        "mirror.py",
-        "probes",
-    ),
-    *("doctor.py", "estimate.py", "retrain.py", "selftest.py", "traces.py"),
-)
+# Of this package, what has no part in making a run: doors, planning, what is said and mirrored,
+# probes, upkeep.  All else is covered, a new file too.
+NOT_IN_RUNS = {
+    *("__main__.py", "interface.py", "plan.py", "pipeline.py", "progress.py", "mirror.py"),
+    *("probes", "doctor.py", "estimate.py", "retrain.py", "selftest.py", "traces.py"),
+}
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "box2d", "hydra-core", "pyarrow")
 
 

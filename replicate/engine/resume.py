@@ -98,14 +98,14 @@ def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
     cohort.state.envs.seconds = cohort.records.seconds["env_step"]
 
 
-def restored(runs: list[RunSettings], checkpoint: Checkpoint, device: str) -> Cohort:
+def restored(runs: list[RunSettings], checkpoint: Checkpoint, device: str, threads: int) -> Cohort:
     """The cohort where a checkpoint left it.
 
     Raises:
         UnusableCheckpointError: damaged, or an environment does not replay.
 
     """
-    cohort = Cohort(runs, device)
+    cohort = Cohort(runs, device, threads)
     try:
         restore(cohort, checkpoint)
     except BaseException:
@@ -114,7 +114,9 @@ def restored(runs: list[RunSettings], checkpoint: Checkpoint, device: str) -> Co
     return cohort
 
 
-def begin(runs: list[RunSettings], store: Path, device: str) -> tuple[Cohort, dict[str, Any]]:
+def begin(
+    runs: list[RunSettings], store: Path, device: str, threads: int
+) -> tuple[Cohort, dict[str, Any]]:
     """The cohort where its furthest usable checkpoint left it, else at its start; its history.
 
     The history says where and with what it started (``provenance``), and where it went on.  A
@@ -130,7 +132,7 @@ def begin(runs: list[RunSettings], store: Path, device: str) -> tuple[Cohort, di
             continue
         try:
             checkpoint.check_software()
-            cohort = restored(runs, checkpoint, device)
+            cohort = restored(runs, checkpoint, device, threads)
         except UnusableCheckpointError as error:
             say(str(error))
             continue
@@ -138,7 +140,7 @@ def begin(runs: list[RunSettings], store: Path, device: str) -> tuple[Cohort, di
         before = checkpoint.header["history"]
         resumed = {"update": cohort.state.update, "at": now(), **provenance(device)}
         return cohort, {**before, "resumed": [*before["resumed"], resumed]}
-    return Cohort(runs, device), {"started": now(), "resumed": [], **provenance(device)}
+    return Cohort(runs, device, threads), {"started": now(), "resumed": [], **provenance(device)}
 
 
 def now() -> str:
