@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from replicate.messages import first_line
 from replicate.records import is_finished, write_atomically
-from replicate.settings import ConfigError, RunSettings, validated
+from replicate.settings import RunSettings
 from replicate.staleness import command, compare, label
 
 FOLDER = "checkpoints"
@@ -67,11 +67,7 @@ class Checkpoint:
                 of which that is not known.
 
         """
-        try:
-            runs = [validated(RunSettings, {**lane}) for lane in self.header["settings"]]
-        except ConfigError as error:
-            raise UnusableCheckpointError(f"{self.file}: made by other code ({error})") from None
-        answer = compare(self.header["history"], runs)
+        answer = compare(self.header["history"], self.header["settings"])
         if answer.same != "same":
             finds_out = f"; {command([answer])} finds out" if answer.same == "unknown" else ""
             raise UnusableCheckpointError(f"{self.file}: made by {answer.why}{finds_out}")

@@ -36,7 +36,7 @@ from replicate.plan import compose, load_scale, load_study, missing, study_runs
 from replicate.progress import SECONDS_BETWEEN_LINES
 from replicate.records import MANIFEST, DamagedRunError, read_checked
 from replicate.selftest import broken_promises
-from replicate.settings import ConfigError, RunSettings, nearest, validated
+from replicate.settings import ConfigError, nearest
 from replicate.software import LOCK, PACKAGES, commit, made_by, unlike_the_lock
 from replicate.staleness import COMMAND, DIGITS, Answer, command, compare, is_known
 
@@ -139,10 +139,14 @@ def code(where: Mapping[str, Any], digest: str, known: bool) -> Finding:
         text = f"{text}, not in a git checkout"
     else:
         text = f"{text}, commit {where['commit'][:12]}{' and changes since' * where['dirty']}"
-    if known:
-        return Finding("code", "ok", f"{text}; its traces are known on this class of CPU")
-    todo = f"{COMMAND} adds them, so that what it trains is known again after a change of the code"
-    return Finding("code", "note", f"{text}; its traces are not known on this class of CPU", todo)
+    if not known:
+        text = f"{text}; its traces on this class of CPU are not known"
+        todo = f"{COMMAND} adds them: what it trains stays known after a change of the code"
+    elif where["dirty"]:
+        todo = "commit or undo them before you train what others shall repeat"
+    else:
+        return Finding("code", "ok", text)
+    return Finding("code", "note", text, todo)
 
 
 def writers(store: Path) -> Iterator[Finding]:
@@ -269,7 +273,7 @@ def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
         except DamagedRunError as error:
             damaged.append(str(error))
             continue
-        answer = compare(description, [validated(RunSettings, description["settings"])])
+        answer = compare(description, [description["settings"]])
         stale[answer.same].append((folder.name, answer))
     for line in damaged[:3]:
         message, _, todo = line.rpartition("; ")
@@ -287,7 +291,8 @@ def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
     ):
         if found := stale[kind]:
             names = few([name for name, _ in found])
-            text = f"{len(found)} of {len(folders)} made by {found[0][1].why}: {names}"
+            why = few(sorted({answer.why for _, answer in found}))
+            text = f"{len(found)} of {len(folders)} made by {why}: {names}"
             yield Finding("runs", "note", f"{store}: {text}", todo)
     if len(stale["same"]) == len(folders):
         number = len(folders)

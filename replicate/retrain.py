@@ -41,7 +41,7 @@ def set_aside(
         if not is_finished(store / run.run_id):
             continue
         description = read_description(store / run.run_id)
-        answer = compare(description, [run])
+        answer = compare(description, [run.model_dump(mode="json")])
         if answer.same == "other" or (answer.same == "unknown" and unknown):
             target = aside / f"{run.run_id}.{str(description.get('code_digest'))[:8]}"
             shutil.rmtree(target, ignore_errors=True)  # the same run by the same code

@@ -7,7 +7,6 @@ code that is here now.
 import ast
 import hashlib
 import subprocess
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -82,16 +81,6 @@ def unlike_the_lock() -> dict[str, tuple[str, str | None]]:
         name: (locked, here)
         for name, locked in locked_versions().items()
         if not _is_build_of(here := _installed(name), locked)
-    }
-
-
-def not_locked(versions: Mapping[str, str]) -> dict[str, str]:
-    """Those of a run's ``versions`` that the lock file, where there is one, does not ask for."""
-    locked = {name.lower(): number for name, number in locked_versions().items()}
-    return {
-        name: number
-        for name, number in versions.items()
-        if name.lower() in locked and not _is_build_of(number, locked[name.lower()])
     }
 
 

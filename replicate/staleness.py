@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel
 
 from replicate.records import REMEDY, DataError
-from replicate.settings import RunSettings, digest_of
+from replicate.settings import ConfigError, RunSettings, digest_of, validated
 from replicate.software import PACKAGE, made_by, public
 
 TABLE = PACKAGE.parent / "results/reference/traces.csv"
@@ -181,31 +181,34 @@ class Answer:
     commit: str | None = None
 
 
-def compare(made: Mapping[str, Any], runs: Iterable[RunSettings]) -> Answer:
+def compare(made: Mapping[str, Any], settings: Iterable[Mapping[str, Any]]) -> Answer:
     """Whether the software here would make the same.
 
     Args:
         made: what ``run.json``, or the history of a checkpoint, says of where and by what it was
             made: ``code_digest``, ``versions``, ``simd``, ``mkl_cbwr``, ``device``, ``commit``,
             ``dirty``, and ``resumed`` with the same where it went on from a checkpoint.
-        runs: what was made.
+        settings: of the runs that were made.
 
     """
-    kinds = {kind_of(run) for run in runs}
-    resumed = made.get("resumed") or []
-    answers = [_compare_part(part, kinds) for part in (made, *({**made, **r} for r in resumed))]
+    parts = [made, *({**made, **note} for note in made.get("resumed") or [])]
+    answers = [_compare_part(part, settings) for part in parts]
     # One part by another is enough.
     order = ("other", "unknown", "same")
     return min(answers, key=lambda answer: order.index(answer.same))
 
 
-def _compare_part(made: Mapping[str, Any], kinds: Iterable[Kind]) -> Answer:
+def _compare_part(made: Mapping[str, Any], settings: Iterable[Mapping[str, Any]]) -> Answer:
     software, here = software_of(made), made_by()
     if software == software_of(here):
         return Answer("same")
     what = f"training code ({software[0]})"
     if software[1] != versions_digest(here["versions"]):
         what = f"package versions ({_versions_unlike(made.get('versions'), here['versions'])})"
+    try:
+        kinds = {kind_of(validated(RunSettings, {**one})) for one in settings}
+    except ConfigError as error:
+        return Answer("unknown", f"other {what}, and with settings of before ({error})")
     cpu = cpu_class(made)
     theirs, ours = traces_of(software, cpu), traces_of(software_of(here), cpu)
     both = {key: kind for key, kind in panel().items() if key in theirs and key in ours}
@@ -219,7 +222,8 @@ def _compare_part(made: Mapping[str, Any], kinds: Iterable[Kind]) -> Answer:
         return Answer("unknown", f"other {what}, and no row of conf/traces.yaml is like it")
     commit = made.get("commit") if not theirs and not made.get("dirty") else None
     where = "with uncommitted changes, " if made.get("dirty") and not theirs else ""
-    return Answer("unknown", f"other {what}, {where}not known on {' '.join(cpu)}", commit)
+    on = " ".join(cpu).strip() or "a class of CPU that is not recorded"
+    return Answer("unknown", f"other {what}, {where}not known on {on}", commit)
 
 
 def _versions_unlike(versions: Any, here: Mapping[str, str]) -> str:

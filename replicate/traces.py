@@ -238,9 +238,25 @@ def trace(tree: Path, rows: Mapping[str, list[RunSettings]], device: str, name: 
         )
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ["no word of why"]
-            raise TraceError(f"{name or 'this code'} cannot be traced: {lines[-1]}")
+            raise TraceError(
+                f"{f'commit {name}' if name else 'this code'} cannot be traced: {lines[-1]}"
+            )
         made = json.loads(file.read_text())
     return Traced(name, made, made.pop("traces"), time.monotonic() - begin)
+
+
+def commit_here(name: str) -> str:
+    """The full name of a commit.
+
+    Raises:
+        TraceError: it is not in this repository.
+
+    """
+    command = ["git", "-C", str(software.PACKAGE), "rev-parse", "--verify", "--quiet"]
+    done = subprocess.run([*command, f"{name}^{{commit}}"], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise TraceError(f"{name}: no such commit in this repository; git fetch may bring it")
+    return done.stdout.strip()
 
 
 @contextmanager
@@ -248,7 +264,7 @@ def checkout(commit: str) -> Iterator[Path]:
     """A commit's files, in a temporary worktree.
 
     Raises:
-        TraceError: it is not in this repository.
+        TraceError: git cannot make it.
 
     """
     git = ["git", "-C", str(software.PACKAGE)]
@@ -375,12 +391,13 @@ def renew(commits: list[str], rows: Mapping[str, list[RunSettings]], device: str
 
     """
     names = {row_digest(lanes): name for name, lanes in rows.items()}
+    commits = [commit_here(commit) for commit in commits]
     say(f"tracing {len(rows)} rows of {FILE.name}")
     found = [trace(CONF.parent, rows, device)]
     for commit in commits:
-        say(f"tracing commit {commit}")
+        say(f"tracing commit {commit[:DIGITS]}")
         with checkout(commit) as tree:
-            found.append(trace(tree, rows, device, commit))
+            found.append(trace(tree, rows, device, commit[:DIGITS]))
     for traced in found:
         new = add(traced, rows)
         print(
