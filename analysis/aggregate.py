@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
     plan_file, store, env = Path(arguments[0]), Path(arguments[1]), arguments[2]
     episodes, updates, runs, listed = map(Path, arguments[3:])
     plan = read_json(plan_file)
-    entries = [entry for entry in plan["runs"] if entry["env"] == plan["envs"][env]]
+    entries = [entry for entry in plan["runs"] if entry["env"] == env]
     descriptions = [
         {label: entry[label] for label in LABELS}
         | {k: v for k, v in checked(store, entry).items() if k not in LEFT_OUT}

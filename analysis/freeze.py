@@ -73,7 +73,7 @@ def dictionary() -> str:
         parts += ["| column | type | unit | meaning |", "|---|---|---|---|"]
         parts += [f"| `{c.name}` | {c.type} | {c.unit} | {_cell(c.meaning)} |" for c in columns]
         parts += [
-            "| `env` | string | – | gymnasium id |",
+            "| `env` | string | – | name of its file in `conf/env` |",
             "| `variant` | string | – | as in `plan.json` |",
             "| `seed` | int32 | – | of all random streams of the run |",
             "",

@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Path:
         about = {"status": "finished", "commit": "c0ffee", "resumed": [{"update": 3}]}
         write_run(store / run.run_id, [EPISODE] * 50, [UPDATE] * 50, {**described, **about})
     entries = [
-        {"env": "Hopper-v5", "variant": "v", "seed": r.seed, "run_id": r.run_id, "digest": r.digest}
+        {"env": "hopper", "variant": "v", "seed": r.seed, "run_id": r.run_id, "digest": r.digest}
         for r in RUNS
     ]
     plan = {"envs": {"hopper": "Hopper-v5"}, "runs": entries}
@@ -44,6 +44,7 @@ def test_tables_and_what_is_told_of_the_runs(store: Path) -> None:
     assert aggregated(store) == 0
     assert pq.read_table(store.parent / "hopper.episodes.parquet").num_rows == 100
     runs = json.loads((store.parent / "hopper.runs.json").read_text())
+    assert {run["env"] for run in runs} == {"hopper"}
     assert [run["seed"] for run in runs] == [0, 1]
     # Lean: settings are in the plan, and the files were checked.
     assert all(run.keys().isdisjoint({"settings", "files"}) for run in runs)
