@@ -241,6 +241,9 @@ class ExecutionSettings(Section):
 
     out: str = Key("folder", "a run's files are OUT/<run id>/", min_length=1)
     device: Literal["cpu", "cuda"] = Key("–", "of networks and batches; environments use the CPU")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Key(
+        "–", "of the physics; null: all cores for a cohort alone, 1 beside others"
+    )
     checkpoint_every_updates: int = Key(
         "updates", "what an interruption costs at most; kept in OUT/checkpoints/", ge=1
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from replicate.algorithms.learner import Learner
 from replicate.engine.seeding import action_noise
 from replicate.engine.state import Filters
-from replicate.envs import EnvBatch, Episode
+from replicate.envs import Envs, Episode
 from replicate.maths.distributions import Distribution
 from replicate.maths.moments import RunningMoments, affine_filter
 from replicate.settings import RecipeSettings
@@ -57,7 +57,7 @@ def observation_filter(
     return lambda observations: (observations - shift).mul_(scale).clamp_(-limit, limit)
 
 
-def start(envs: EnvBatch, filters: Filters, recipe: RecipeSettings) -> None:
+def start(envs: Envs, filters: Filters, recipe: RecipeSettings) -> None:
     """Reset every environment and filter its first observation."""
     envs.reset()
     first = torch.from_numpy(envs.observations).to(filters.observations)
@@ -70,7 +70,7 @@ def start(envs: EnvBatch, filters: Filters, recipe: RecipeSettings) -> None:
 def collect(
     learner: Learner,
     filters: Filters,
-    envs: EnvBatch,
+    envs: Envs,
     lanes: list[int],
     num_steps: int,
     recipe: RecipeSettings,

@@ -203,20 +203,21 @@ class Cohort:
     Args:
         runs: with one ``cohort_key``, and no run twice.
         device: torch device of networks and batches.
+        threads: of the physics; the numbers do not depend on it.
 
     Raises:
         ConfigError: the runs do not fit together.
 
     """
 
-    def __init__(self, runs: list[RunSettings], device: str = "cpu") -> None:
+    def __init__(self, runs: list[RunSettings], device: str = "cpu", threads: int = 1) -> None:
         if len({run.cohort_key() for run in runs}) != 1:
             raise ConfigError("runs of one cohort must share environment, algorithm and shapes")
         if len({run.digest for run in runs}) != len(runs):
             raise ConfigError("a run is given twice")
         self.runs = runs
         self.device = device
-        self.state = CohortState.fresh(runs, device)
+        self.state = CohortState.fresh(runs, device, threads)
         self.values = lane_values(runs, device)
         self.records = CohortRecords(
             [LaneRecords() for _ in runs],

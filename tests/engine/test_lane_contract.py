@@ -150,10 +150,10 @@ def test_a_diverged_lane_stops_costing() -> None:
     cohort = Cohort(lanes_of("hopper", "ppo", "modern", 3))
     cohort.state.learner.policy_state.parameters[1] = math.nan
     cohort.step()
-    episode, actions = cohort.state.envs.lanes[1].episode, len(cohort.state.envs.lanes[1].actions)
+    envs = cohort.state.envs
+    episode, actions = envs.episodes[1], len(envs.actions_of(1))
     cohort.step()
-    stopped = cohort.state.envs.lanes[1]
-    assert (stopped.episode, len(stopped.actions)) == (episode, actions)
+    assert (envs.episodes[1], len(envs.actions_of(1))) == (episode, actions)
     assert len(cohort.records.lanes[1].updates) == 1
     assert len(cohort.records.lanes[0].updates) == 2
 
