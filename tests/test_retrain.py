@@ -1,21 +1,15 @@
 """Finished runs of other software are set aside, and nothing else."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from replicate import retrain
 from replicate.pipeline import Layout
 from replicate.plan import load_scale, load_study, study_runs
-from replicate.records import read_description, write_run
-from replicate.software import made_by
-
-
-def stored(folder: Path, **changed: Any) -> Path:
-    """A stored run."""
-    write_run(folder, [], [], {"status": "finished", "dirty": False, **made_by(), **changed})
-    return folder
+from replicate.records import read_description
+from tests.conftest import runs_of
+from tests.stored import RESUMED, store_run
 
 
 def test_what_other_software_made_of_a_choice_is_set_aside(
@@ -24,19 +18,21 @@ def test_what_other_software_made_of_a_choice_is_set_aside(
     monkeypatch.chdir(tmp_path)
     layout = Layout(Path("results"))
     runs = [p.run for p in study_runs(load_study("epsilon"), load_scale("smoke"))]
-    old, versions, dirty, resumed, good, *_ = [layout.store / run.run_id for run in runs]
-    stored(old, code_digest="0" * 64)
-    stored(versions, versions={})
-    stored(dirty, dirty=True)
-    stored(resumed, resumed=[{"dirty": True}])
-    stored(good)
-    elsewhere = stored(layout.store / "a_run_of_another_scale", code_digest="0" * 64)
+    first, *others = runs[:5]
+    old = store_run(layout.store, first, code_digest="0" * 64)
+    changes = [{"versions": {}}, {"dirty": True}, {"resumed": [{**RESUMED, "dirty": True}]}, {}]
+    *_, good = [
+        store_run(layout.store, run, **changed)
+        for run, changed in zip(others, changes, strict=True)
+    ]
+    (of_no_study,) = runs_of("env=hopper", "algo.gamma=0.5")
+    elsewhere = store_run(layout.store, of_no_study, code_digest="0" * 64)
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
     assert ": 4 runs made by other" in capsys.readouterr().out
     assert {f.parent for f in layout.store.glob("*/run.json")} == {good, elsewhere}
     aside = layout.root / "set_aside" / f"{old.name}.00000000"
     assert read_description(aside)["code_digest"] == "0" * 64
-    stored(old, code_digest="0" * 64)
+    store_run(layout.store, first, code_digest="0" * 64)
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
