@@ -16,6 +16,7 @@ from typing import Any
 
 from replicate.cohorts import cohort_name
 from replicate.plan import (
+    REFERENCE,
     PlannedRun,
     Study,
     check_writable,
@@ -36,9 +37,6 @@ from replicate.records import (
 )
 from replicate.settings import ConfigError, RunSettings, nearest
 from replicate.software import code_digest
-
-REFERENCE = "reference"
-"""The data that came with the repository, beside the scales in file names."""
 
 DEFAULT_STUDIES = ("comparison", "table1", "epsilon")
 DEFAULT_SCALE = "paper"

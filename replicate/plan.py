@@ -41,6 +41,11 @@ from replicate.settings import (
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = ("env", "algo", "recipe")
 
+REFERENCE = "reference"
+"""The data that came with the repository, beside the scales in file names."""
+RESERVED = (REFERENCE, "runs", "finished", "cohorts", "logs", "probes", "set_aside")
+"""What a scale cannot be called: folders of other data than that of a scale."""
+
 
 def options(group: str) -> list[str]:
     """Choices of a config group."""
@@ -275,9 +280,11 @@ def load_scale(name: str) -> Scale:
     """A file of ``conf/scale``.
 
     Raises:
-        ConfigError: no such scale, or a key, name or value in it that is not one.
+        ConfigError: no such scale, a reserved name, or a key, name or value in it that is not one.
 
     """
+    if name in RESERVED:
+        raise ConfigError(f"conf/scale/{name}.yaml: {name!r} is reserved; rename the file")
     scale = _checked_file(Scale, "scale", name)
     _check_names(f"conf/scale/{name}.yaml: envs", scale.envs or (), options("env"))
     return scale

@@ -18,7 +18,7 @@ import pytest
 
 from replicate import doctor
 from replicate.pipeline import Layout, choice_of, pipeline
-from replicate.plan import load_scale, load_study, study_runs
+from replicate.plan import RESERVED, load_scale, load_study, study_runs
 from replicate.settings import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -435,6 +435,23 @@ def test_environments_of_one_gymnasium_id_stay_apart(
     }
     assert {len(of_env) for of_env in stamps.values()} == {len(plan["variants"]) * 2}
     assert not set(stamps["hopper"]) & set(stamps["short_hopper"])
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_scale_with_the_name_of_other_data_writes_over_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, name: str
+) -> None:
+    for part in ("conf", "analysis", "results/reference"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / "conf/scale/smoke.yaml", tmp_path / f"conf/scale/{name}.yaml")
+    monkeypatch.setattr("replicate.plan.CONF", tmp_path / "conf")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(SystemExit) as stopped:
+        pipeline({"scale": name}, True, tmp_path / "results")
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: conf/scale/{name}.yaml: '{name}' is reserved; rename the file"
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
