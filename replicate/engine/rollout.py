@@ -28,7 +28,7 @@ class Rollout:
         rewards: ``[R, T]`` raw.
         terminated, ended: ``[R, T]`` bool.
         behaviour: the distributions the actions were drawn from.
-        diverged_at: ``[R]``, first step with an action that is not finite, else −1.
+        diverged_at: ``[R]``, first step with an action or a reward that is not finite, else −1.
         episodes: those that ended, ``lane`` counted among these lanes.
 
     """
@@ -144,6 +144,7 @@ def collect(
     filters.observations.copy_(now[:, 0])
     means_or_logits, actions = torch.cat(outputs, 1), torch.cat(drawn, 1)
     finite = (means_or_logits.isfinite().all(-1) & actions.isfinite().all(-1)).cpu()
+    finite &= torch.from_numpy(rewards).isfinite().t()
     first_bad = torch.where(finite.all(1), -1, (~finite).int().argmax(1))
 
     def lanes_first(x: np.ndarray) -> Tensor:
