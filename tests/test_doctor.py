@@ -356,6 +356,7 @@ def test_the_self_test_names_the_promise_that_is_broken(
 ) -> None:
     monkeypatch.setattr(selftest, "TASKS", selftest.TASKS[:1])
     monkeypatch.setattr(selftest, "VARIED", {algo: selftest.VARIED[algo]})
+    monkeypatch.setattr(selftest, "BATCHED", ())
     if broken:
         monkeypatch.setattr(f"replicate.engine.{broken}", replacement)
     found = list(doctor.determinism(silent))

@@ -213,3 +213,13 @@ def test_early_stopping_is_lane_wise(check: str, stops: str, estimator: str) -> 
         assert same_records(records[index], alone_records[0])
     assert all(u["policy_epochs"] < 10 for r in records[:3] for u in r.updates)
     assert all(u["policy_epochs"] == 10 for r in records[3:] for u in r.updates)
+
+
+def test_threads_of_the_physics_change_no_bit() -> None:
+    runs = lanes_of("hopper", "ppo", "modern", 5)
+    one, three = Cohort(runs, threads=1), Cohort(runs, threads=3)
+    for cohort in (one, three):
+        cohort.train()
+    assert all(same(lane(one.state, i), lane(three.state, i)) == [] for i in range(5))
+    for ours, theirs in zip(one.records.lanes, three.records.lanes, strict=True):
+        assert same_records(ours, theirs)
