@@ -19,7 +19,7 @@ RUN_KEYS = ["env", "variant", "seed"]
 class Study:
     """A folder with ``plan.json`` and, per environment, ``episodes``, ``updates`` and ``runs``.
 
-    All tables have the columns ``env`` (gymnasium id), ``variant`` and ``seed``.
+    All tables have the columns ``env`` (as in ``plan.json``), ``variant`` and ``seed``.
     """
 
     folder: Path
@@ -47,8 +47,17 @@ class Study:
 
     @property
     def envs(self) -> list[str]:
-        """Gymnasium ids, in the order of the plan."""
-        return list(self.plan["envs"].values())
+        """Names, in the order of the plan."""
+        return list(self.plan["envs"])
+
+    @property
+    def env_labels(self) -> dict[str, str]:
+        """Environment → what people read: its gymnasium id, with the name where ids are equal."""
+        ids = list(self.plan["envs"].values())
+        return {
+            env: env_id if ids.count(env_id) == 1 else f"{env_id} ({env})"
+            for env, env_id in self.plan["envs"].items()
+        }
 
     @property
     def variants(self) -> list[str]:
@@ -87,7 +96,7 @@ class Study:
         return [file for env in self.plan["envs"] for file in self.files_of(env)]
 
     def files_of(self, env: str) -> list[Path]:
-        """The tables of one environment (name of its file in ``conf/env``)."""
+        """The tables of one environment."""
         return [self.folder / f"{env}.{table}" for table in STUDY_TABLES]
 
     def _table(self, name: str) -> pd.DataFrame:
@@ -95,8 +104,8 @@ class Study:
         return pd.concat([_plain(pd.read_parquet(file)) for file in files], ignore_index=True)
 
     def on(self, env: str) -> "Study":
-        """The same study on one environment (gymnasium id)."""
-        envs = {name: env_id for name, env_id in self.plan["envs"].items() if env_id == env}
+        """The same study on one environment."""
+        envs = {env: self.plan["envs"][env]}
         runs = [entry for entry in self.plan["runs"] if entry["env"] == env]
         return Study(self.folder, {**self.plan, "envs": envs, "runs": runs})
 

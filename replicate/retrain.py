@@ -4,10 +4,10 @@ python -m replicate.retrain [scale=paper] [studies=table1,epsilon] [unknown=set_
 
 Of the chosen studies: runs by software that does other than the one here (``replicate.staleness``).
 They are moved to ``results/replication/set_aside/``.  Runs of which that is not known stay, and a
-line says what finds it out; ``unknown=set_aside`` moves them too.
+line says what finds it out; ``unknown=set_aside`` moves them too.  Nothing is deleted.
 """
 
-import shutil
+import itertools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +19,12 @@ from replicate.settings import ConfigError, RunSettings
 from replicate.staleness import Answer, command, compare
 
 SET_ASIDE = "set_aside"
+
+
+def free(path: Path) -> Path:
+    """``path``, or where that is taken the first of ``path.2``, ``path.3``, … that is not."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], numbered) if not name.exists())
 
 
 def set_aside(
@@ -43,8 +49,7 @@ def set_aside(
         description = read_description(store / run.run_id)
         answer = compare(description, [run.model_dump(mode="json")])
         if answer.same == "other" or (answer.same == "unknown" and unknown):
-            target = aside / f"{run.run_id}.{str(description.get('code_digest'))[:8]}"
-            shutil.rmtree(target, ignore_errors=True)  # the same run by the same code
+            target = free(aside / f"{run.run_id}.{description['code_digest'][:8]}")
             target.parent.mkdir(parents=True, exist_ok=True)
             (store / run.run_id).rename(target)
             moved.append(target)

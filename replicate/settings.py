@@ -336,7 +336,10 @@ def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, An
         else:
             parent = ".".join(path[:-1]) + "." if path[1:] else ""
             known = [
-                parent + name for part in Section.__subclasses__() for name in part.model_fields
+                parent + name
+                for part in (model, *Section.__subclasses__())
+                if part.__module__ == model.__module__
+                for name in part.model_fields
             ]
         return f"{key}: unknown key; {nearest(key, known)}"
     if kind == "literal_error":

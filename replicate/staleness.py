@@ -154,6 +154,11 @@ def cpu_class(made: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(made.get(name) or "") for name in CPU_CLASS)
 
 
+def class_name(cpu: tuple[str, ...]) -> str:
+    """For people."""
+    return " ".join(filter(None, cpu)) or "a class of CPU that is not recorded"
+
+
 def traces_of(software: tuple[str, str], cpu: tuple[str, ...]) -> Traces:
     """What the table knows of some software on a class of CPU."""
     return _table().get((*software, *cpu), {})
@@ -222,8 +227,7 @@ def _compare_part(made: Mapping[str, Any], settings: Iterable[Mapping[str, Any]]
         return Answer("unknown", f"other {what}, and no row of conf/traces.yaml is like it")
     commit = made.get("commit") if not theirs and not made.get("dirty") else None
     where = "with uncommitted changes, " if made.get("dirty") and not theirs else ""
-    on = " ".join(cpu).strip() or "a class of CPU that is not recorded"
-    return Answer("unknown", f"other {what}, {where}not known on {on}", commit)
+    return Answer("unknown", f"other {what}, {where}not known on {class_name(cpu)}", commit)
 
 
 def _versions_unlike(versions: Any, here: Mapping[str, str]) -> str:

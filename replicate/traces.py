@@ -380,7 +380,7 @@ def changes(traced: Traced, names: Mapping[str, str]) -> Iterator[str]:
 def described(traced: Traced) -> str:
     """Which code, where."""
     name = f"commit {traced.name}, " if traced.name else ""
-    return f"{name}code {traced.software[0]} on {' '.join(traced.cpu)}"
+    return f"{name}code {traced.software[0]} on {staleness.class_name(traced.cpu)}"
 
 
 def renew(commits: list[str], rows: Mapping[str, list[RunSettings]], device: str) -> None:
@@ -427,7 +427,7 @@ def check(rows: Mapping[str, list[RunSettings]], device: str) -> str:
         raise TraceError(
             f"{TABLE}: lacks code {code} with these packages on {few(lacking)}; {COMMAND} adds it"
         )
-    classes = sorted({" ".join(staleness.cpu_class(row)) for row in of_this})
+    classes = sorted({staleness.class_name(staleness.cpu_class(row)) for row in of_this})
     traced = trace(CONF.parent, rows, device)
     here = known(traced.software, traced.cpu, traced.traces)
     if not here:

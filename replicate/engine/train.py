@@ -307,6 +307,10 @@ class Cohort:
         finite = torch.cat(learnt, 1).isfinite().all(1).tolist()
         columns = {name: value.tolist() for name, value in result.items()}
         ended_at = [t if t >= 0 else num_steps for t in rollout.diverged_at.tolist()]
+        for episode in rollout.episodes:
+            # Finite rewards whose sum is not: it could not be recorded.
+            if abs(episode.episodic_return) > torch.finfo(torch.float32).max:
+                ended_at[episode.lane] = min(ended_at[episode.lane], episode.step)
         for row, index in enumerate(lanes.tolist()):
             record = self.records.lanes[index]
             row_values = {name: column[row] for name, column in columns.items()}

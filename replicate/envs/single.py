@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
+from replicate.messages import first_line
 from replicate.settings import ConfigError, EnvSettings, nearest
 
 Array = NDArray[np.float32]
@@ -98,24 +99,57 @@ def make_env(settings: EnvSettings) -> gymnasium.Env:
 
 
 def check_env(settings: EnvSettings) -> None:
-    """Make it, reset it, take it down again.
+    """Make it, reset it, step it, take it down again: what passes can be trained on.
 
     Raises:
-        ConfigError: unknown id, keyword arguments it does not take, or spaces we do not train on.
+        ConfigError: unknown id, keyword arguments it does not take, spaces we do not train on, or
+            a ``reset`` or ``step`` that does not give what gymnasium's do.
 
     """
     try:
         env = make_env(settings)
-        env_spec(env)
-        env.reset(seed=0)
-        env.close()
     except ConfigError:
         raise
     except Exception as error:  # whatever an environment makes of wrong arguments
-        first_line = str(error).splitlines()[0]
         raise ConfigError(
-            f"env.kwargs: {settings.id} does not work with {settings.kwargs}: {first_line}"
+            f"env.kwargs: {settings.id} does not work with {settings.kwargs}: {first_line(error)}"
         ) from None
+    spec = env_spec(env)
+    env.action_space.seed(0)
+    action = env.action_space.sample()
+    observation, _ = _given(settings, "reset(seed=0)", 2, lambda: env.reset(seed=0))
+    following, reward, *_ = _given(
+        settings,
+        "step(action)",
+        5,
+        lambda: env.step(action.astype(np.float32) if spec.continuous else int(action)),
+    )
+    for call, found in (("reset", observation), ("step", following)):
+        if np.shape(found) != (spec.observation_size,):
+            raise ConfigError(
+                f"env.id: {settings.id}: {call} gives an observation of shape {np.shape(found)}, "
+                f"and observation_space is of shape {(spec.observation_size,)}"
+            )
+    if np.ndim(reward):
+        raise ConfigError(f"env.id: {settings.id}: step gives {reward!r} as a reward, no number")
+    env.close()
+
+
+def _given(settings: EnvSettings, call: str, parts: int, give: Callable[[], Any]) -> Any:
+    """What a call gives: a tuple of so many parts.
+
+    Raises:
+        ConfigError: it gives something else, or fails.
+
+    """
+    try:
+        found = give()
+    except Exception as error:  # whatever an environment of an older gym makes of it
+        raise ConfigError(f"env.id: {settings.id}: {call} fails: {first_line(error)}") from None
+    if not isinstance(found, tuple) or len(found) != parts:
+        what = f"{len(found)} values" if isinstance(found, tuple) else type(found).__name__
+        raise ConfigError(f"env.id: {settings.id}: {call} gives {what}, not a tuple of {parts}")
+    return found
 
 
 def env_spec(env: gymnasium.Env) -> EnvSpec:

@@ -38,7 +38,7 @@ def untrained(env: str, recipe: str) -> list[object]:
     count = len(rollout.episodes)
     return [
         recipe,
-        runs[0].env.id,
+        env,
         f"{statistics.fmean(means):.6g}",
         f"{error:.3g}",
         count,

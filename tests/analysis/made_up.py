@@ -76,7 +76,7 @@ def study(
     envs = PAPER if envs is None else envs
     runs = [
         {"env": env, "variant": variant["name"], "seed": seed, "run_id": "", "digest": ""}
-        for env in envs.values()
+        for env in envs
         for variant in variants
         for seed in range(seeds)
     ]
@@ -96,8 +96,8 @@ def study(
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(json.dumps(plan))
-    for env, env_id in envs.items():
-        of_env = [run for run in runs if run["env"] == env_id]
+    for env in envs:
+        of_env = [run for run in runs if run["env"] == env]
         steps = np.linspace(total_env_steps / 200, total_env_steps, 200).astype(int)
         episodes, updates = [], []
         for run in of_env:

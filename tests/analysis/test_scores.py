@@ -78,13 +78,13 @@ def test_frozen_constants_are_used_for_runs_of_their_length_only(
     study: Study, tmp_path: Path
 ) -> None:
     scores = made_up.scores(study, score=lambda env, variant, seed: 10.0 + seed)
-    file = frozen(tmp_path, "paper2017,999424,Hopper-v5,5,500", "paper2017,4096,Swimmer-v5,3,30")
+    file = frozen(tmp_path, "paper2017,999424,hopper,5,500", "paper2017,4096,swimmer,3,30")
     known = normalisers(study, scores, file)
-    assert known["Hopper-v5"] == Normaliser(5.0, 500.0, True)
+    assert known["hopper"] == Normaliser(5.0, 500.0, True)
     # Swimmer's best is of shorter runs; what no training gives is the same.
-    assert known["Swimmer-v5"] == Normaliser(3.0, 11.0, False)
-    other_recipe = frozen(tmp_path, "modern,999424,Hopper-v5,5,500")
-    assert not normalisers(study, scores, other_recipe)["Hopper-v5"].frozen
+    assert known["swimmer"] == Normaliser(3.0, 11.0, False)
+    other_recipe = frozen(tmp_path, "modern,999424,hopper,5,500")
+    assert not normalisers(study, scores, other_recipe)["hopper"].frozen
 
 
 def test_without_constants_the_first_rollout_is_the_untrained_policy(tmp_path: Path) -> None:
@@ -93,11 +93,11 @@ def test_without_constants_the_first_rollout_is_the_untrained_policy(tmp_path: P
     )
     # Returns rise evenly to 100 + seed; the first two of 200 episodes end before the first update.
     expected = np.mean([np.mean([0.005, 0.01]) * (100 + seed) for seed in (0, 1)])
-    assert untrained_return(study, "Hopper-v5") == pytest.approx(expected, rel=1e-3)
+    assert untrained_return(study, "hopper") == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_row_per_run_in_the_order_of_the_plan(study: Study, tmp_path: Path) -> None:
-    scores = run_scores(study, frozen(tmp_path, "paper2017,999424,Hopper-v5,0,100"))
+    scores = run_scores(study, frozen(tmp_path, "paper2017,999424,hopper,0,100"))
     planned = [tuple(run[key] for key in ("env", "variant", "seed")) for run in study.plan["runs"]]
     assert list(scores[["env", "variant", "seed"]].itertuples(index=False, name=None)) == planned
     assert list(scores.columns) == ["env", "variant", "seed", *COLUMNS]
@@ -116,7 +116,7 @@ def test_a_diverged_run_scores_at_most_what_no_training_gives(study: Study, tmp_
     runs = json.loads(file.read_text())
     runs[0]["status"] = "diverged"
     file.write_text(json.dumps(runs))
-    scores = run_scores(study, frozen(tmp_path, "paper2017,999424,Hopper-v5,7,100"))
+    scores = run_scores(study, frozen(tmp_path, "paper2017,999424,hopper,7,100"))
     gone, kept = scores.iloc[0], scores.iloc[1]
     assert gone.diverged and gone.score == 7 and gone.normalised == 0
     assert gone[["collapsed_30", "collapsed_50", "collapsed_70"]].all()
@@ -127,6 +127,6 @@ def test_a_run_without_an_episode_scores_as_untrained(study: Study, tmp_path: Pa
     file = study.folder / "hopper.episodes.parquet"
     episodes = pd.read_parquet(file)
     episodes[~((episodes.variant == "clip_0.1") & (episodes.seed == 0))].to_parquet(file)
-    scores = run_scores(study, frozen(tmp_path, "paper2017,999424,Hopper-v5,7,100"))
+    scores = run_scores(study, frozen(tmp_path, "paper2017,999424,hopper,7,100"))
     assert scores.iloc[0].score == 7 and scores.iloc[0].episodes == 0
     assert np.isnan(scores.iloc[0].area)
