@@ -470,6 +470,94 @@ def _along(constants: Array, axis: int) -> Array:
     return constants.reshape(-1, *[1] * (-axis - 1))
 
 
+# ------------------------------------------------------------------------------------- estimates
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with all that a verdict needs to know of it.
+
+    Args:
+        value: in ``unit``; of a ``factor`` its natural logarithm.
+        standard_error: of ``value``; NaN where there are too few runs for one.
+        df: degrees of freedom of the standard error.
+        n: runs, pairs of runs or updates behind it.
+        unit: ``u`` (published scale), ``factor``, ``share``, …
+
+    """
+
+    value: float
+    standard_error: float
+    df: float
+    n: int
+    unit: str
+
+    def bounds(self, level: float) -> tuple[float, float]:
+        """``value ∓ t_df SE`` at the given coverage; NaN without a standard error."""
+        _check_level(level)
+        half = float(special.stdtrit(self.df, (1 + level) / 2)) * self.standard_error
+        return self.value - half, self.value + half
+
+    def p_above(self, null: float = 0.0) -> float:
+        """Twice the one-sided p of "the truth is ``null`` or less", at most 1.
+
+        It is ≤ α exactly where the lower bound at level 1 − α is ``null`` or more.
+        """
+        return self._p(self.value - null)
+
+    def p_below(self, null: float = 0.0) -> float:
+        """As :meth:`p_above`, of "the truth is ``null`` or more"."""
+        return self._p(null - self.value)
+
+    def _p(self, distance: float) -> float:
+        if math.isnan(self.standard_error):
+            return 1.0
+        if self.standard_error == 0:
+            return 0.0 if distance > 0 else 1.0
+        return min(1.0, 2 * float(special.stdtr(self.df, -distance / self.standard_error)))
+
+
+def mean_estimate(values: npt.ArrayLike, unit: str) -> Estimate:
+    """Mean of ``values [n]`` with ``s / √n`` and ``n − 1`` degrees of freedom.
+
+    Raises:
+        ValueError: no values, not one axis, or a value that is not finite.
+
+    """
+    array = _finite(values)
+    if array.ndim != 1:
+        raise ValueError("a sample is not one axis of values")
+    count = len(array)
+    error = float(array.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
+    return Estimate(float(array.mean()), error, max(count - 1.0, 1.0), count, unit)
+
+
+def mean_over_environments(estimates: Sequence[Estimate]) -> Estimate:
+    """``1/E Σ_e value_e``; environments are fixed, degrees of freedom by Satterthwaite.
+
+    Args:
+        estimates: one per environment, independent of each other, of one unit.
+
+    Raises:
+        ValueError: none.
+
+    """
+    if not estimates:
+        raise ValueError("no environments")
+    count = len(estimates)
+    variances = np.array([e.standard_error**2 for e in estimates])
+    degrees = np.array([e.df for e in estimates])
+    total = float(variances.sum())
+    shares = variances / total if total > 0 else np.full(count, 1 / count)
+    return Estimate(
+        value=math.fsum(e.value for e in estimates) / count,
+        standard_error=math.sqrt(total) / count,
+        df=float(1 / (shares**2 / degrees).sum()),
+        n=sum(e.n for e in estimates),
+        unit=estimates[0].unit,
+    )
+
+
 # ----------------------------------------------------------------------------------- comparisons
 
 
@@ -595,6 +683,43 @@ def holm(p_values: npt.ArrayLike) -> Array:
     adjusted = np.empty_like(values)
     adjusted[order] = np.maximum.accumulate(np.minimum(1.0, remaining * values[order]))
     return adjusted
+
+
+def stratified_logrank(
+    x: Sequence[npt.ArrayLike], y: Sequence[npt.ArrayLike]
+) -> tuple[float, float]:
+    """Do events of ``x`` come sooner than those of ``y``?  Log-rank test, strata added up.
+
+    ``Z = Σ_strata (O − E) / √Σ_strata V``, with O − E and V of the events of ``x`` as in the
+    ordinary test.
+
+    Args:
+        x, y: one sample of times per stratum; ``inf`` is "not until the end" (right-censored after
+            every event).
+
+    Returns:
+        Z (positive: ``x`` sooner) and its two-sided p; 0 and 1 where there is no event to compare.
+
+    Source: Mantel, Cancer Chemotherapy Reports 50 (1966).
+
+    """
+    excess, variance = 0.0, 0.0
+    for first, second in zip(x, y, strict=True):
+        a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+        for time in np.unique(np.concatenate([a, b])):
+            if not math.isfinite(time):
+                continue
+            here, other = int((a >= time).sum()), int((b >= time).sum())
+            at_risk, events = here + other, int((a == time).sum() + (b == time).sum())
+            share = here / at_risk
+            excess += float((a == time).sum()) - events * share
+            if at_risk > 1:
+                tied = (at_risk - events) / (at_risk - 1)
+                variance += events * share * (1 - share) * tied
+    if variance == 0:
+        return 0.0, 1.0
+    z = excess / math.sqrt(variance)
+    return z, float(2 * special.ndtr(-abs(z)))
 
 
 # ----------------------------------------------------------------------------------------- trend
