@@ -84,26 +84,27 @@ rule aggregate:
         " {output:q} > {log:q} 2>&1"
 
 
-rule scores:
+rule measures:
     input:
         data=PLAN.data,
-        normalisers="results/reference/normalisers.csv",
-        code=["analysis/scores.py", "analysis/normalisers.py", "analysis/curves.py"],
+        untrained="results/reference/untrained.csv",
+        published="conf/claims/published_scale.yaml",
+        code=["analysis/measures.py", "analysis/study.py"],
     output:
-        f"{ROOT}/{{name}}/scores/{{study}}.csv",
+        f"{ROOT}/{{name}}/measures/{{study}}.csv",
     log:
-        f"{LOGS}/{{name}}_{{study}}_scores.log",
+        f"{LOGS}/{{name}}_{{study}}_measures.log",
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.scores {input.data[0]:q} {input.normalisers:q} {output:q}"
-        " > {log:q} 2>&1"
+        "python -m analysis.measures {input.data[0]:q} {input.untrained:q}"
+        " {input.published:q} {output:q} > {log:q} 2>&1"
 
 
 rule figure:
     input:
         data=PLAN.data,
-        scores=rules.scores.output,
+        measures=rules.measures.output,
         published=PUBLISHED,
         code=[
             "analysis/figures/{figure}.py",
@@ -124,14 +125,14 @@ rule figure:
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.figures.{wildcards.figure} {input.data[0]:q} {input.scores:q}"
+        "python -m analysis.figures.{wildcards.figure} {input.data[0]:q} {input.measures:q}"
         " {output:q} > {log:q} 2>&1"
 
 
 rule table:
     input:
         data=PLAN.data,
-        scores=rules.scores.output,
+        measures=rules.measures.output,
         published=PUBLISHED,
         code=["analysis/tables/{table}.py", *SHARED_CODE, "analysis/tables/__init__.py"],
     output:
@@ -147,7 +148,7 @@ rule table:
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.tables.{wildcards.table} {input.data[0]:q} {input.scores:q}"
+        "python -m analysis.tables.{wildcards.table} {input.data[0]:q} {input.measures:q}"
         " {output:q} > {log:q} 2>&1"
 
 
@@ -186,7 +187,7 @@ rule clipped_objective:
 rule report:
     input:
         plans=PLAN.plans,
-        scores=PLAN.scores,
+        measures=PLAN.measures,
         products=lambda wildcards: PLAN.products(wildcards.name),
         clipped=rules.clipped_objective.output,
         coverage="results/reference/coverage.csv",

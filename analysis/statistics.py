@@ -72,6 +72,92 @@ class Band:
         return len(self.estimate)
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A number with what its interval needs.
+
+    Args:
+        value: the estimate.
+        standard_error: of ``value``; 0 where it is exact, NaN where there is too little data.
+        df: degrees of freedom of the standard error.
+        n: how many runs, or pairs of runs, it is made of.
+        unit: of ``value``.
+
+    """
+
+    value: float
+    standard_error: float
+    df: float
+    n: int
+    unit: str
+
+
+def interval(estimate: Estimate, level: float = 0.95) -> Interval:
+    """``value ± t_{(1 + level) / 2}(df) · standard_error``; bounds are NaN where the latter is."""
+    _check_level(level)
+    half = float(special.stdtrit(estimate.df, (1 + level) / 2)) * estimate.standard_error
+    return Interval(estimate.value, estimate.value - half, estimate.value + half, level, T)
+
+
+def mean_estimate(x: npt.ArrayLike, unit: str = "u", least_spread: float = 0.0) -> Estimate:
+    """Mean over environments of the mean over seeds; environments are fixed, seeds are drawn.
+
+    ``1/E Σ_e mean_e``, with the variance ``Σ_e s_e² / (S E²)`` and Satterthwaite's degrees of
+    freedom ``(Σ_e s_e²)² / Σ_e (s_e⁴ / (S − 1))``.
+
+    Args:
+        x: ``[E, S]``; ``[S]`` is one environment.
+        unit: of ``x``.
+        least_spread: a standard deviation over seeds ``s_e`` below it counts as it: three seeds
+            that agree by chance, or at the ceiling of a task, are not free of noise.
+
+    Returns:
+        The estimate; standard error and degrees of freedom are NaN for ``S = 1``.
+
+    Source: Satterthwaite, Biometrics Bulletin 2 (1946).
+
+    Raises:
+        ValueError: no values, more than two axes, or a value that is not finite.
+
+    """
+    values = np.atleast_2d(_finite(x))
+    if values.ndim > 2:
+        raise ValueError(f"{values.shape} is not [E, S]")
+    environments, seeds = values.shape
+    value = float(values.mean(axis=-1).mean())
+    if seeds < 2:
+        return Estimate(value, math.nan, math.nan, values.size, unit)
+    spread = np.maximum(values.std(axis=-1, ddof=1), least_spread)
+    total = float((spread**2).sum())
+    # Shares instead of variances: squares of small numbers would underflow.
+    concentration = float(((spread**2 / total) ** 2).sum()) if total > 0 else 1 / environments
+    error = math.sqrt(total / seeds) / environments
+    return Estimate(value, error, (seeds - 1) / concentration, values.size, unit)
+
+
+def paired_difference(
+    x: npt.ArrayLike, y: npt.ArrayLike, unit: str = "u", least_spread: float = 0.0
+) -> Estimate:
+    """:func:`mean_estimate` of ``x − y``, paired by seed within an environment.
+
+    The run with seed 3 starts from the same networks, noise and environment in every variant.
+
+    Args:
+        x: ``[E, S]``; ``[S]`` is one environment.
+        y: the same environments and seeds in the same order.
+        unit: of both.
+        least_spread: as in :func:`mean_estimate`, of the differences.
+
+    Raises:
+        ValueError: unlike shapes, or as :func:`mean_estimate`.
+
+    """
+    first, second = _finite(x), _finite(y)
+    if first.shape != second.shape:
+        raise ValueError(f"{first.shape} and {second.shape} are not pairs")
+    return mean_estimate(first - second, unit, least_spread)
+
+
 def satterthwaite_half_width(variances: Array, degrees: npt.ArrayLike, level: float) -> Array:
     """Half the width of the interval of a sum of ``K`` independent estimates.
 

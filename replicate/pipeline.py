@@ -223,10 +223,10 @@ class Pipeline:
         name = wildcards.name
         return [str(self.layout.plan(name, study)) for study in self.studies(name)]
 
-    def scores(self, wildcards: Any) -> list[str]:
-        """The scores of every study of a report."""
+    def measures(self, wildcards: Any) -> list[str]:
+        """The measures of every study of a report."""
         name = wildcards.name
-        return [f"{self.layout.root}/{name}/scores/{study}.csv" for study in self.studies(name)]
+        return [f"{self.layout.root}/{name}/measures/{study}.csv" for study in self.studies(name)]
 
     def targets(self, name: str) -> list[str]:
         """The report and all that it is made of: what is missing is made again."""
