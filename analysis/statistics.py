@@ -91,6 +91,30 @@ class Estimate:
     n: int
     unit: str
 
+    def bounds(self, level: float) -> tuple[float, float]:
+        """``value ∓ t_df SE`` at the given coverage; NaN without a standard error."""
+        _check_level(level)
+        half = float(special.stdtrit(self.df, (1 + level) / 2)) * self.standard_error
+        return self.value - half, self.value + half
+
+    def p_above(self, null: float = 0.0) -> float:
+        """Twice the one-sided p of "the truth is ``null`` or less", at most 1.
+
+        It is ≤ α exactly where the lower bound at level 1 − α is ``null`` or more.
+        """
+        return self._p(self.value - null)
+
+    def p_below(self, null: float = 0.0) -> float:
+        """As :meth:`p_above`, of "the truth is ``null`` or more"."""
+        return self._p(null - self.value)
+
+    def _p(self, distance: float) -> float:
+        if math.isnan(self.standard_error):
+            return 1.0
+        if self.standard_error == 0:
+            return 0.0 if distance > 0 else 1.0
+        return min(1.0, 2 * float(special.stdtr(self.df, -distance / self.standard_error)))
+
 
 def interval(estimate: Estimate, level: float = 0.95) -> Interval:
     """``value ± t_{(1 + level) / 2}(df) · standard_error``; bounds are NaN where the latter is."""
@@ -133,6 +157,32 @@ def mean_estimate(x: npt.ArrayLike, unit: str = "u", least_spread: float = 0.0) 
     concentration = float(((spread**2 / total) ** 2).sum()) if total > 0 else 1 / environments
     error = math.sqrt(total / seeds) / environments
     return Estimate(value, error, (seeds - 1) / concentration, values.size, unit)
+
+
+def mean_over_environments(estimates: Sequence[Estimate]) -> Estimate:
+    """``1/E Σ_e value_e``; environments are fixed, degrees of freedom by Satterthwaite.
+
+    Args:
+        estimates: one per environment, independent of each other, of one unit.
+
+    Raises:
+        ValueError: none.
+
+    """
+    if not estimates:
+        raise ValueError("no environments")
+    count = len(estimates)
+    variances = np.array([e.standard_error**2 for e in estimates])
+    degrees = np.array([e.df for e in estimates])
+    total = float(variances.sum())
+    shares = variances / total if total > 0 else np.full(count, 1 / count)
+    return Estimate(
+        value=math.fsum(e.value for e in estimates) / count,
+        standard_error=math.sqrt(total) / count,
+        df=float(1 / (shares**2 / degrees).sum()),
+        n=sum(e.n for e in estimates),
+        unit=estimates[0].unit,
+    )
 
 
 def paired_difference(
@@ -554,94 +604,6 @@ def _environment_axis(scores: Array, untrained: Array) -> int:
 def _along(constants: Array, axis: int) -> Array:
     """``[E]`` so that it broadcasts along a negative ``axis``."""
     return constants.reshape(-1, *[1] * (-axis - 1))
-
-
-# ------------------------------------------------------------------------------------- estimates
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with all that a verdict needs to know of it.
-
-    Args:
-        value: in ``unit``; of a ``factor`` its natural logarithm.
-        standard_error: of ``value``; NaN where there are too few runs for one.
-        df: degrees of freedom of the standard error.
-        n: runs, pairs of runs or updates behind it.
-        unit: ``u`` (published scale), ``factor``, ``share``, …
-
-    """
-
-    value: float
-    standard_error: float
-    df: float
-    n: int
-    unit: str
-
-    def bounds(self, level: float) -> tuple[float, float]:
-        """``value ∓ t_df SE`` at the given coverage; NaN without a standard error."""
-        _check_level(level)
-        half = float(special.stdtrit(self.df, (1 + level) / 2)) * self.standard_error
-        return self.value - half, self.value + half
-
-    def p_above(self, null: float = 0.0) -> float:
-        """Twice the one-sided p of "the truth is ``null`` or less", at most 1.
-
-        It is ≤ α exactly where the lower bound at level 1 − α is ``null`` or more.
-        """
-        return self._p(self.value - null)
-
-    def p_below(self, null: float = 0.0) -> float:
-        """As :meth:`p_above`, of "the truth is ``null`` or more"."""
-        return self._p(null - self.value)
-
-    def _p(self, distance: float) -> float:
-        if math.isnan(self.standard_error):
-            return 1.0
-        if self.standard_error == 0:
-            return 0.0 if distance > 0 else 1.0
-        return min(1.0, 2 * float(special.stdtr(self.df, -distance / self.standard_error)))
-
-
-def mean_estimate(values: npt.ArrayLike, unit: str) -> Estimate:
-    """Mean of ``values [n]`` with ``s / √n`` and ``n − 1`` degrees of freedom.
-
-    Raises:
-        ValueError: no values, not one axis, or a value that is not finite.
-
-    """
-    array = _finite(values)
-    if array.ndim != 1:
-        raise ValueError("a sample is not one axis of values")
-    count = len(array)
-    error = float(array.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
-    return Estimate(float(array.mean()), error, max(count - 1.0, 1.0), count, unit)
-
-
-def mean_over_environments(estimates: Sequence[Estimate]) -> Estimate:
-    """``1/E Σ_e value_e``; environments are fixed, degrees of freedom by Satterthwaite.
-
-    Args:
-        estimates: one per environment, independent of each other, of one unit.
-
-    Raises:
-        ValueError: none.
-
-    """
-    if not estimates:
-        raise ValueError("no environments")
-    count = len(estimates)
-    variances = np.array([e.standard_error**2 for e in estimates])
-    degrees = np.array([e.df for e in estimates])
-    total = float(variances.sum())
-    shares = variances / total if total > 0 else np.full(count, 1 / count)
-    return Estimate(
-        value=math.fsum(e.value for e in estimates) / count,
-        standard_error=math.sqrt(total) / count,
-        df=float(1 / (shares**2 / degrees).sum()),
-        n=sum(e.n for e in estimates),
-        unit=estimates[0].unit,
-    )
 
 
 # ----------------------------------------------------------------------------------- comparisons
