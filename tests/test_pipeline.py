@@ -25,7 +25,7 @@ PARTS = ("analysis", "conf", "profiles", "replicate", "results/reference", "resu
 FILES = ("Snakefile", "environment.yaml", "requirements.lock")
 MADE = Path("results/replication")
 SMOKE = "--config", "scale=smoke"
-STUDIES = ("comparison", "table1", "epsilon")
+STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
 
 
 def snakemake(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -90,7 +90,7 @@ def fixed_data(untrained: pd.DataFrame, published: Mapping[str, Any]) -> Data:
         for name, study in studies.items()
     }
     table = pd.DataFrame({"setting": list(PUBLISHED), "score": list(PUBLISHED.values())})
-    return Data(studies, measures, _probes(), {"ppo_table1": table})
+    return Data(studies, measures, probes(), {"ppo_table1": table})
 
 
 def _plan(name: str, recipe: str, variants: tuple[str, ...]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _run(
     return episodes, updates, {**keys, "status": status, "diverged_at_env_step": at}
 
 
-def _probes() -> dict[str, pd.DataFrame]:
+def probes() -> dict[str, pd.DataFrame]:
     """Few points of the records of ``replicate.probes``, by hand."""
     points = []
     for advantage, ratio in itertools.product((1.0, -1.0), (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)):

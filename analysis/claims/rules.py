@@ -51,13 +51,16 @@ def check(claims: Mapping[str, Claim]) -> None:
             raise ClaimsError(f"conf/claims/{name}.yaml: wording: {missing}")
 
 
+def evidence_of(claim: Claim, data: Data) -> Evidence | None:
+    """What the claim's function makes of the data; None where all that it reads is missing."""
+    if claim.name not in RULES:
+        return None
+    studies = any(study in data.studies for study in claim.studies) or not claim.studies
+    probes = all(probe in data.probes for probe in claim.probes)
+    return RULES[claim.name].evidence(data, claim) if studies and probes else None
+
+
 def gather(claims: Mapping[str, Claim], data: Data) -> dict[str, Evidence]:
-    """What each claim's function makes of the data; none where all that it reads is missing."""
-    found = {}
-    for name, rule in RULES.items():
-        claim = claims[name]
-        studies = [study for study in claim.studies if study in data.studies]
-        probes = all(probe in data.probes for probe in claim.probes)
-        if probes and (studies or not claim.studies):
-            found[name] = rule.evidence(data, claim)
-    return found
+    """:func:`evidence_of` every claim that has some."""
+    found = {name: evidence_of(claim, data) for name, claim in claims.items()}
+    return {name: evidence for name, evidence in found.items() if evidence is not None}
