@@ -229,6 +229,23 @@ def test_parts_of_one_test_need_no_correction_for_each_other() -> None:
     assert found(E1=[with_p(0.012)] * 3 + [with_p(0.013)])["E1"].verdict == "supported in part"
 
 
+def test_one_of_several_parts_contradicts_at_a_level_for_all_of_them() -> None:
+    def verdicts(high: float) -> list[str]:
+        against = above(-0.5, high)
+        finding = found(E1=[above(0.3, 0.9), above(0.3, 0.9), above(0.3, 0.9), against])["E1"]
+        judged = finding.parts[-1]
+        assert judged.high < 0
+        return [finding.verdict, judged.verdict, judged.why]
+
+    # At 1 − 0.05 / 4 below 0, at 1 − 0.05 / 16 not; further down at both.
+    assert verdicts(-0.09) == [
+        "supported in part",
+        "inconclusive",
+        "against the claim only if its parts are not corrected for each other",
+    ]
+    assert verdicts(-0.2) == ["contradicted", "contradicted", ""]
+
+
 def test_p_and_interval_agree() -> None:
     one = estimate(0.0, 0.4)
     assert one.p_above() == pytest.approx(0.05)
