@@ -16,6 +16,7 @@ from scipy import special, stats  # type: ignore[import-untyped]
 
 from analysis.claims.configuration import Claim, LedgerSettings
 from analysis.claims.parts import Evidence, Part, U, without_env
+from analysis.significance import holm_levels
 from analysis.statistics import Estimate, mean_over_environments
 
 NOT_RUN = "not run"
@@ -94,27 +95,10 @@ def ledger(
 # ----------------------------------------------------------------------------- levels of a family
 
 
-def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
-    """The level at which Holm's procedure judges each of ``K`` tests.
-
-    α/(K − i + 1) for the i-th smallest p, until the first that exceeds its level; the rest are
-    judged at that test's level, and exceed it too.
-    """
-    levels = [alpha] * len(p_values)
-    stopped = False
-    level = alpha
-    for place, index in enumerate(np.argsort(p_values, kind="stable")):
-        if not stopped:
-            level = alpha / (len(p_values) - place)
-            stopped = p_values[index] > level
-        levels[index] = level
-    return levels
-
-
 def _levels(
     claims: Mapping[str, Claim], evidence: Mapping[str, Evidence], settings: LedgerSettings
 ) -> dict[tuple[str, str], float]:
-    """(claim, test) → α at which it is judged."""
+    """(claim, test) → level at which it is judged."""
     found: dict[tuple[str, str], float] = {}
     families = {claim.family for claim in claims.values() if claim.family is not None}
     for family in sorted(families):
@@ -126,8 +110,8 @@ def _levels(
                     tests = {"": []}
                 for test, parts in tests.items():
                     p_values[name, test] = _p_of_test(parts, settings)
-        levels = holm_levels(list(p_values.values()), settings.alpha)
-        found.update(zip(p_values, levels, strict=True))
+        levels = holm_levels(list(p_values.values()), 1 - settings.alpha)
+        found.update(zip(p_values, map(float, levels), strict=True))
     return found
 
 
@@ -342,12 +326,12 @@ def _finding(
     judged = []
     tests = _tests(evidence.parts)
     for part in evidence.parts:
-        alpha = levels.get((claim.name, part.test), settings.alpha)
-        judged.append(judge(part, 1 - alpha, settings, len(tests.get(part.test, [part]))))
+        level = levels.get((claim.name, part.test), 1 - settings.alpha)
+        judged.append(judge(part, level, settings, len(tests.get(part.test, [part]))))
         if part.aim in JUDGED and part.estimate is not None and part.estimate.unit == U:
             for env in settings.shown_without:
                 beside = without_env(part, env, env_labels.get(env, env))
-                judged += [judge(found, 1 - alpha, settings) for found in beside]
+                judged += [judge(found, level, settings) for found in beside]
     verdict, why = verdict_of(judged, evidence.undecided)
     needed = evidence.seeds_needed
     if needed is None and verdict in (INCONCLUSIVE, IN_PART) and why != TOO_SHORT:

@@ -12,9 +12,9 @@ from matplotlib.ticker import EngFormatter
 from analysis import style
 from analysis.curves import binned
 from analysis.figures import Drawing, main, variant_groups
-from analysis.statistics import t_interval
+from analysis.statistics import interval, mean_estimate
 from analysis.study import Study
-from analysis.summary import count
+from analysis.summaries import count
 
 KEYS = ["env", "variant", "env_step"]
 
@@ -34,7 +34,7 @@ def curves(study: Study) -> pd.DataFrame:
     )
     wide = wide.reindex(columns=study.seeds).astype("float64")
     complete = wide.dropna()
-    intervals = [t_interval(row) for row in complete.to_numpy()]
+    intervals = [interval(mean_estimate(row, "return")) for row in complete.to_numpy()]
     wide.columns = [f"seed_{seed}" for seed in wide.columns]
     table = wide.reset_index()
     for place, name in enumerate(["mean", "low", "high"]):
@@ -44,15 +44,15 @@ def curves(study: Study) -> pd.DataFrame:
     return table
 
 
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel per environment; with many variants, one column of panels per kind of them."""
     table = curves(study)
     groups = variant_groups(study)
-    diverged = int(scores.diverged.sum())
+    diverged = int(measures.diverged.sum())
     note = (
         f"Thick: mean over {count(len(study.seeds), 'seed')}; band: 95 % t-interval of the mean; "
         "thin: every seed"
-        + (f"; ×: diverged ({diverged} of {len(scores)} runs)." if diverged else ".")
+        + (f"; ×: diverged ({diverged} of {len(measures)} runs)." if diverged else ".")
     )
     if len(groups) == 1:
         figure = _one_panel_each(study, table, note)
@@ -75,7 +75,7 @@ def _one_panel_each(study: Study, table: pd.DataFrame, note: str) -> Figure:
     looks = style.lines(study.variants)
     for axis, env in zip(axes, study.envs, strict=True):
         panel(axis, study, table, env, study.variants)
-        axis.set_title(env)
+        axis.set_title(study.env_labels[env])
     for axis in axes[:: style.COLUMNS]:
         axis.set_ylabel("return")
     for axis in axes[(len(axes) - 1) // style.COLUMNS * style.COLUMNS :]:
@@ -93,7 +93,7 @@ def _grid(study: Study, table: pd.DataFrame, groups: dict[str, list[str]], note:
     for axes, env in zip(rows, study.envs, strict=True):
         for axis, variants in zip(axes, groups.values(), strict=True):
             panel(axis, study, table, env, variants)
-        axes[0].set_ylabel(f"{env}\nreturn", fontsize="small")
+        axes[0].set_ylabel(f"{study.env_labels[env]}\nreturn", fontsize="small")
     for axis, (heading, variants) in zip(rows[0], groups.items(), strict=True):
         style.legend_above(axis, style.lines(variants), study.labels, heading)
     for axis in rows[-1]:

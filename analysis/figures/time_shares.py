@@ -8,7 +8,7 @@ import pandas as pd
 from analysis import style
 from analysis.figures import Drawing, main
 from analysis.study import Study
-from analysis.summary import count
+from analysis.summaries import count
 
 PARTS = {
     "env_step": "environment step",
@@ -60,7 +60,7 @@ def costs(study: Study) -> pd.DataFrame:
     return study.in_order(table.reset_index())
 
 
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel per environment, one bar per algorithm (and CPU, where there are several)."""
     table = costs(study)
     cpus = list(dict.fromkeys(table.cpu))
@@ -85,7 +85,7 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
                 axis.barh(place, width, left=left, height=0.7, **look)
                 left += width
             axis.text(left, place, f" {left:.0f}", va="center", fontsize="small")
-        axis.set_title(env)
+        axis.set_title(study.env_labels[env])
         axis.grid(False, axis="y")
     axes[0].set_yticks(range(len(bars)), names)
     axes[0].set_ylim(len(bars) - 0.5, -0.5)
