@@ -45,7 +45,7 @@ def kinks(data: pd.DataFrame) -> tuple[float, float]:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Two columns, A > 0 and A < 0; two rows, the objective and its derivative in r."""
-    figure, (tops, bottoms) = style.panels(2, 2, 4.2, 2.4, sharex=True, sharey="row")
+    figure, (tops, bottoms) = style.panels(2, 2, 2.4, sharex=True, sharey="row")
     looks = style.lines(["A > 0", "A < 0"])
     low, high = kinks(data)
     for top, bottom, (name, look) in zip(tops, bottoms, looks.items(), strict=True):

@@ -15,6 +15,20 @@ from replicate.records import REMEDY, DataError
 NOT_RUN = "not run"
 
 
+def read_claims(file: Path) -> list[dict[str, Any]]:
+    """What ``analysis.claims`` wrote.
+
+    Raises:
+        DataError: it cannot be read.
+
+    """
+    try:
+        records: list[dict[str, Any]] = json.loads(file.read_text())
+    except ValueError as error:
+        raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
+    return records
+
+
 def lines(records: list[dict[str, Any]]) -> list[str]:
     """Number, verdict, sentence, effect and n of each claim; those that were not run in one."""
     found = [record for record in records if record["verdict"] != NOT_RUN]
@@ -46,11 +60,7 @@ def _numbers(record: dict[str, Any]) -> str:
 def main(arguments: list[str]) -> int:
     """The command line."""
     (file,) = map(Path, arguments)
-    try:
-        records = json.loads(file.read_text())
-    except ValueError as error:
-        raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
-    print("\n".join(lines(records)))
+    print("\n".join(lines(read_claims(file))))
     return 0
 
 

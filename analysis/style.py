@@ -3,7 +3,7 @@
 import io
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,11 +21,18 @@ from matplotlib.patches import Patch
 
 DASHES: list[Any] = [(None, None), (5, 1.5), (2, 1), (6, 1.5, 1.5, 1.5), (1, 1), (8, 2)]
 BAND_ALPHA = 0.2
-SEED_LINE: dict[str, Any] = {"alpha": 0.4, "lw": 0.6}
-COLUMNS = 4
+SEED_LINE: dict[str, Any] = {"alpha": 0.45, "lw": 0.7}
+WIDTH = 5.6
+"""Inches of a whole picture: its text can be read on a phone, whose page is as wide."""
+COLUMNS = 2
 """Panels side by side."""
-CHARACTERS_PER_INCH = 12
+CHARACTERS_PER_INCH = 13
 """Of small text."""
+FRONT = {"color": "#004c8c", "dashes": (None, None), "lw": 2.6, "zorder": 5}
+"""The line that stands out: dark, solid, thick and above the others."""
+BEHIND_WIDTH = 1.4
+PALE = 0.12
+"""How far the colours of the others are moved towards white."""
 
 
 def use() -> None:
@@ -42,47 +49,69 @@ def use() -> None:
     )
 
 
-def lines(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour and dashes of each name, in order: two ways to tell them apart."""
-    colours = sns.color_palette("colorblind")
-    return {
-        name: {"color": colours[i % len(colours)], "dashes": DASHES[i % len(DASHES)]}
-        for i, name in enumerate(names)
+def lines(names: Sequence[str], front: str | None = None) -> dict[str, dict[str, Any]]:
+    """Colour, dashes and width of each name, in order: several ways to tell them apart.
+
+    Args:
+        names: of lines.
+        front: the one that stands out, wherever it is drawn; the others are paler and thinner, and
+            none is blue or solid.
+
+    """
+    colours: list[Any] = list(sns.color_palette("colorblind"))
+    dashes, width = DASHES, 2.0
+    if front is not None:
+        colours, dashes = [_paler(colour) for colour in colours[1:]], DASHES[1:]
+        width = BEHIND_WIDTH
+    others = [name for name in names if name != front]
+    looks = {
+        name: {
+            "color": colours[place % len(colours)],
+            "dashes": dashes[place % len(dashes)],
+            "lw": width,
+            "zorder": 3,
+        }
+        for place, name in enumerate(others)
     }
+    return {name: FRONT if name == front else looks[name] for name in names}
+
+
+def _paler(colour: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = (part + PALE * (1 - part) for part in colour)
+    return red, green, blue
 
 
 def panels(
     rows: int,
     columns: int,
-    width: float = 3.2,
-    height: float = 2.6,
+    height: float = 2.4,
     above: float = 0,
+    width: float = WIDTH,
     **sharing: Any,
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A grid of axes, each ``width`` × ``height`` inches with what is around it.
+    """A grid of axes.
 
     Args:
         rows, columns: how many axes.
-        width, height: inches.
-        above: inches for :func:`legend_above`.
+        height: inches of each, with what is around it.
+        above: inches for one :func:`legend_above`.
+        width: inches of the whole picture.
         sharing: ``sharex``, ``sharey``.
 
     """
     use()
     # Not pyplot's: it would keep every figure that nobody closes.
-    figure = Figure(
-        figsize=(max(width * columns, 5.5), height * rows + above), layout="constrained"
-    )
+    figure = Figure(figsize=(width, height * rows + above), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **sharing)
     return figure, [list(row) for row in axes]
 
 
 def wrapped_panels(
-    count: int, width: float = 3.2, height: float = 2.6, **sharing: Any
+    count: int, height: float = 2.4, columns: int = COLUMNS, **sharing: Any
 ) -> tuple[Figure, list[Axes]]:
-    """``count`` axes in rows of up to :data:`COLUMNS`."""
-    columns = min(count, COLUMNS)
-    figure, rows = panels(-(-count // columns), columns, width, height, **sharing)
+    """``count`` axes in rows of up to ``columns``."""
+    columns = min(count, columns)
+    figure, rows = panels(-(-count // columns), columns, height, **sharing)
     axes = [axis for row in rows for axis in row]
     for unused in axes[count:]:
         unused.set_visible(False)
@@ -110,7 +139,7 @@ def legend_below(
         note: seeds, interval.
 
     """
-    _legend_below(figure, _handles(looks, labels), note)
+    handles_below(figure, _handles(looks, labels), note)
 
 
 def patches_below(
@@ -118,13 +147,14 @@ def patches_below(
 ) -> None:
     """:func:`legend_below` of areas: name → what a patch takes."""
     patches = [Patch(label=labels[name], **look) for name, look in looks.items()]
-    _legend_below(figure, patches, note)
+    handles_below(figure, patches, note)
 
 
-def _legend_below(figure: Figure, handles: Sequence[Artist], note: str) -> None:
-    widest = max(len(str(handle.get_label())) for handle in handles)
+def handles_below(figure: Figure, handles: Sequence[Artist], note: str) -> None:
+    """:func:`legend_below` of what has its label already."""
+    widest = max((len(str(handle.get_label())) for handle in handles), default=0)
     fitting = int(figure.get_figwidth() * CHARACTERS_PER_INCH) // (widest + 8)
-    rows = -(-len(handles) // max(fitting, 1))
+    rows = max(-(-len(handles) // max(fitting, 1)), 1)
     columns = -(-len(handles) // rows)  # as even as rows allow
     legend = figure.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, frameon=False
@@ -149,7 +179,7 @@ def legend_above(
 
 
 def _handles(looks: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> list[Line2D]:
-    return [Line2D([], [], lw=2, label=labels[name], **look) for name, look in looks.items()]
+    return [Line2D([], [], label=labels[name], **look) for name, look in looks.items()]
 
 
 def add_note(figure: Figure, note: str, top: float = -0.01) -> None:

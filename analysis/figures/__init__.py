@@ -1,8 +1,8 @@
 """Figures of a study.  Each module draws one; all are called alike.
 
-python -m analysis.figures.NAME PLAN.json MEASURES.csv OUT.svg OUT.png OUT.csv OUT.caption.txt
+python -m analysis.figures.NAME PLAN.json MEASURES.csv OUT.svg OUT.png OUT.csv OUT.caption.txt [ENV]
 
-A module has ``draw(study, measures) -> Drawing`` and hands it to :func:`main`.
+With ENV, a file of ``conf/env``, it draws the study on this environment alone.  A module has ``draw(study, measures) -> Drawing`` and hands it to :func:`main`.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,12 @@ from matplotlib.figure import Figure
 from analysis import style
 from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
-from replicate.records import write_atomically
+from replicate.records import DataError, write_atomically
 
 MAX_LINES = 6
 """More variants in one panel cannot be told apart."""
+PAPER_EPSILON = 0.2
+"""Source: PPO paper (arXiv 1707.06347), section 6.1: the best of its settings."""
 KINDS = {
     "none": "clipping",  # beside the clips that it is compared with
     "clip": "clipping",
@@ -49,13 +51,28 @@ Draw = Callable[[Study, pd.DataFrame], Drawing]
 @one_line_errors
 def main(draw: Draw, arguments: list[str]) -> int:
     """The command line of a figure."""
-    plan, measures, svg, png, csv, caption = map(Path, arguments)
+    plan, measured, svg, png, csv, caption = map(Path, arguments[:6])
+    study, measures = read_study(plan), pd.read_csv(measured)
+    if arguments[6:]:
+        (env,) = arguments[6:]
+        if env not in study.envs:
+            raise DataError(f"{plan}: no environment {env!r}; it has {', '.join(study.envs)}")
+        study, measures = study.on(env), measures[measures.env == env]
     style.use()
-    drawing = draw(read_study(plan), pd.read_csv(measures))
+    drawing = draw(study, measures)
     style.save(drawing.figure, svg, png)
     write_atomically(csv, drawing.data.to_csv(index=False, float_format="%.6g").encode())
     write_atomically(caption, (drawing.caption.strip() + "\n").encode())
     return 0
+
+
+def front(study: Study) -> str | None:
+    """The variant whose line stands out: PPO with the paper's clip, if the study has it."""
+    for variant in study.plan["variants"]:
+        algo = variant["algo"]
+        if algo.get("objective") == "clip" and algo.get("clip_epsilon") == PAPER_EPSILON:
+            return str(variant["name"])
+    return None
 
 
 def variant_groups(study: Study) -> dict[str, list[str]]:

@@ -2,11 +2,13 @@
 
 import sys
 from math import isnan
+from textwrap import fill
 from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis import style
 from analysis.figures import Drawing, main
@@ -32,10 +34,9 @@ THERE = "runs that get to u = 0.5"
 PANELS = [
     Panel("KL(old‖new), nats", "update_size", "KL(old‖new), nats", log=True),
     Panel("|r − 1|, 99 % quantile", "update_size", "|r − 1|, 99 % quantile", log=True),
-    Panel("clip fraction", "update_size", "share with |r − 1| > ε"),
     Panel("u, first quarter", "speed", "u, first quarter"),
     Panel(THERE, "speed", "share that gets to u = 0.5"),
-    Panel("u, last tenth", "speed", "u, last tenth"),
+    Panel("u, last tenth", "stability", "u, last tenth"),
     Panel("ruined or collapsed", "stability", "share ruined or collapsed"),
     Panel("spread over seeds / level", "stability", "spread over seeds / level"),
     Panel("largest fall / level", "stability", "largest fall / level"),
@@ -65,23 +66,27 @@ def points(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
 def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One row of panels for each column of the chapter's table."""
     table = points(study, measures)
-    figure = plt.figure(figsize=(10.2, 8.2), layout="constrained")
-    rows = figure.subfigures(len(GROUPS), 1, squeeze=False, hspace=0.04)
-    for row, (group, title) in zip(rows[:, 0], GROUPS.items(), strict=True):
-        row.suptitle(_words(title, group), fontsize="medium", x=0.01, ha="left")
-        shown = [panel for panel in PANELS if panel.group == group]
-        for axis, panel in zip(row.subplots(1, len(shown)), shown, strict=True):
+    shown = {group: [panel for panel in PANELS if panel.group == group] for group in GROUPS}
+    lines = [-(-len(panels) // style.COLUMNS) for panels in shown.values()]
+    figure = Figure(
+        figsize=(style.WIDTH, sum(lines) * 1.9 + len(GROUPS) * 0.5), layout="constrained"
+    )
+    parts = figure.subfigures(len(GROUPS), 1, squeeze=False, height_ratios=[n + 0.3 for n in lines])
+    for part, count_of_lines, (group, title) in zip(
+        parts[:, 0], lines, GROUPS.items(), strict=True
+    ):
+        part.suptitle(_words(title, group), fontsize="small", x=0.01, ha="left")
+        axes = part.subplots(count_of_lines, style.COLUMNS).flat
+        for axis, panel in zip(axes, shown[group], strict=True):
             _panel(axis, study, table[table.measure == panel.measure], panel)
-            if group == list(GROUPS)[-1]:
-                axis.set_xlabel("ε")
     note = (
         f"Thick: all environments, {count(len(study.seeds), 'seed')}, 95 % interval; thin: one "
-        "environment. “No clip” stands apart."
+        "environment. Horizontal: ε, not to scale; “no clip” stands apart."
     )
     names = {OVERALL: OVERALL, **study.env_labels}
     style.legend_below(figure, _looks(study), names, note)
     caption = (
-        f"{study.plan['title']}: what was measured against the width ε of the clip (not to scale), "
+        f"{study.plan['title']}: what was measured against the width ε of the clip, "
         f"under the chapter's words for it. {note} {meanings(study, measures)} {INTERVALS} "
         f"{runs_text(study, measures)}"
     )
@@ -90,12 +95,13 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
 
 def _words(title: str, group: str) -> str:
     chapter = chapter_epsilon()
-    words = "  ·  ".join(f"{e:g} {w}" for e, w in zip(chapter.epsilon, chapter[group], strict=True))
-    return f"{title}.  The chapter:  {words}"
+    words = "; ".join(f"{e:g} {w}" for e, w in zip(chapter.epsilon, chapter[group], strict=True))
+    width = int(style.WIDTH * style.CHARACTERS_PER_INCH)
+    return fill(f"{title}. The chapter: {words}", width, break_on_hyphens=False)
 
 
 def _looks(study: Study) -> dict[str, dict[str, Any]]:
-    return {OVERALL: {"color": "black", "dashes": (None, None)}, **style.lines(study.envs)}
+    return style.lines([OVERALL, *study.envs], OVERALL)
 
 
 def _panel(axis: Axes, study: Study, table: pd.DataFrame, panel: Panel) -> None:
@@ -104,17 +110,20 @@ def _panel(axis: Axes, study: Study, table: pd.DataFrame, panel: Panel) -> None:
         rows = table[table.env == env].dropna(subset="value")
         color, x = look["color"], rows.variant.map(places)
         clipped = rows.epsilon.notna()
-        thick = env == OVERALL
-        size: dict[str, Any] = {"marker": "o", "ms": 5 if thick else 3, "zorder": 4 if thick else 3}
-        axis.plot(x[clipped], rows.value[clipped], lw=2.2 if thick else 0.9, **size, **look)
-        axis.plot(x[~clipped], rows.value[~clipped], ls="none", color=color, **size)
-        axis.vlines(x, rows.low, rows.high, color=color, lw=1.6, zorder=4)
+        dots: dict[str, Any] = {"marker": "o", "ms": 5 if env == OVERALL else 3}
+        axis.plot(x[clipped], rows.value[clipped], **dots, **look)
+        axis.plot(x[~clipped], rows.value[~clipped], ls="none", color=color, **dots)
+        axis.vlines(x, rows.low, rows.high, color=color, lw=1.6, zorder=look["zorder"])
     if panel.log:
         axis.set_yscale("log", nonpositive="clip")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=6))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
     elif panel.title.startswith("share"):
         axis.set_ylim(-0.04, 1.04)
-    axis.set_title(panel.title, fontsize="medium", fontweight="normal")
-    axis.set_xticks(list(places.values()), [_tick(study, variant) for variant in places])
+    axis.set_title(panel.title, fontsize="small")
+    ticks = [_tick(study, variant) for variant in places]
+    axis.set_xticks(list(places.values()), ticks, fontsize="small")
     axis.set_xlim(-0.4, max(places.values()) + 0.4)
     axis.grid(axis="x", visible=False)
     _empty(axis, table)

@@ -1,7 +1,8 @@
-"""Learning curves: the mean over seeds with its interval, and every seed."""
+"""Learning curves: every seed, and the mean over them."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,20 +12,40 @@ from matplotlib.ticker import EngFormatter
 
 from analysis import style
 from analysis.curves import binned
-from analysis.figures import Drawing, main, variant_groups
-from analysis.statistics import interval, mean_estimate
+from analysis.figures import Drawing, front, main, variant_groups
+from analysis.statistics import FEW_SEEDS, Array, interval, mean_estimate
 from analysis.study import Study
 from analysis.summaries import count
 
 KEYS = ["env", "variant", "env_step"]
+BELOW = 0.5
+"""How far a picture reaches below the untrained policy, as a share of what is above it."""
+KIND_WIDTH = 2.7
+"""Inches of a kind of variants, with their names above."""
+WITHOUT = [*KEYS, "mean", "low", "high"]
+
+
+class Scale(NamedTuple):
+    """What returns on an environment are measured against.
+
+    Args:
+        untrained: return of the untrained policy; NaN: not known.
+        least, most: of any episode.
+
+    """
+
+    untrained: float
+    least: float
+    most: float
 
 
 def curves(study: Study) -> pd.DataFrame:
     """One row per environment, variant and bin of env steps.
 
     Returns:
-        ``env, variant, env_step`` (middle of the bin), ``mean, low, high`` (over seeds; 95 %
-        t-interval) and ``seed_0, seed_1, …``, raw undiscounted returns.  A seed is empty where no
+        ``env, variant, env_step`` (middle of the bin), ``mean`` (over seeds), ``low, high`` (95 %
+        t-interval of the mean, within the range of the environment's episodes; empty below 10
+        seeds) and ``seed_0, seed_1, …``, raw undiscounted returns.  A seed is empty where no
         episode ended in the bin, or after it diverged; then so is the mean: a mean over those that
         are left would rise when a bad run ends.
 
@@ -34,109 +55,181 @@ def curves(study: Study) -> pd.DataFrame:
     )
     wide = wide.reindex(columns=study.seeds).astype("float64")
     complete = wide.dropna()
-    intervals = [interval(mean_estimate(row, "return")) for row in complete.to_numpy()]
+    rows = complete.to_numpy()
     wide.columns = [f"seed_{seed}" for seed in wide.columns]
     table = wide.reset_index()
-    for place, name in enumerate(["mean", "low", "high"]):
-        bounds = [(i.estimate, i.low, i.high)[place] for i in intervals]
-        column = pd.Series(bounds, index=complete.index, dtype="float64").reindex(wide.index)
-        table.insert(len(KEYS) + place, name, column.to_numpy())
+    found = pd.DataFrame({"mean": rows.mean(axis=1)}, index=complete.index)
+    found["low"] = found["high"] = np.nan
+    if len(study.seeds) >= FEW_SEEDS:
+        bounds = [interval(mean_estimate(row, "return")) for row in rows]
+        ranges = complete.index.get_level_values("env").map(_ranges(study))
+        for bound, (least, most), place in zip(bounds, ranges, complete.index, strict=True):
+            found.loc[place, ["low", "high"]] = max(bound.low, least), min(bound.high, most)
+    for place, name in enumerate(found):
+        table.insert(len(KEYS) + place, name, found[name].reindex(wide.index).to_numpy())
     return table
 
 
+def _ranges(study: Study) -> dict[str, tuple[float, float]]:
+    """Environment → least and largest return of any episode: others may not be possible."""
+    returns = study.episodes.groupby("env").episodic_return.agg(["min", "max"])
+    return {str(env): (float(row["min"]), float(row["max"])) for env, row in returns.iterrows()}
+
+
+def scales(study: Study, measures: pd.DataFrame) -> dict[str, Scale]:
+    """Environment → what its returns are measured against."""
+    untrained = measures.groupby("env").untrained.first()
+    return {env: Scale(float(untrained[env]), *ends) for env, ends in _ranges(study).items()}
+
+
 def draw(study: Study, measures: pd.DataFrame) -> Drawing:
-    """One panel per environment; with many variants, one column of panels per kind of them."""
+    """One panel per environment; with many variants, one per kind of them beside each other."""
     table = curves(study)
     groups = variant_groups(study)
+    scale = scales(study, measures)
     diverged = int(measures.diverged.sum())
+    band = "; band: 95 % t-interval of the mean" if len(study.seeds) >= FEW_SEEDS else ""
     note = (
-        f"Thick: mean over {count(len(study.seeds), 'seed')}; band: 95 % t-interval of the mean; "
-        "thin: every seed"
+        f"Thin: each of {count(len(study.seeds), 'seed')}; thick: their mean{band}; dotted: the "
+        "untrained policy"
         + (f"; ×: diverged ({diverged} of {len(measures)} runs)." if diverged else ".")
     )
     if len(groups) == 1:
-        figure = _one_panel_each(study, table, note)
+        figure = _one_panel_each(study, table, scale, note)
     else:
-        figure = _grid(study, table, groups, note)
+        figure = _one_row_each(study, table, groups, scale, note)
     title = study.plan["title"]
+    where = f" on {next(iter(study.env_labels.values()))}" if len(study.envs) == 1 else ""
     caption = (
-        f"{title}: learning curves. {note} Each point is the mean raw, undiscounted return of the "
-        f"training episodes that ended in its bin of env steps. {study.total_env_steps:,} env "
-        f"steps per run, recipe {study.recipe}. Where a seed has no episode in a bin, or has "
-        "diverged, no mean is drawn; a band wider than twice the range of the seeds is cut."
+        f"{title}: learning curves{where}, return per episode against env steps. {note} Each point "
+        "is the mean raw, undiscounted return of the training episodes that ended in its twentieth "
+        f"of the run. {study.total_env_steps:,} env steps per run, recipe {study.recipe}. Where a "
+        "seed has no episode, or has diverged, no mean is drawn. A band ends at the least and the "
+        "largest return of any episode; far below the untrained policy the picture ends, and an "
+        "arrow says how many runs go on below it."
     )
     return Drawing(study.in_order(table), figure, caption)
 
 
-def _one_panel_each(study: Study, table: pd.DataFrame, note: str) -> Figure:
-    single = len(study.envs) == 1
-    size = (6.4, 4.0) if single else (3.2, 2.6)
-    figure, axes = style.wrapped_panels(len(study.envs), *size, sharex=True)
-    looks = style.lines(study.variants)
+def _one_panel_each(
+    study: Study, table: pd.DataFrame, scale: Mapping[str, Scale], note: str
+) -> Figure:
+    height = 3.2 if len(study.envs) == 1 else 2.3
+    figure, axes = style.wrapped_panels(len(study.envs), height, sharex=True)
     for axis, env in zip(axes, study.envs, strict=True):
-        panel(axis, study, table, env, study.variants)
+        panel(axis, study, table, env, study.variants, scale[env])
         axis.set_title(study.env_labels[env])
     for axis in axes[:: style.COLUMNS]:
-        axis.set_ylabel("return")
-    for axis in axes[(len(axes) - 1) // style.COLUMNS * style.COLUMNS :]:
+        axis.set_ylabel("return per episode")
+    for axis in axes[-style.COLUMNS :]:
         axis.set_xlabel("env steps")
-    style.legend_below(figure, looks, study.labels, note)
+    style.legend_below(figure, style.lines(study.variants, front(study)), study.labels, note)
     return figure
 
 
-def _grid(study: Study, table: pd.DataFrame, groups: dict[str, list[str]], note: str) -> Figure:
-    """Rows are environments, which have one scale each; columns are kinds of variants."""
-    height = 3.2 if len(study.envs) == 1 else 2.1
-    figure, rows = style.panels(
-        len(study.envs), len(groups), 3.8, height, above=1.2, sharex=True, sharey="row"
-    )
-    for axes, env in zip(rows, study.envs, strict=True):
-        for axis, variants in zip(axes, groups.values(), strict=True):
-            panel(axis, study, table, env, variants)
-        axes[0].set_ylabel(f"{study.env_labels[env]}\nreturn", fontsize="small")
-    for axis, (heading, variants) in zip(rows[0], groups.items(), strict=True):
-        style.legend_above(axis, style.lines(variants), study.labels, heading)
-    for axis in rows[-1]:
+def _one_row_each(
+    study: Study,
+    table: pd.DataFrame,
+    groups: dict[str, list[str]],
+    scale: Mapping[str, Scale],
+    note: str,
+) -> Figure:
+    """Environments below each other, kinds of variants side by side; of one the kinds wrap."""
+    places = [(env, kind) for env in study.envs for kind in groups]
+    if len(study.envs) == 1:
+        columns = style.COLUMNS
+        figure, axes = style.wrapped_panels(len(places), 2.9, sharex=True, sharey=True)
+    else:
+        columns, width = len(groups), max(style.WIDTH, KIND_WIDTH * len(groups))
+        figure, rows = style.panels(
+            len(study.envs), columns, 2.0, 1.2, width, sharex=True, sharey="row"
+        )
+        axes = [axis for row in rows for axis in row]
+    for axis, (env, heading) in zip(axes, places, strict=True):
+        panel(axis, study, table, env, groups[heading], scale[env])
+        if heading == next(iter(groups)):
+            axis.set_ylabel(f"{study.env_labels[env]}\nreturn per episode", fontsize="small")
+        if env == study.envs[0]:
+            looks = style.lines(groups[heading], front(study))
+            style.legend_above(axis, looks, study.labels, heading)
+    for axis in axes[-columns:]:
         axis.set_xlabel("env steps")
     style.add_note(figure, note)
     return figure
 
 
-def panel(axis: Axes, study: Study, table: pd.DataFrame, env: str, variants: Iterable[str]) -> None:
+def panel(
+    axis: Axes,
+    study: Study,
+    table: pd.DataFrame,
+    env: str,
+    variants: Sequence[str],
+    scale: Scale,
+) -> None:
     """The curves of some variants on one environment."""
     axis.set_gid(f"env-{env}")
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.set_xlim(0, study.total_env_steps)
+    axis.axhline(scale.untrained, color="0.35", lw=0.9, ls=":", zorder=2)
     diverged = {
         (run["variant"], run["seed"])
         for run in study.runs
         if run["env"] == env and run["status"] == "diverged"
     }
-    for variant, look in style.lines(variants).items():
+    for variant, look in style.lines(variants, front(study)).items():
         rows = table[(table.env == env) & (table.variant == variant)]
         for seed in study.seeds:
             course = rows[["env_step", f"seed_{seed}"]].dropna()
-            axis.plot(*course.to_numpy().T, color=look["color"], **style.SEED_LINE)
+            thin = {**style.SEED_LINE, "color": look["color"], "zorder": look["zorder"] - 0.5}
+            axis.plot(*course.to_numpy().T, **thin)
             if (variant, seed) in diverged and len(course):
-                axis.plot(*course.to_numpy()[-1], "x", color=look["color"], ms=5)
+                axis.plot(*course.to_numpy()[-1], "x", color=look["color"], ms=6, mew=1.6, zorder=6)
         style.band(axis, rows.env_step, rows.low, rows.high, look["color"])
-        axis.plot(rows.env_step, rows["mean"], lw=1.8, **look)
-    axis.set_ylim(*_limits(study, table[table.env == env]))
+        axis.plot(rows.env_step, rows["mean"], **look)
+    # One scale for all panels of an environment.
+    low, high = limits(table[table.env == env], scale.untrained)
+    axis.set_ylim(low, high)
+    below = _runs_below(table[(table.env == env) & table.variant.isin(variants)], low)
+    if below:
+        text = f"▼ {count(below, 'run')} below"
+        box = {"facecolor": "w", "alpha": 0.85, "lw": 0, "pad": 1}
+        where: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "zorder": 7}
+        axis.text(0.98, 0.04, text, fontsize="small", bbox=box, **where)
 
 
-def _limits(study: Study, rows: pd.DataFrame) -> tuple[float, float]:
-    """Range of the seeds, and of the bands as far as these do not make it twice as long.
+def limits(rows: pd.DataFrame, untrained: float) -> tuple[float, float]:
+    """From the least to the largest return, but not far below those of policies that know nothing.
 
-    With two seeds an interval is 13 standard errors to either side.
+    These are the untrained policy and the runs' first values, in their median.
+
+    Args:
+        rows: of :func:`curves`, on one environment.
+        untrained: return of the untrained policy.
+
     """
-    seeds = rows[[f"seed_{seed}" for seed in study.seeds]].to_numpy()
-    if not np.isfinite(seeds).any():
+    returns = rows.drop(columns=WITHOUT)
+    known = _finite(returns)
+    if not len(known):
         return 0.0, 1.0
-    least, most = np.nanmin(seeds), np.nanmax(seeds)
-    half = (most - least) / 2
-    low = min(least, max(rows.low.fillna(least).min(), least - half))
-    high = max(most, min(rows.high.fillna(most).max(), most + half))
+    low, high = float(known.min()), float(known.max())
+    if np.isfinite(untrained):
+        high = max(high, untrained)
+        first = _finite(returns[rows.env_step == rows.env_step.min()])
+        start = min(untrained, float(np.median(first))) if len(first) else untrained
+        low = min(start, max(low, start - BELOW * (high - start)))
     margin = (high - low) / 20 or 1.0
-    return float(low - margin), float(high + margin)
+    return low - margin, high + margin
+
+
+def _finite(returns: pd.DataFrame) -> Array:
+    values = returns.to_numpy(dtype=np.float64)
+    return values[np.isfinite(values)]
+
+
+def _runs_below(rows: pd.DataFrame, low: float) -> int:
+    """Runs of which some point is not in the picture."""
+    seeds = rows.drop(columns=WITHOUT).lt(low)
+    return int(seeds.groupby(rows.variant).any().to_numpy().sum())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis import style
 from analysis.aggregates import performance_profile
-from analysis.figures import Drawing, main, variant_groups
+from analysis.figures import Drawing, front, main, variant_groups
 from analysis.statistics import FEW_SEEDS, Array, bootstrap_intervals
 from analysis.study import Study
 from analysis.summaries import count, held_u, runs_text, scale_text, scaled_envs
@@ -57,25 +57,26 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel, or one per kind of variants where there are many."""
     table = profiles(study, measures)
     groups = variant_groups(study)
-    size = (6.4, 4.0) if len(groups) == 1 else (3.8, 3.2, 1.2)
-    figure, (axes,) = style.panels(1, len(groups), *size, sharex=True, sharey=True)
+    height = 3.4 if len(groups) == 1 else 3.0
+    figure, axes = style.wrapped_panels(len(groups), height, sharex=True, sharey=True)
     for axis, (heading, variants) in zip(axes, groups.items(), strict=True):
-        looks = style.lines(variants)
+        looks = style.lines(variants, front(study))
         for variant, look in looks.items():
             rows = table[table.variant == variant]
             style.band(axis, rows.u, rows.low, rows.high, look["color"])
-            axis.plot(rows.u, rows.share, lw=1.8, **look)
-        axis.set_xlabel("u (0: untrained, 1: the literature)")
+            axis.plot(rows.u, rows.share, **look)
+        axis.set_xlabel("u (0 untrained, 1 published)")
         axis.set_ylim(-0.02, 1.02)
         if len(groups) > 1:
             style.legend_above(axis, looks, study.labels, heading)
-    axes[0].set_ylabel("share of runs above τ")
+    for axis in axes[:: style.COLUMNS]:
+        axis.set_ylabel("share of runs above")
     runs = len(scaled_envs(study, measures)) * len(study.seeds)
     few = len(study.seeds) < FEW_SEEDS
     band = "" if few else "; band: pointwise 95 % bootstrap interval over seeds"
     note = f"{count(runs, 'run')} per variant{band}."
     if len(groups) == 1:
-        style.legend_below(figure, style.lines(study.variants), study.labels, note)
+        style.legend_below(figure, style.lines(study.variants, front(study)), study.labels, note)
     else:
         style.add_note(figure, note)
     caption = (

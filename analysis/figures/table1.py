@@ -52,10 +52,10 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     table = points(study, measures)
     unlike = unlike_the_paper(study, measures)
     height = ROW_INCHES * len(study.variants) + 1.0
-    figure, [[axis]] = style.panels(1, 1, width=7.5, height=height)
+    figure, [[axis]] = style.panels(1, 1, height)
     _rows(axis, study, table)
-    axis.set_xlabel("mean normalised score (0: untrained policy, 1: best single run)")
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
+    axis.set_xlabel("score (0 untrained policy, 1 best single run)")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, frameon=False)
     differs = f"Not comparable one to one: {'; '.join(unlike)}. " if unlike else ""
     method = "bootstrap" if len(study.seeds) >= FEW_SEEDS else "t"
     note = f"{differs}Ours: mean and 95 % interval ({method}), {count(len(study.seeds), 'seed')}."

@@ -68,10 +68,10 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     bars = list(table.groupby(["algorithm", "cpu"], sort=False).groups)
     names = [f"{algo.upper()}, {cpu}" if several else algo.upper() for algo, cpu in bars]
     height = 0.9 + 0.36 * len(bars)
-    figure, axes = style.wrapped_panels(len(study.envs), 3.2, height, sharex=True, sharey=True)
+    figure, axes = style.wrapped_panels(len(study.envs), height, sharex=True, sharey=True)
     looks = {
         part: {"facecolor": look["color"], "hatch": hatch, "edgecolor": "w", "lw": 0.5}
-        for (part, look), hatch in zip(style.lines(PARTS).items(), HATCHES, strict=True)
+        for (part, look), hatch in zip(style.lines(list(PARTS)).items(), HATCHES, strict=True)
     }
     for axis, env in zip(axes, study.envs, strict=True):
         axis.set_gid(f"env-{env}")
@@ -90,7 +90,7 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     axes[0].set_yticks(range(len(bars)), names)
     axes[0].set_ylim(len(bars) - 0.5, -0.5)
     axes[0].set_xlim(0, table[[*PARTS]].sum(axis=1).max() * 1.15)
-    for axis in axes[(len(axes) - 1) // style.COLUMNS * style.COLUMNS :]:
+    for axis in axes[-style.COLUMNS :]:
         axis.set_xlabel("µs per env step")
     total = int(table.cohorts.sum())
     note = (

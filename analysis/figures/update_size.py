@@ -1,6 +1,7 @@
 """How far an update moves the policy: the distribution of KL(old‖new) over all updates."""
 
 import sys
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import style
-from analysis.figures import Drawing, main
+from analysis.figures import Drawing, front, main
 from analysis.measures import SIZE_RANGE, held
 from analysis.statistics import share
 from analysis.study import Study
@@ -18,6 +19,8 @@ QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, 
 QUANTITIES = {"kl": "of the update", "filter_kl": "of the moving filter"}
 FLOOR = SIZE_RANGE[0]
 FILTER_COLOUR = "0.45"
+LABEL = 22
+"""Characters of a line of a variant's label."""
 
 
 def sizes(study: Study) -> pd.DataFrame:
@@ -52,10 +55,9 @@ def sizes(study: Study) -> pd.DataFrame:
 def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel per environment; one row per variant, its moving filter in grey below it."""
     table = sizes(study)
-    height = 0.9 + 0.36 * len(study.variants)
-    width = 3.2 + 2.4 / min(len(study.envs), style.COLUMNS)  # the labels of the variants
-    figure, axes = style.wrapped_panels(len(study.envs), width, height, sharex=True, sharey=True)
-    looks = style.lines(study.variants)
+    height = 0.7 + 0.46 * len(study.variants)
+    figure, axes = style.wrapped_panels(len(study.envs), height, sharex=True, sharey=True)
+    looks = style.lines(study.variants, front(study))
     for axis, env in zip(axes, study.envs, strict=True):
         axis.set_gid(f"env-{env}")
         for place, variant in enumerate(study.variants):
@@ -69,11 +71,14 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         axis.set_title(study.env_labels[env])
     axes[0].set_xscale("log")
     axes[0].set_xlim(*_limits(table))
-    axes[0].set_yticks(range(len(study.variants)), [study.labels[v] for v in study.variants])
+    labels = [
+        fill(study.labels[variant], LABEL, break_on_hyphens=False) for variant in study.variants
+    ]
+    axes[0].set_yticks(range(len(labels)), labels, fontsize="small")
     axes[0].set_ylim(len(study.variants) - 0.5, -0.5)
     for axis in axes:
         axis.grid(False, axis="y")
-    for axis in axes[(len(axes) - 1) // style.COLUMNS * style.COLUMNS :]:
+    for axis in axes[-style.COLUMNS :]:
         axis.set_xlabel("KL(old‖new), nats")
     note = (
         "Line: 5–95 % of all updates; box: middle half; dot: median; ×: largest. "

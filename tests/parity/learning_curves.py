@@ -109,11 +109,11 @@ def draw(curves: pd.DataFrame, out: Path) -> None:
             of_panel = curves[(curves.algorithm == algorithm) & (curves.env == env)]
             part = of_panel[of_panel.implementation == name]
             for _, seed in part.groupby("seed"):
-                axis.plot(seed.env_step, seed.episodic_return, lw=0.6, alpha=0.3, **looks[name])
+                axis.plot(seed.env_step, seed.episodic_return, **{**looks[name], **style.SEED_LINE})
             mean = part.groupby("env_step").episodic_return.mean()
             seeds = part.seed.nunique()
             label = f"{'this suite' if name == 'ours' else 'Stable-Baselines3'} ({seeds} seeds)"
-            axis.plot(mean.index, mean, lw=2, label=label, **looks[name])
+            axis.plot(mean.index, mean, label=label, **looks[name])
         axis.set_title(f"{algorithm.upper()}, {env}")
         axis.set_xlabel("env steps")
         axis.legend(fontsize="small")
