@@ -1,5 +1,7 @@
 from pathlib import Path
 from snakemake.utils import min_version
+from replicate.failures import tell_at_exit
+from replicate.imports import files_of
 from replicate.pipeline import pipeline
 
 min_version("9.19")
@@ -11,7 +13,6 @@ LOGS = f"{ROOT}/logs"
 PUBLISHED = [
     f"results/published/{name}.csv" for name in ("ppo_table1", "chapter_epsilon")
 ]
-SHARED_CODE = [f"analysis/{name}.py" for name in ("summary", "statistics", "study")]
 
 
 wildcard_constraints:
@@ -25,6 +26,10 @@ wildcard_constraints:
 localrules:
     all,
     figures,
+
+
+onerror:
+    tell_at_exit(log)
 
 
 rule all:
@@ -64,7 +69,7 @@ rule aggregate:
     input:
         plan=f"{ROOT}/{{name}}/data/{{study}}/plan.json",
         runs=PLAN.runs,
-        code=["analysis/aggregate.py", "analysis/manifest.py", "replicate/records.py"],
+        code=files_of("analysis.aggregate"),
     output:
         multiext(
             f"{ROOT}/{{name}}/data/{{study}}/{{env}}",
@@ -88,7 +93,7 @@ rule scores:
     input:
         data=PLAN.data,
         normalisers="results/reference/normalisers.csv",
-        code=["analysis/scores.py", "analysis/normalisers.py", "analysis/curves.py"],
+        code=files_of("analysis.scores"),
     output:
         f"{ROOT}/{{name}}/scores/{{study}}.csv",
     log:
@@ -105,12 +110,7 @@ rule figure:
         data=PLAN.data,
         scores=rules.scores.output,
         published=PUBLISHED,
-        code=[
-            "analysis/figures/{figure}.py",
-            *SHARED_CODE,
-            "analysis/style.py",
-            "analysis/figures/__init__.py",
-        ],
+        code=lambda wildcards: files_of(f"analysis.figures.{wildcards.figure}"),
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/{{study}}/{{figure}}",
@@ -133,7 +133,7 @@ rule table:
         data=PLAN.data,
         scores=rules.scores.output,
         published=PUBLISHED,
-        code=["analysis/tables/{table}.py", *SHARED_CODE, "analysis/tables/__init__.py"],
+        code=lambda wildcards: files_of(f"analysis.tables.{wildcards.table}"),
     output:
         multiext(
             f"{ROOT}/{{name}}/tables/{{study}}/{{table}}",
@@ -153,7 +153,7 @@ rule table:
 
 rule probe:
     input:
-        code=["replicate/probes/{figure}.py", "replicate/maths/objectives.py"],
+        code=lambda wildcards: files_of(f"replicate.probes.{wildcards.figure}"),
     output:
         f"{ROOT}/probes/{{figure}}.csv",
     log:
@@ -167,7 +167,7 @@ rule probe:
 rule clipped_objective:
     input:
         data=f"{ROOT}/probes/clipped_objective.csv",
-        code=["analysis/clipped_objective.py", "analysis/style.py"],
+        code=files_of("analysis.clipped_objective"),
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/clipped_objective",
@@ -191,14 +191,8 @@ rule report:
         clipped=rules.clipped_objective.output,
         coverage="results/reference/coverage.csv",
         lock="requirements.lock",
-        code=[
-            "analysis/report.py",
-            "analysis/report.html.jinja",
-            "analysis/report.css",
-            "analysis/report.js",
-            "analysis/figures/learning_curves.py",
-            "analysis/figures/time_shares.py",
-        ],
+        code=files_of("analysis.report"),
+        page=[f"analysis/report.{part}" for part in ("html.jinja", "css", "js")],
     output:
         f"{ROOT}/{{name}}/report.html",
     log:
