@@ -11,9 +11,17 @@ Commit = Annotated[str, Field(pattern="^[0-9a-f]{4,64}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
-class Machine(Section):
-    """What the numbers of a run are computed with."""
+class Provenance(Section):
+    """With what, and where, a run was trained."""
 
+    python: str = Field(description="version")
+    versions: dict[str, str] = Field(description="of the packages that can change the numbers")
+    code_digest: Sha256 = Field(
+        description="SHA-256 of the training code without comments and docstrings"
+    )
+    lock_digest: Sha256 | None = Field(description="SHA-256 of `requirements.lock`")
+    commit: Commit | None = Field(description="of the checkout, or null")
+    dirty: bool | None = Field(description="whether tracked files had uncommitted changes, or null")
     cpu: str = Field(description="processor")
     simd: str = Field(description="instructions that PyTorch uses")
     mkl_cbwr: str | None = Field(description="code path that MKL is held to")
@@ -21,14 +29,7 @@ class Machine(Section):
     threads: int = Field(description="of the process", ge=1)
 
 
-class Checkout(Section):
-    """Which state of the repository trains."""
-
-    commit: Commit | None = Field(description="of the checkout, or null")
-    dirty: bool | None = Field(description="whether tracked files had uncommitted changes, or null")
-
-
-class Resumption(Machine, Checkout):
+class Resumption(Provenance):
     """Where a training went on from a checkpoint."""
 
     update: Count
@@ -43,7 +44,7 @@ class CohortNote(Section):
     seconds: dict[str, Annotated[float, Field(ge=0)]]
 
 
-class RunDescription(Machine, Checkout):
+class RunDescription(Provenance):
     """All of ``run.json``."""
 
     run_id: str = Field(description="folder of the run")
@@ -64,15 +65,9 @@ class RunDescription(Machine, Checkout):
     started: str = Field(description="time of day, UTC")
     ended: str = Field(description="time of day, UTC")
     resumed: list[Resumption] = Field(
-        description="where it went on from a checkpoint: update, time, machine, commit; mostly "
-        "empty"
+        description="where it went on from a checkpoint: update, time, and all that is said of "
+        "where it was made; mostly empty"
     )
-    python: str = Field(description="version")
-    versions: dict[str, str] = Field(description="of the packages that can change the numbers")
-    code_digest: Sha256 = Field(
-        description="SHA-256 of the training code without comments and docstrings"
-    )
-    lock_digest: Sha256 | None = Field(description="SHA-256 of `requirements.lock`")
     cohort: CohortNote = Field(
         description="lanes that trained together, their threads and their seconds"
     )

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from replicate.checkpoints import Arrays, Checkpoint, UnusableCheckpointError, stored, write
 from replicate.cohorts import cohort_name
-from replicate.engine.provenance import machine, provenance
+from replicate.engine.provenance import provenance
 from replicate.engine.state import ReplayError, take_lanes_of_tensors
 from replicate.engine.train import Cohort, LaneRecords
 from replicate.messages import say
 from replicate.settings import RunSettings
-from replicate.software import commit
 
 STATE = "state."
 TABLES = ("episodes", "updates")
@@ -125,7 +124,7 @@ def begin(
             continue
         say(f"going on after update {cohort.state.update} of {cohort.num_updates}")
         before = checkpoint.header["history"]
-        resumed = {"update": cohort.state.update, "at": now(), **machine(device), **commit()}
+        resumed = {"update": cohort.state.update, "at": now(), **provenance(device)}
         return cohort, {**before, "resumed": [*before["resumed"], resumed]}
     return Cohort(runs, device, threads), {"started": now(), "resumed": [], **provenance(device)}
 
