@@ -191,6 +191,7 @@ rule report:
         clipped=rules.clipped_objective.output,
         coverage="results/reference/coverage.csv",
         lock="requirements.lock",
+        traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],
         code=files_of("analysis.report"),
         page=[f"analysis/report.{part}" for part in ("html.jinja", "css", "js")],
     output:

@@ -11,17 +11,9 @@ Commit = Annotated[str, Field(pattern="^[0-9a-f]{4,64}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
-class Provenance(Section):
-    """With what, and where, a run was trained."""
+class Machine(Section):
+    """What the numbers of a run are computed with."""
 
-    python: str = Field(description="version")
-    versions: dict[str, str] = Field(description="of the packages that can change the numbers")
-    code_digest: Sha256 = Field(
-        description="SHA-256 of the training code without comments and docstrings"
-    )
-    lock_digest: Sha256 | None = Field(description="SHA-256 of `requirements.lock`")
-    commit: Commit | None = Field(description="of the checkout, or null")
-    dirty: bool | None = Field(description="whether tracked files had uncommitted changes, or null")
     cpu: str = Field(description="processor")
     simd: str = Field(description="instructions that PyTorch uses")
     mkl_cbwr: str | None = Field(description="code path that MKL is held to")
@@ -29,7 +21,20 @@ class Provenance(Section):
     threads: int = Field(description="of the process", ge=1)
 
 
-class Resumption(Provenance):
+class Software(Section):
+    """What trains."""
+
+    python: str = Field(description="version")
+    versions: dict[str, str] = Field(description="of the packages that can change the numbers")
+    code_digest: Sha256 = Field(
+        description="SHA-256 of the code that makes runs, comments and docstrings left out"
+    )
+    lock_digest: Sha256 | None = Field(description="SHA-256 of `requirements.lock`")
+    commit: Commit | None = Field(description="of the checkout, or null")
+    dirty: bool | None = Field(description="whether tracked files had uncommitted changes, or null")
+
+
+class Resumption(Machine, Software):
     """Where a training went on from a checkpoint."""
 
     update: Count
@@ -44,7 +49,7 @@ class CohortNote(Section):
     seconds: dict[str, Annotated[float, Field(ge=0)]]
 
 
-class RunDescription(Provenance):
+class RunDescription(Machine, Software):
     """All of ``run.json``."""
 
     run_id: str = Field(description="folder of the run")
@@ -65,8 +70,8 @@ class RunDescription(Provenance):
     started: str = Field(description="time of day, UTC")
     ended: str = Field(description="time of day, UTC")
     resumed: list[Resumption] = Field(
-        description="where it went on from a checkpoint: update, time, and all that is said of "
-        "where it was made; mostly empty"
+        description="where it went on from a checkpoint: update, time, machine, software; "
+        "mostly empty"
     )
     cohort: CohortNote = Field(
         description="lanes that trained together, their threads and their seconds"

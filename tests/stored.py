@@ -10,19 +10,15 @@ from replicate.software import made_by
 
 EPISODE = 64
 """Env steps of each."""
-PROVENANCE = {
+MACHINE = {"cpu": "made up", "simd": "AVX2", "mkl_cbwr": None, "device": "cpu", "threads": 1}
+SOFTWARE = {
     "python": "3.11",
     **made_by(),
     "lock_digest": None,
     "commit": "c0ffee",
     "dirty": False,
-    "cpu": "made up",
-    "simd": "AVX2",
-    "mkl_cbwr": None,
-    "device": "cpu",
-    "threads": 1,
 }
-RESUMED = {"update": 3, "at": "2026-01-01T00:00:00+00:00", **PROVENANCE}
+RESUMED = {"update": 3, "at": "2026-01-01T00:00:00+00:00", **MACHINE, **SOFTWARE}
 
 
 def episodes_of(env_steps: int) -> list[dict[str, Any]]:
@@ -53,7 +49,8 @@ def description(run: RunSettings, **changed: Any) -> dict[str, Any]:
         "started": "2026-01-01T00:00:00+00:00",
         "ended": "2026-01-01T01:00:00+00:00",
         "resumed": [],
-        **PROVENANCE,
+        **MACHINE,
+        **SOFTWARE,
         "cohort": {"lanes": 1, "threads": 1, "seconds": {"rollout": 2.0, "env_step": 1.0}},
         **changed,
     }
