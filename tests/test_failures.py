@@ -5,15 +5,15 @@ from pathlib import Path
 from replicate.failures import failed_logs, summary
 
 HERE = """\
-Command 'set -euo pipefail;  python -m analysis.scores a b > results/logs/a.log 2>&1' returned \
+Command 'set -euo pipefail;  python -m analysis.measures a b > results/logs/a.log 2>&1' returned \
 non-zero exit status 2.
 [Wed Nov 25 01:13:12 2026]
-Error in rule scores:
+Error in rule measures:
     message: None
     output: b.txt
     log: results/logs/a.log (check log file(s) for error details)
     shell:
-        python -m analysis.scores a b > results/logs/a.log 2>&1
+        python -m analysis.measures a b > results/logs/a.log 2>&1
 """
 ELSEWHERE = """\
 rule table:
