@@ -18,7 +18,8 @@ from analysis import manifest
 from analysis.errors import one_line_errors
 from analysis.measures import COLUMNS
 from analysis.study import Study, read_study
-from replicate.records import RUN_FIELDS, SCHEMAS, DataError, write_atomically
+from replicate.description import RUN_FIELDS
+from replicate.records import SCHEMAS, DataError, write_atomically
 
 RESULTS = Path("results")
 REFERENCE = RESULTS / "reference"
@@ -45,7 +46,7 @@ def dictionary() -> str:
         parts += ["| column | type | unit | meaning |", "|---|---|---|---|"]
         parts += [f"| `{c.name}` | {c.type} | {c.unit} | {_cell(c.meaning)} |" for c in columns]
         parts += [
-            "| `env` | string | – | file of `conf/env`; its gymnasium id is in `plan.json` |",
+            "| `env` | string | – | name of its file in `conf/env` |",
             "| `variant` | string | – | as in `plan.json` |",
             "| `seed` | int32 | – | of all random streams of the run |",
             "",
@@ -53,8 +54,7 @@ def dictionary() -> str:
     parts += [
         "## `<study>/<environment>.runs.json`",
         "",
-        "One object per run: what its `run.json` says, with `env`, `variant` and `seed`. Older "
-        "runs say nothing of `env_kwargs`, `resumed`, `commit` and `dirty`.",
+        "One object per run: what its `run.json` says, with `env`, `variant` and `seed`.",
         "",
         "| field | meaning |",
         "|---|---|",
