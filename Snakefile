@@ -204,6 +204,7 @@ rule report:
         clipped=rules.clipped_objective.output,
         coverage="results/reference/coverage.csv",
         lock="requirements.lock",
+        traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],
         code=[
             "analysis/report.py",
             "analysis/report.html.jinja",
