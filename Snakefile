@@ -9,7 +9,8 @@ PLAN = pipeline(config, workflow.is_main_process, Path("results"))
 ROOT = PLAN.layout.root
 LOGS = f"{ROOT}/logs"
 PUBLISHED = [
-    f"results/published/{name}.csv" for name in ("ppo_table1", "chapter_epsilon")
+    f"results/published/{name}.csv"
+    for name in ("ppo_table1", "chapter_epsilon", "reference_returns")
 ]
 SHARED_CODE = [
     f"analysis/{name}.py"
@@ -177,6 +178,27 @@ rule probe:
         "python -m replicate.probes.{wildcards.figure} {output:q} > {log:q} 2>&1"
 
 
+rule claims:
+    input:
+        plans=PLAN.plans,
+        measures=PLAN.measures,
+        probes=PLAN.probes,
+        published=PUBLISHED,
+        rules=PLAN.rules_of_claims,
+        untrained="results/reference/untrained.csv",
+        code=["analysis/ledger.py", "analysis/measures.py", *SHARED_CODE],
+    output:
+        multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv"),
+    log:
+        f"{LOGS}/{{name}}_claims.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m analysis.claims {wildcards.name} {output:q} --plans {input.plans:q}"
+        " --measures {input.measures:q} --probes {input.probes:q}"
+        " --published {input.published:q} > {log:q} 2>&1"
+
+
 rule clipped_objective:
     input:
         data=f"{ROOT}/probes/clipped_objective.csv",
@@ -202,6 +224,7 @@ rule report:
         measures=PLAN.measures,
         products=lambda wildcards: PLAN.products(wildcards.name),
         clipped=rules.clipped_objective.output,
+        claims=rules.claims.output,
         coverage="results/reference/coverage.csv",
         lock="requirements.lock",
         traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],

@@ -46,7 +46,7 @@ def dictionary() -> str:
         parts += ["| column | type | unit | meaning |", "|---|---|---|---|"]
         parts += [f"| `{c.name}` | {c.type} | {c.unit} | {_cell(c.meaning)} |" for c in columns]
         parts += [
-            "| `env` | string | – | name of its file in `conf/env` |",
+            "| `env` | string | – | file of `conf/env`; its gymnasium id is in `plan.json` |",
             "| `variant` | string | – | as in `plan.json` |",
             "| `seed` | int32 | – | of all random streams of the run |",
             "",
@@ -54,7 +54,8 @@ def dictionary() -> str:
     parts += [
         "## `<study>/<environment>.runs.json`",
         "",
-        "One object per run: what its `run.json` says, with `env`, `variant` and `seed`.",
+        "One object per run: what its `run.json` says, with `env`, `variant` and `seed`. Older "
+        "runs say nothing of `env_kwargs`, `resumed`, `commit` and `dirty`.",
         "",
         "| field | meaning |",
         "|---|---|",

@@ -295,5 +295,6 @@ def test_the_clipped_objective_is_drawn_from_the_probe(tmp_path: Path) -> None:
     assert clipped_objective.main(arguments) == 0
     assert [path.read_bytes() for path in outputs] == first
     data = pd.read_csv(tmp_path / "in.csv")
+    data = data[data.epsilon == clipped_objective.EPSILON]
     assert clipped_objective.flat(data[data.advantage > 0]) == (1.2, 2.0)
     assert clipped_objective.flat(data[data.advantage < 0]) == (0.0, 0.8)
