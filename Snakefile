@@ -70,7 +70,7 @@ for job in PLAN.jobs:
             "environment.yaml"
         threads: 1
         shell:
-            "python -m replicate --cohort {input:q} > {log:q} 2>&1"
+            "python -m replicate --cohort {input:q} threads={threads} > {log:q} 2>&1"
 
 
 rule aggregate:
@@ -227,6 +227,7 @@ rule report:
         claims=rules.claims.output,
         coverage="results/reference/coverage.csv",
         lock="requirements.lock",
+        traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],
         code=[
             "analysis/report.py",
             "analysis/report.html.jinja",

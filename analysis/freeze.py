@@ -18,7 +18,8 @@ from analysis import manifest
 from analysis.errors import one_line_errors
 from analysis.measures import COLUMNS
 from analysis.study import Study, read_study
-from replicate.records import RUN_FIELDS, SCHEMAS, DataError, write_atomically
+from replicate.description import RUN_FIELDS
+from replicate.records import SCHEMAS, DataError, write_atomically
 
 RESULTS = Path("results")
 REFERENCE = RESULTS / "reference"

@@ -27,13 +27,11 @@ from analysis.figures.learning_curves import draw as draw_learning_curves
 from analysis.figures.time_shares import PARTS, cohorts
 from analysis.study import Study, read_study
 from replicate.records import MANIFEST, DataError, write_atomically
-from replicate.software import code_digest, not_locked
+from replicate.staleness import CPU_CLASS, Answer, command, compare
 
 HERE = Path(__file__).parent
 TITLE = "PPO, TRPO and naive policy gradient: a replication"
 MAX_DOWNLOAD_BYTES = 300_000
-CPU_CLASS = ("simd", "mkl_cbwr", "device")
-"""What equal bits are promised for."""
 ENV_COLUMNS = ("environment", "env")
 SECONDS_PER_HOUR = 3600
 
@@ -163,22 +161,35 @@ def section(name: str, folder: Path, study: Study, measures: pd.DataFrame) -> di
     }
 
 
-def of_other_software(runs: list[dict[str, Any]]) -> list[str]:
-    """What of the runs the present code and lock file would not make: how many, and why."""
-    present, versions = code_digest(), [not_locked(run["versions"]) for run in runs]
-    packages = sorted({pair for found in versions for pair in found.items()})
-    other_code = sum(run["code_digest"] != present for run in runs)
-    dirty = sum(any(checkout.get("dirty") for checkout in checkouts(run)) for run in runs)
-    found = [
-        (other_code, f"made by other training code than the present (code digest {present[:12]})"),
-        (
-            sum(map(bool, versions)),
-            "made with other package versions than the lock file's "
-            f"({', '.join(map(' '.join, packages))})",
-        ),
-        (dirty, "made from a checkout with uncommitted changes"),
-    ]
-    return [f"{number} of {len(runs)} runs were {why}" for number, why in found if number]
+def of_other_software(studies: list[Study]) -> list[tuple[str, list[Answer]]]:
+    """What of the runs the software here would not make, or not as far as is known.
+
+    Returns sentences, each with the answers that it counts.
+    """
+    runs = {run["digest"]: (study, run) for study in studies for run in study.runs}
+    answers = [compare(run, [settings_of(study, run)]) for study, run in runs.values()]
+    found = []
+    for kind, why in (
+        ("other", "by software that does other than the present"),
+        ("unknown", "by software of which it is not known whether it does as the present"),
+    ):
+        if counted := [answer for answer in answers if answer.same == kind]:
+            made_by = "; ".join(sorted({answer.why for answer in counted}))
+            text = f"{len(counted)} of {len(runs)} runs were made {why}: {made_by}"
+            found.append((text, counted))
+    return found
+
+
+def settings_of(study: Study, run: dict[str, Any]) -> dict[str, Any]:
+    """What a run of a study was asked to do, as far as the plan tells."""
+    variant = next(v for v in study.plan["variants"] if v["name"] == run["variant"])
+    return {
+        "env": {"id": study.plan["envs"].get(run["env"], run["env"]), "kwargs": {}},
+        "algo": variant.get("algo"),
+        "recipe": variant.get("recipe"),
+        "seed": run["seed"],
+        "total_env_steps": study.total_env_steps,
+    }
 
 
 def elsewhere(runs: list[dict[str, Any]]) -> int:
@@ -195,12 +206,17 @@ def checkouts(run: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
-    """Which runs are of other software than the present, and the command that trains them anew."""
+    """Which runs are of other software than the present, and the command that helps."""
     choice = f"scale={studies[0].plan['scale']} studies={','.join(s.name for s in studies)}"
     # Those of the repository stay: what is trained lies beside them.
     aside = "" if name == "reference" else f"python -m replicate.retrain {choice} && "
-    command = f"{aside}snakemake --config {choice}"
-    return [(text, command) for text in of_other_software(unique_runs(studies))]
+    train = f"{aside}snakemake --config {choice}"
+    return [
+        (f"{text}. To find out", command(answers))
+        if answers[0].same == "unknown"
+        else (f"{text}. To train them anew", train)
+        for text, answers in of_other_software(studies)
+    ]
 
 
 def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
@@ -215,8 +231,6 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:
         found.append(f"{diverged} runs left the finite numbers and are counted as diverged.")
-    if len({run["code_digest"] for run in runs}) > 1:
-        found.append("Runs of different versions of the training code are mixed here.")
     if moved := elsewhere(runs):
         found.append(
             f"{moved} runs went on, after an interruption, on another class of CPU or device: they "
