@@ -1,4 +1,4 @@
-# make replicate – the pipeline at quick scale, ends with the path of the report
+# make replicate – the pipeline at quick scale, ends with what was found and the path of the report
 # make test      – the tests
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
@@ -16,6 +16,7 @@ $(READY): requirements.lock
 
 replicate: setup
 	snakemake --quiet rules --config scale=quick
+	@python -m analysis.findings results/replication/quick/claims.json
 	@echo "Report: $(CURDIR)/results/replication/quick/report.html"
 
 figures: setup

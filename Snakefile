@@ -9,9 +9,22 @@ PLAN = pipeline(config, workflow.is_main_process, Path("results"))
 ROOT = PLAN.layout.root
 LOGS = f"{ROOT}/logs"
 PUBLISHED = [
-    f"results/published/{name}.csv" for name in ("ppo_table1", "chapter_epsilon")
+    f"results/published/{name}.csv"
+    for name in ("ppo_table1", "chapter_epsilon", "reference_returns")
 ]
-SHARED_CODE = [f"analysis/{name}.py" for name in ("summary", "statistics", "study")]
+SHARED_CODE = [
+    f"analysis/{name}.py"
+    for name in (
+        "statistics",
+        "aggregates",
+        "significance",
+        "measures",
+        "study",
+        "summaries/__init__",
+        "summaries/table1",
+        "summaries/epsilon",
+    )
+]
 
 
 wildcard_constraints:
@@ -84,26 +97,27 @@ rule aggregate:
         " {output:q} > {log:q} 2>&1"
 
 
-rule scores:
+rule measures:
     input:
         data=PLAN.data,
-        normalisers="results/reference/normalisers.csv",
-        code=["analysis/scores.py", "analysis/normalisers.py", "analysis/curves.py"],
+        untrained="results/reference/untrained.csv",
+        published="conf/claims/published_scale.yaml",
+        code=["analysis/measures.py", "analysis/study.py"],
     output:
-        f"{ROOT}/{{name}}/scores/{{study}}.csv",
+        f"{ROOT}/{{name}}/measures/{{study}}.csv",
     log:
-        f"{LOGS}/{{name}}_{{study}}_scores.log",
+        f"{LOGS}/{{name}}_{{study}}_measures.log",
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.scores {input.data[0]:q} {input.normalisers:q} {output:q}"
-        " > {log:q} 2>&1"
+        "python -m analysis.measures {input.data[0]:q} {input.untrained:q}"
+        " {input.published:q} {output:q} > {log:q} 2>&1"
 
 
 rule figure:
     input:
         data=PLAN.data,
-        scores=rules.scores.output,
+        measures=rules.measures.output,
         published=PUBLISHED,
         code=[
             "analysis/figures/{figure}.py",
@@ -124,14 +138,14 @@ rule figure:
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.figures.{wildcards.figure} {input.data[0]:q} {input.scores:q}"
+        "python -m analysis.figures.{wildcards.figure} {input.data[0]:q} {input.measures:q}"
         " {output:q} > {log:q} 2>&1"
 
 
 rule table:
     input:
         data=PLAN.data,
-        scores=rules.scores.output,
+        measures=rules.measures.output,
         published=PUBLISHED,
         code=["analysis/tables/{table}.py", *SHARED_CODE, "analysis/tables/__init__.py"],
     output:
@@ -147,7 +161,7 @@ rule table:
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.tables.{wildcards.table} {input.data[0]:q} {input.scores:q}"
+        "python -m analysis.tables.{wildcards.table} {input.data[0]:q} {input.measures:q}"
         " {output:q} > {log:q} 2>&1"
 
 
@@ -162,6 +176,27 @@ rule probe:
         "environment.yaml"
     shell:
         "python -m replicate.probes.{wildcards.figure} {output:q} > {log:q} 2>&1"
+
+
+rule claims:
+    input:
+        plans=PLAN.plans,
+        measures=PLAN.measures,
+        probes=PLAN.probes,
+        published=PUBLISHED,
+        rules=PLAN.rules_of_claims,
+        untrained="results/reference/untrained.csv",
+        code=["analysis/ledger.py", "analysis/measures.py", *SHARED_CODE],
+    output:
+        multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv"),
+    log:
+        f"{LOGS}/{{name}}_claims.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m analysis.claims {wildcards.name} {output:q} --plans {input.plans:q}"
+        " --measures {input.measures:q} --probes {input.probes:q}"
+        " --published {input.published:q} > {log:q} 2>&1"
 
 
 rule clipped_objective:
@@ -186,9 +221,10 @@ rule clipped_objective:
 rule report:
     input:
         plans=PLAN.plans,
-        scores=PLAN.scores,
+        measures=PLAN.measures,
         products=lambda wildcards: PLAN.products(wildcards.name),
         clipped=rules.clipped_objective.output,
+        claims=rules.claims.output,
         coverage="results/reference/coverage.csv",
         lock="requirements.lock",
         traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],

@@ -25,6 +25,7 @@ objective. It is zero in the grey regions, r > {high:g} for A > 0 and r < {low:g
 nowhere else: on the wrong side of the interval the gradient still pulls back. (At the two kinks \
 themselves there is no derivative.)
 """
+EPSILON = 0.2
 UNCLIPPED: dict[str, Any] = {"color": "0.35", "dashes": (4, 2), "lw": 1.5}
 
 
@@ -87,6 +88,7 @@ def main(arguments: list[str]) -> int:
     """The command line."""
     source, svg, png, caption = map(Path, arguments)
     data = pd.read_csv(source)
+    data = data[data.epsilon == EPSILON]
     low, high = kinks(data)
     style.save(draw(data), svg, png)
     text = CAPTION.format(epsilon=round(high - 1, 6), low=low, high=high)

@@ -3,7 +3,7 @@
 python -m analysis.report NAME ROOT COVERAGE.csv OUT.html PLAN.json…
 
 NAME is a scale, or ``reference``; ROOT the folder that holds NAME/figures, NAME/tables,
-NAME/scores and the finished runs.  Nothing is loaded from outside, every text is escaped, and the
+NAME/measures and the finished runs.  Nothing is loaded from outside, every text is escaped, and the
 content security policy admits this file's own style sheet and script only.
 """
 
@@ -11,8 +11,9 @@ import base64
 import hashlib
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import BytesIO
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def stored_figure(stem: Path, data: Path, name: str, study: str | None = None) -
 
 
 def environment_curves(
-    stem: Path, name: str, study: Study, scores: pd.DataFrame
+    stem: Path, name: str, study: Study, measures: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Learning curves, one picture per environment: legible on a phone.
 
@@ -126,13 +127,13 @@ def environment_curves(
     found = []
     for env in study.envs:
         part = study.on(env)
-        _, figure, caption = draw_learning_curves(part, scores[scores.env == env])
+        _, figure, caption = draw_learning_curves(part, measures[measures.env == env])
         image = BytesIO()
         style.save_svg(figure, image)
         found.append(
             {
-                "env": env,
-                "alt": f"learning curves on {env}",
+                "env": study.env_labels[env],
+                "alt": f"learning curves on {study.env_labels[env]}",
                 "svg": base64.b64encode(image.getvalue()).decode(),
                 "caption": caption,
                 **behind(stem.with_suffix(".csv"), name, study.name),
@@ -141,7 +142,7 @@ def environment_curves(
     return found
 
 
-def section(name: str, folder: Path, study: Study, scores: pd.DataFrame) -> dict[str, Any]:
+def section(name: str, folder: Path, study: Study, measures: pd.DataFrame) -> dict[str, Any]:
     """What the page shows of a study."""
     figures = [figure for figure in study.plan["figures"] if figure != "learning_curves"]
     drawn = folder / "figures" / study.name
@@ -156,7 +157,7 @@ def section(name: str, folder: Path, study: Study, scores: pd.DataFrame) -> dict
         "figures": [
             stored_figure(drawn / f, drawn / f"{f}.csv", name, study.name) for f in figures
         ],
-        "curves": environment_curves(drawn / "learning_curves", name, study, scores),
+        "curves": environment_curves(drawn / "learning_curves", name, study, measures),
     }
 
 
@@ -218,19 +219,14 @@ def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
     ]
 
 
-def notes(name: str, scores: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
+def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
     """What a reader must know before the numbers."""
     found = []
-    seeds = scores.groupby(["study", "env", "variant"]).seed.nunique().min()
+    seeds = measures.groupby(["study", "env", "variant"]).seed.nunique().min()
     if seeds < 10:
         found.append(
             f"With {seeds} seeds, intervals are wide and pictures are not verdicts: the coverage "
             "table below says how often such intervals hold the truth."
-        )
-    if not scores.frozen.all():
-        found.append(
-            "Normalised scores are provisional: the repository has no constants for runs of this "
-            "length, and in each study its own best run counts as 1."
         )
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:
@@ -325,15 +321,19 @@ def env_steps(studies: list[Study]) -> dict[tuple[str, str], int]:
     return found
 
 
-def normaliser_table(scores: pd.DataFrame) -> Table:
-    """0 and 1 of the normalised scores."""
-    known = scores.groupby(["env", "study"], sort=True)[["untrained", "best", "frozen"]].first()
+def scale_table(measures: pd.DataFrame, labels: Mapping[str, str]) -> Table:
+    """0 and 1 of the published scale."""
+    known = measures.groupby("env")[["untrained", "reference_return"]].first()
     rows = [
-        (env, study, f"{n.untrained:.4g}", f"{n.best:.4g}", "yes" if n.frozen else "provisional")
-        for (env, study), n in known.iterrows()
+        (
+            labels[env],
+            f"{n.untrained:.4g}",
+            "–" if isnan(n.reference_return) else f"{n.reference_return:g}",
+        )
+        for env, n in known.iterrows()
     ]
-    header = ["environment", "study", "0: untrained policy", "1: best run", "frozen"]
-    return grid("Normalisation: returns that count as 0 and as 1.", header, rows)
+    header = ["environment", "u = 0: untrained policy", "u = 1: the literature"]
+    return grid("The published scale: returns that count as u = 0 and as u = 1.", header, rows)
 
 
 def coverage_table(coverage: pd.DataFrame) -> Table:
@@ -355,10 +355,11 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
 def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) -> str:
     """The whole file."""
     folder = root / name
-    by_study = {s.name: pd.read_csv(folder / "scores" / f"{s.name}.csv") for s in studies}
-    scores = pd.concat(table.assign(study=name) for name, table in by_study.items())
+    by_study = {s.name: pd.read_csv(folder / "measures" / f"{s.name}.csv") for s in studies}
+    measures = pd.concat(table.assign(study=name) for name, table in by_study.items())
     sheet, script = ((HERE / f"report.{kind}").read_text() for kind in ("css", "js"))
     runs = unique_runs(studies)
+    labels = {env: label for study in studies for env, label in study.env_labels.items()}
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined
     )
@@ -374,8 +375,8 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
         recipes=sorted({study.recipe for study in studies}),
         seeds=" or ".join(map(str, sorted({len(study.seeds) for study in studies}))),
         total_env_steps=max(study.total_env_steps for study in studies),
-        envs=list(dict.fromkeys(env for study in studies for env in study.envs)),
-        notes=notes(name, scores, runs),
+        envs=list(dict.fromkeys(labels.values())),
+        notes=notes(name, measures, runs),
         software_notes=software_notes(name, studies),
         studies=[section(name, folder, study, by_study[study.name]) for study in studies],
         clipped=stored_figure(
@@ -383,7 +384,7 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
         ),
         facts=facts(studies),
         costs=cost_table(studies),
-        normalisers=normaliser_table(scores),
+        scale=scale_table(measures, labels),
         coverage=coverage_table(coverage),
     )
 

@@ -7,15 +7,17 @@ first process wrote and plans nothing: which runs are missing changes while they
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from replicate.checkpoints import stored
 from replicate.cohorts import cohort_name
 from replicate.plan import (
+    CONF,
     REFERENCE,
     PlannedRun,
     Study,
@@ -31,6 +33,7 @@ from replicate.records import (
     RUN_FILE,
     STUDY_TABLES,
     DataError,
+    is_finished,
     read_json,
     sha256,
     write_atomically,
@@ -38,8 +41,11 @@ from replicate.records import (
 from replicate.settings import ConfigError, RunSettings, nearest
 from replicate.software import code_digest
 
-DEFAULT_STUDIES = ("comparison", "table1", "epsilon")
+DEFAULT_STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
 DEFAULT_SCALE = "paper"
+CLAIM_DIGESTS = CONF / "claims" / "digests.json"
+PROBES = ("clipped_objective", "importance_sampling")
+"""Of ``replicate.probes``, those that a claim is judged by."""
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
 
 
@@ -221,15 +227,27 @@ class Pipeline:
         name = wildcards.name
         return [str(self.layout.plan(name, study)) for study in self.studies(name)]
 
-    def scores(self, wildcards: Any) -> list[str]:
-        """The scores of every study of a report."""
+    def measures(self, wildcards: Any) -> list[str]:
+        """The measures of every study of a report."""
         name = wildcards.name
-        return [f"{self.layout.root}/{name}/scores/{study}.csv" for study in self.studies(name)]
+        return [f"{self.layout.root}/{name}/measures/{study}.csv" for study in self.studies(name)]
+
+    @property
+    def probes(self) -> list[str]:
+        """The records that claims are judged by; they depend on no study and no scale."""
+        return [f"{self.layout.root}/probes/{probe}.csv" for probe in PROBES]
+
+    @property
+    def rules_of_claims(self) -> list[str]:
+        """Statements, margins and wording, and what judges them."""
+        files = [*Path("conf/claims").glob("*.yaml"), *Path("analysis/claims").glob("*.py")]
+        return sorted(map(str, files))
 
     def targets(self, name: str) -> list[str]:
         """The report and all that it is made of: what is missing is made again."""
         tables = [file for study in self.studies(name) for file in self.tables(name, study)]
-        return [f"{self.layout.root}/{name}/report.html", *self.products(name), *tables]
+        made = [f"{self.layout.root}/{name}/{file}" for file in ("report.html", "claims.json")]
+        return [*made, *self.products(name), *tables]
 
     def products(self, name: str) -> list[str]:
         """Every figure and table of a report."""
@@ -258,13 +276,18 @@ def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) ->
 def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     scale = load_scale(choice.scale)
     runs: list[RunSettings] = []
+    known = read_json(CLAIM_DIGESTS)
+    begun = _begun(layout.store)
+    written = _written_plans(layout)
     for name in choice.studies:
         study = load_study(name)
         planned = study_runs(study, scale)
         if not planned:
             raise ConfigError(f"study={name}: none of its environments is in scale={choice.scale}")
         runs += [p.run for p in planned]
-        _write_if_changed(layout.plan(choice.scale, name), plan_of(study, choice.scale, planned))
+        plan, path = plan_of(study, choice.scale, planned), layout.plan(choice.scale, name)
+        plan["claims"] = claims_of(plan, written.get(path), list(written.values()), begun, known)
+        _write_if_changed(path, plan)
     for run in runs:
         _renew_stamp(layout, run)
     jobs = []
@@ -280,6 +303,59 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         check_writable(layout.root)
     announce(runs, jobs)
     return jobs
+
+
+def claims_of(
+    plan: Mapping[str, Any],
+    before: Mapping[str, Any] | None,
+    others: list[dict[str, Any]],
+    begun: Callable[[str], bool],
+    known: Mapping[str, str],
+) -> dict[str, str | None]:
+    """Claim → the digest of its rule from before the first of the plan's runs was begun.
+
+    Where no run was begun, today's.  Else what was recorded first stays: in the study's own plan,
+    or, of a new plan, in those that had its runs before.  None: the rule is not known to be older
+    than the runs, and what it says of them is *post hoc*.
+
+    Args:
+        before: the study's plan as it was written last.
+        others: all plans.
+        begun: whether a run, by its id, is finished or in a checkpoint.
+        known: today's digests.
+
+    """
+    runs = {entry["run_id"] for entry in plan["runs"] if begun(entry["run_id"])}
+    if not runs:
+        return dict(known)
+    if before is not None and runs & _run_ids(before):
+        return {claim: before.get("claims", {}).get(claim) for claim in known}
+    # The plans that had each run: a digest counts if all runs have it.
+    holders = [[other for other in others if run in _run_ids(other)] for run in sorted(runs)]
+    return {
+        claim: digest
+        if all(
+            any(other.get("claims", {}).get(claim) == digest for other in plans)
+            for plans in holders
+        )
+        else None
+        for claim, digest in known.items()
+    }
+
+
+def _run_ids(plan: Mapping[str, Any]) -> set[str]:
+    return {entry["run_id"] for entry in plan["runs"]}
+
+
+def _written_plans(layout: Layout) -> dict[Path, dict[str, Any]]:
+    """Every plan that was written here, at any scale."""
+    return {path: read_json(path) for path in sorted(layout.root.glob("*/data/*/plan.json"))}
+
+
+def _begun(store: Path) -> Callable[[str], bool]:
+    """Whether a run, by its id, is finished or in a checkpoint."""
+    interrupted = {run for checkpoint in stored(store)[0] for run in checkpoint.run_ids}
+    return lambda run: run in interrupted or is_finished(store / run)
 
 
 def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:

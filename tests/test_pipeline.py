@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from replicate import doctor
-from replicate.pipeline import Layout, choice_of, pipeline
+from replicate.pipeline import Layout, choice_of, claims_of, pipeline
 from replicate.plan import RESERVED, load_scale, load_study, study_runs
 from replicate.settings import ConfigError
 
@@ -26,7 +26,7 @@ PARTS = ("analysis", "conf", "profiles", "replicate", "results/reference", "resu
 FILES = ("Snakefile", "environment.yaml", "requirements.lock")
 MADE = Path("results/replication")
 SMOKE = "--config", "scale=smoke"
-STUDIES = ("comparison", "table1", "epsilon")
+STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
 
 
 def snakemake(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -304,7 +304,35 @@ def test_a_clock_that_jumps_trains_nothing_anew(tree: Path) -> None:
 
 def test_one_study_of_them(tree: Path) -> None:
     jobs = planned(tree, "--config", "scale=smoke", "studies=epsilon")
-    assert rules(jobs) == {"report": 1, "all": 1}
+    assert rules(jobs) == {"claims": 1, "report": 1, "all": 1}
+
+
+def test_it_ends_with_the_verdict_of_every_claim(finished: Path) -> None:
+    claims = json.loads((finished / MADE / "smoke/claims.json").read_text())
+    found = {claim["claim"]: claim for claim in claims}
+    assert found["C1"]["verdict"] == found["I1"]["verdict"] == "supported"
+    assert found["E1"]["runs"] == 5 * 2 * 2 and found["P1"]["recipes"] == ["paper2017", "modern"]
+    assert found["N1"]["verdict"] == "not run"
+    # The rules were there before the runs.
+    assert not any(claim["post_hoc"] for claim in claims)
+    command = [sys.executable, "-m", "analysis.findings", MADE / "smoke/claims.json"]
+    done = subprocess.run(command, cwd=finished, capture_output=True, text=True)
+    assert done.returncode == 0 and "E1  " in done.stdout
+
+
+def test_a_rule_that_changes_after_the_runs_is_post_hoc(tree: Path) -> None:
+    plan = tree / MADE / "smoke/data/epsilon/plan.json"
+    before = plan.read_bytes()
+    rule = tree / "conf/claims/E1.yaml"
+    rule.write_text(rule.read_text().replace("factor: 1.25", "factor: 1.01"))
+    command = [sys.executable, "-m", "analysis.claims.digests"]
+    assert subprocess.run(command, cwd=tree).returncode == 0
+    assert rules(planned(tree, *SMOKE)) == {"claims": 1, "report": 1, "all": 1}
+    done = snakemake(tree, *SMOKE)
+    assert done.returncode == 0, done.stderr
+    assert plan.read_bytes() == before  # what was recorded first stays
+    claims = json.loads((tree / MADE / "smoke/claims.json").read_text())
+    assert [claim["claim"] for claim in claims if claim["post_hoc"]] == ["E1"]
 
 
 def test_a_failing_job_shows_the_end_of_its_log_and_where_it_is(tree: Path) -> None:
@@ -469,6 +497,60 @@ def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
     assert {f: f.read_bytes() for f in written} == written
     again = pipeline(config, True, tmp_path)
     assert {j.name for j in again.jobs} != {j.name for j in first.jobs}
+
+
+def a_plan(runs: str, **claims: str | None) -> dict[str, Any]:
+    entries = [{"run_id": run} for run in runs]
+    return {"runs": entries, "claims": claims} if claims else {"runs": entries}
+
+
+NOW = {"E1": "new", "P1": "new"}
+
+
+@pytest.mark.parametrize(
+    ("before", "others", "begun", "recorded"),
+    [
+        (None, [], "", NOW),
+        (a_plan("abc", E1="old", P1="old"), [], "", NOW),  # nothing was trained
+        (a_plan("abc", E1="old", P1="new"), [], "a", {"E1": "old", "P1": "new"}),
+        (a_plan("abc", E1="old"), [], "a", {"E1": "old", "P1": None}),  # P1 came after the runs
+        (a_plan("ab"), [], "a", {"E1": None, "P1": None}),  # a plan of before there were digests
+        (None, [], "a", {"E1": None, "P1": None}),  # runs that no plan knows
+        # A larger scale has runs of a smaller one.
+        (None, [a_plan("ab", E1="new", P1="old")], "ab", {"E1": "new", "P1": None}),
+        (None, [a_plan("ab", **NOW), a_plan("c", **NOW)], "abc", NOW),
+        (None, [a_plan("ab", **NOW)], "abc", {"E1": None, "P1": None}),
+        # Its own runs are all new: what was recorded for the former ones says nothing.
+        (a_plan("xyz", E1="old", P1="old"), [a_plan("xyz", E1="old", P1="old")], "x", NOW),
+    ],
+)
+def test_what_was_recorded_of_a_claim_first_stays(
+    before: dict[str, Any] | None,
+    others: list[dict[str, Any]],
+    begun: str,
+    recorded: dict[str, str | None],
+) -> None:
+    plans = [*others, *([] if before is None else [before])]
+    found = claims_of(a_plan("abc"), before, plans, lambda run: run in begun, NOW)
+    assert found == recorded
+
+
+def test_runs_in_a_checkpoint_are_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"scale": "smoke", "studies": "epsilon"}
+    first = pipeline(config, True, tmp_path)
+    recorded = first.plan("smoke", "epsilon")["claims"]
+    assert recorded == json.loads((ROOT / "conf/claims/digests.json").read_text())
+    changed = tmp_path / "digests.json"
+    changed.write_text(json.dumps({**recorded, "E1": "another", "N1": "new"}))
+    monkeypatch.setattr("replicate.pipeline.CLAIM_DIGESTS", changed)
+    checkpoint = SimpleNamespace(run_ids=[Path(first.jobs[0].stamps[0]).name])
+    with monkeypatch.context() as patched:
+        patched.setattr("replicate.pipeline.stored", lambda store: ([checkpoint], []))
+        again = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
+    assert again == {**recorded, "N1": None}
+    # Without it nothing was begun, and the rules of today stand before the runs.
+    fresh = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
+    assert fresh == {**recorded, "E1": "another", "N1": "new"}
 
 
 def test_a_study_without_environments_at_a_scale_is_refused(tmp_path: Path) -> None:

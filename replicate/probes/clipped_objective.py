@@ -1,10 +1,11 @@
-"""Claim C1: PPO's clipped objective and its gradient against the policy ratio.
+"""Claims C1, C2 and I2: PPO's clipped objective and its gradient against the policy ratio.
 
 python -m replicate.probes.clipped_objective OUT.csv
 """
 
 import csv
 import io
+import itertools
 import sys
 from pathlib import Path
 
@@ -13,28 +14,48 @@ import torch
 from replicate.maths.objectives import clipped_surrogate, surrogate
 from replicate.records import write_atomically
 
-EPSILON = 0.2
+EPSILONS = (0.05, 0.1, 0.2, 0.3, 0.5)
 ADVANTAGES = (1.0, -1.0)
 POINTS_PER_UNIT = 200
 """Of the ratio: 1 − ε, 1 and 1 + ε are among the points."""
-COLUMNS = ["advantage", "ratio", "unclipped", "clipped", "gradient"]
+COLUMNS = [
+    "epsilon",
+    "advantage",
+    "ratio",
+    "unclipped",
+    "clipped",
+    "gradient",
+    "unclipped_log_gradient",
+]
 
 
 def clipped_objective() -> list[list[float]]:
     """Rows of ``COLUMNS`` for r = 0 … 2, in float64.
 
     ``unclipped`` is r·A, ``clipped`` min(r·A, clip(r, 1−ε, 1+ε)·A), ``gradient`` the derivative
-    of ``clipped`` in r by autograd.  The two kinks have no derivative; autograd gives A there.
+    of ``clipped`` in r and ``unclipped_log_gradient`` that of ``unclipped`` in log π, both by
+    autograd.  The two kinks have no derivative; autograd gives A there.
 
     Source: PPO paper (arXiv 1707.06347), Figure 1.
     """
     points = torch.arange(2 * POINTS_PER_UNIT + 1, dtype=torch.float64) / POINTS_PER_UNIT
-    ratio = points.repeat(len(ADVANTAGES), 1).requires_grad_()
-    advantage = torch.tensor(ADVANTAGES, dtype=torch.float64)[:, None].expand_as(ratio)
-    epsilon = torch.full((len(ADVANTAGES),), EPSILON, dtype=torch.float64)
+    cases = torch.tensor(list(itertools.product(EPSILONS, ADVANTAGES)), dtype=torch.float64)
+    epsilon, advantage = cases[:, 0], cases[:, 1:].expand(-1, len(points))
+    ratio = points.repeat(len(cases), 1).requires_grad_()
     clipped = clipped_surrogate(ratio, advantage, epsilon)
     (gradient,) = torch.autograd.grad(clipped.sum(), ratio)
-    columns = [advantage, ratio, surrogate(ratio, advantage), clipped, gradient]
+    log_ratio = ratio.detach().log().requires_grad_()  # −∞ at r = 0, where the slope is 0
+    unclipped = surrogate(log_ratio.exp(), advantage)
+    (log_gradient,) = torch.autograd.grad(unclipped.sum(), log_ratio)
+    columns = [
+        epsilon[:, None].expand_as(ratio),
+        advantage,
+        ratio,
+        surrogate(ratio, advantage),
+        clipped,
+        gradient,
+        log_gradient,
+    ]
     rows: list[list[float]] = torch.stack(columns, -1).flatten(0, 1).tolist()
     return rows
 

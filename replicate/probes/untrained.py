@@ -1,6 +1,9 @@
-"""What the policy gets before its first update: the 0 of normalised scores.
+"""What the policy gets before its first update: u = 0 of the published scale.
 
-python -m replicate.probes.untrained OUT.csv RECIPE…
+python -m replicate.probes.untrained OUT.csv
+
+One number per environment, whatever the recipe: actions are clipped to the box, as the environment
+that they act on does.
 """
 
 import csv
@@ -19,15 +22,16 @@ from replicate.records import write_atomically
 SEEDS = 10
 ENV_STEPS = 10_000
 """Of each seed: at least six episodes of the longest tasks."""
-COLUMNS = ["recipe", "env", "untrained", "standard_error", "episodes", "seeds"]
+COLUMNS = ["env", "untrained", "standard_error", "episodes", "seeds"]
+RECIPE = ("recipe=paper2017", "recipe.clip_actions=true")
 
 
-def untrained(env: str, recipe: str) -> list[object]:
+def untrained(env: str) -> list[object]:
     """A row of ``COLUMNS``: mean over seeds of the mean undiscounted return of each.
 
     Actions are drawn from the initial policy; its observation filter moves as in training.
     """
-    runs = compose(f"env={env}", f"recipe={recipe}", f"seed=range(0,{SEEDS})").runs
+    runs = compose(f"env={env}", *RECIPE, f"seed=range(0,{SEEDS})").runs
     state = CohortState.fresh(runs, "cpu")
     lanes = list(range(SEEDS))
     start(state.envs, state.filters, runs[0].recipe)
@@ -37,7 +41,6 @@ def untrained(env: str, recipe: str) -> list[object]:
     error = statistics.stdev(means) / SEEDS**0.5
     count = len(rollout.episodes)
     return [
-        recipe,
         env,
         f"{statistics.fmean(means):.6g}",
         f"{error:.3g}",
@@ -49,15 +52,14 @@ def untrained(env: str, recipe: str) -> list[object]:
 def main(arguments: list[str]) -> int:
     """The command line."""
     torch.set_num_threads(1)
-    out, *recipes = arguments
+    (out,) = arguments
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for recipe in recipes:
-        for env in options("env"):
-            row = untrained(env, recipe)
-            writer.writerow(row)
-            print(*row, file=sys.stderr, flush=True)
+    for env in options("env"):
+        row = untrained(env)
+        writer.writerow(row)
+        print(*row, file=sys.stderr, flush=True)
     write_atomically(Path(out), text.getvalue().encode())
     return 0
 

@@ -1,6 +1,7 @@
-"""Studies with known answers: a plan, its tables, and scores."""
+"""Studies with known answers: a plan, its tables, and measures."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,32 @@ PAPER = {
     "walker2d": "Walker2d-v5",
 }
 WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5)
-SCORE_COLUMNS: dict[str, Any] = {
-    "episodes": 100,
+MEASURE_COLUMNS: dict[str, Any] = {
+    "final_episodes": 100,
     "diverged": False,
     "untrained": 0.0,
-    "best": 100.0,
-    "frozen": True,
-    "area": 0.5,
-    "early_area": 0.25,
+    "reference_return": 100.0,
+    "start": 0.0,
+    "ruined": False,
+    "collapsed": False,
+    "early_u": 0.25,
     "steps_to_half": 300_000.0,
+    "peak_u": 0.6,
     "drawdown": 0.1,
-    "collapsed_30": False,
-    "collapsed_50": False,
-    "collapsed_70": False,
-    "kl": 0.01,
+    "mean_log_kl": math.log(0.01),
+    "mean_log_ratio_deviation": math.log(0.1),
+    "mean_log_ratio_deviation_99": math.log(0.3),
     "kl_95": 0.02,
+    "kl_max": 0.04,
+    "clip_fraction": 0.2,
+    "ratio_max": 2.0,
+    "updates": 488,
+}
+
+UPDATE_COLUMNS: dict[str, Any] = {
+    "kl": 0.01,
     "ratio_mean_abs_deviation": 0.1,
+    "ratio_deviation_99": 0.3,
     "ratio_max": 2.0,
     "clip_fraction": 0.2,
 }
@@ -104,13 +115,13 @@ def study(
             keys = {key: run[key] for key in ("env", "variant", "seed")}
             returns = steps / total_env_steps * (100 + int(run["seed"]))
             episodes.append(pd.DataFrame({"env_step": steps, "episodic_return": returns, **keys}))
-            sizes = {name: SCORE_COLUMNS[name] for name in ("kl", "clip_fraction", "ratio_max")}
-            sizes["ratio_mean_abs_deviation"] = 0.1
-            first = {"update": 0, "env_step": 2048}
-            updates.append(pd.DataFrame([{**first, **sizes, **keys}]))
+            number = np.arange(total_env_steps // 2048)
+            made = {"update": number, "env_step": 2048 * (number + 1), **UPDATE_COLUMNS}
+            updates.append(pd.DataFrame({**made, **keys}))
         pd.concat(episodes).to_parquet(folder / f"{env}.episodes.parquet")
         pd.concat(updates).to_parquet(folder / f"{env}.updates.parquet")
-        status = [{**run, "status": "finished"} for run in of_env]
+        ended = {"status": "finished", "diverged_at_env_step": None}
+        status = [{**run, **ended} for run in of_env]
         (folder / f"{env}.runs.json").write_text(json.dumps(status))
         list_tables(folder, env)
     return read_study(folder / "plan.json")
@@ -122,22 +133,27 @@ def list_tables(folder: Path, env: str) -> None:
     manifest.write(folder / f"{env}.{MANIFEST}", files)
 
 
-def scores(study: Study, score: Value | None = None, **columns: Any) -> pd.DataFrame:
-    """As ``analysis.scores`` makes them; ``score`` and columns are values or functions of a run."""
+def measures(study: Study, final: Value | float | None = None, **columns: Any) -> pd.DataFrame:
+    """As ``analysis.measures`` makes them; columns are values or functions of a run.
+
+    Unless they are given, the score is the final return, and u follows from it.
+    """
     table = pd.DataFrame(study.plan["runs"])[["env", "variant", "seed"]]
-    for name, default in {"score": score or 50.0, **SCORE_COLUMNS, **columns}.items():
+    final = 50.0 if final is None else final
+    given = {"score": final, "final": final, **MEASURE_COLUMNS, **columns}
+    for name, default in given.items():
         keys = table[["env", "variant", "seed"]].itertuples(index=False)
         table[name] = [default(*key) for key in keys] if callable(default) else default
-    if "normalised" not in columns:
-        table["normalised"] = (table.score - table.untrained) / (table.best - table.untrained)
+    if "u" not in columns:
+        table["u"] = (table.final - table.untrained) / (table.reference_return - table.untrained)
     return table
 
 
 def noisy(means: dict[str, float], sd: float = 5.0, seed: int = 0) -> Value:
-    """Variant → mean score, with normal noise that is the same for the same run."""
+    """Variant → mean return, with normal noise that is the same for the same run."""
 
-    def score(env: str, variant: str, run: int) -> float:
+    def value(env: str, variant: str, run: int) -> float:
         key = [seed, run, *env.encode(), *variant.encode()]
         return means[variant] + sd * float(np.random.default_rng(key).standard_normal())
 
-    return score
+    return value

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,12 @@ def page(tmp_path: Path) -> Path:
     variants = [{**made_up.clip(0.2), "label": HOSTILE}]
     study = made_up.study(folder / "data/table1", variants, envs, name="table1")
     plan = {**study.plan, "title": HOSTILE, "question": HOSTILE}
-    plan |= {"figures": ["table1", "learning_curves"], "tables": ["scores"]}
+    plan |= {"figures": ["table1", "learning_curves"], "tables": ["finals"]}
     (study.folder / "plan.json").write_text(json.dumps(plan))
     describe_runs(study)
-    (folder / "scores").mkdir()
-    made_up.scores(study, frozen=False).to_csv(folder / "scores/table1.csv", index=False)
-    shown = ("figures/table1/learning_curves", "figures/table1/table1", "tables/table1/scores")
+    (folder / "measures").mkdir()
+    made_up.measures(study).to_csv(folder / "measures/table1.csv", index=False)
+    shown = ("figures/table1/learning_curves", "figures/table1/table1", "tables/table1/finals")
     for product in (*shown, "figures/clipped_objective"):
         store_product(folder / product)
     (tmp_path / "probes").mkdir()
@@ -125,7 +126,7 @@ def test_it_is_self_contained_and_escaped(page: Path) -> None:
 def test_it_shows_the_numbers_and_what_is_behind_them(page: Path) -> None:
     text = page.read_text()
     assert "<td>0.82</td>" in text and "95%" in text
-    assert "provisional" in text and "3 seeds" in text
+    assert "u = 1: the literature" in text and "3 seeds" in text
     assert "snakemake --config scale=quick" in text
     downloads = [a for tag, a in Elements(text).found if tag == "a" and "download" in a]
     assert len(downloads) == 5  # a table, two figures, the curves of two environments
@@ -241,8 +242,8 @@ def test_runs_that_went_on_on_another_class_of_cpu_are_told(page: Path) -> None:
     assert report.elsewhere(study.runs) == 0
     describe_runs(study, moved_on)
     study = read_study(study.folder / "plan.json")
-    scores = pd.read_csv(page.parent / "quick/scores/table1.csv").assign(study="table1")
-    (note,) = [text for text in report.notes("quick", scores, study.runs) if "bit by bit" in text]
+    measures = pd.read_csv(page.parent / "quick/measures/table1.csv").assign(study="table1")
+    (note,) = [text for text in report.notes("quick", measures, study.runs) if "bit by bit" in text]
     assert note.startswith("4 runs went on")
 
 
@@ -303,7 +304,8 @@ def test_a_browser_runs_its_own_script_and_nothing_else(page: Path, tmp_path: Pa
 
 def test_the_coverage_of_the_repository_is_what_the_code_simulates() -> None:
     stored = pd.read_csv(Path(report.HERE).parent / "results/reference/coverage.csv")
-    assert set(stored.statistic) == set(coverage.DATA_SETS)
-    normal = stored.query("statistic == 'mean' and distribution == 'normal' and environments == 1")
-    t_intervals = normal[~normal.method.str.contains("percentile")]
-    assert len(t_intervals) and t_intervals.coverage.between(0.93, 0.97).all()
+    keys = ["statistic", "method", "distribution", "environments", "seeds"]
+    simulated = pd.DataFrame([asdict(case) for case in coverage.cases()])
+    pd.testing.assert_frame_equal(stored[keys], simulated[keys])
+    normal = stored[(stored.distribution == "normal") & (stored.method == "t")]
+    assert len(normal) and normal.coverage.between(0.94, 0.97).all()

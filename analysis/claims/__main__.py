@@ -1,0 +1,264 @@
+"""Judge every claim.
+
+python -m analysis.claims NAME OUT.json OUT.csv --plans PLAN.json… --measures MEASURES.csv…
+    --probes PROBE.csv… [--published FILE.csv…]
+
+NAME is the report's.  Measures are those of the studies of the plans, in their order.  A study or
+probe that is not given has not been run; its claims are listed all the same.
+"""
+
+import argparse
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import manifest
+from analysis.claims import rules
+from analysis.claims.configuration import Claim, LedgerSettings, load_claims, load_ledger
+from analysis.claims.digests import digests
+from analysis.claims.parts import FACTOR, Data, Table
+from analysis.claims.sentences import effect, sentence
+from analysis.errors import one_line_errors
+from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
+from analysis.study import read_study
+from replicate.records import MANIFEST, DataError, write_atomically
+
+REFERENCE = "reference"
+NULL = {"factor": 1.0}
+CSV_COLUMNS = [
+    "claim",
+    "verdict",
+    "part",
+    "aim",
+    "part_verdict",
+    "estimate",
+    "low",
+    "high",
+    "unit",
+    "margin",
+    "level",
+    "n",
+    "seeds",
+    "seeds_needed",
+]
+
+
+def read_data(
+    plans: list[Path], measures: list[Path], probes: list[Path], published: list[Path]
+) -> Data:
+    """The studies, measures and probes of these files.
+
+    Raises:
+        DataError: a file that cannot be read or was altered.
+
+    """
+    if len(plans) != len(measures):
+        raise DataError(
+            f"{len(plans)} plans, {len(measures)} tables of measures: one of each study"
+        )
+    for file in published:
+        manifest.verify(file.parent / MANIFEST, [file])
+    studies = [read_study(plan) for plan in plans]
+    tables = {study.name: pd.read_csv(file) for study, file in zip(studies, measures, strict=True)}
+    return Data(
+        {study.name: study for study in studies},
+        tables,
+        {file.stem: pd.read_csv(file) for file in probes},
+        {file.stem: pd.read_csv(file) for file in published},
+    )
+
+
+def record(
+    finding: Finding,
+    data: Data,
+    settings: LedgerSettings,
+    digest: str | None,
+    files: Mapping[str, Path],
+    name: str,
+) -> dict[str, Any]:
+    """What the report and the terminal show of a finding."""
+    claim = finding.claim
+    ran = finding.verdict != NOT_RUN
+    used = [data.studies[study] for study in claim.studies if study in data.studies and ran]
+    envs = {env: None for judged in finding.parts for env in judged.part.by_env}
+    labels = env_labels(data)
+    runs = {
+        entry["digest"] or (study.name, entry["env"], entry["variant"], entry["seed"])
+        for study in used
+        for entry in study.plan["runs"]
+        if (entry["env"] in envs if envs else entry["env"] not in claim.without)
+        and entry["variant"] in (finding.evidence.variants or study.variants)
+    }
+    recorded = [study.plan.get("claims", {}).get(claim.name) for study in used]
+    main = next((judged for judged in finding.parts if judged.verdict != NOT_RUN), None)
+    evidence = [*claim.studies, *claim.probes] if ran else []
+    return {
+        "claim": claim.name,
+        "statement": " ".join(claim.statement.split()),
+        "family": claim.family,
+        "verdict": finding.verdict,
+        "why": finding.why,
+        "sentence": sentence(finding, settings.words),
+        "effect": effect(main) if main is not None else "",
+        "n": _n(main),
+        "post_hoc": any(known != digest for known in recorded),
+        "digest": digest,
+        "parts": [part_record(judged, labels, settings) for judged in finding.parts],
+        "tables": [table_record(table) for table in finding.evidence.tables()] if ran else [],
+        "seeds_needed": finding.seeds_needed,
+        "runs": len(runs),
+        "seeds": sorted({seed for study in used for seed in study.seeds}),
+        "envs": {env: labels[env] for env in envs},
+        "recipes": list(dict.fromkeys(study.recipe for study in used)),
+        "scale": next((study.plan["scale"] for study in used), None),
+        "total_env_steps": next((study.total_env_steps for study in used), None),
+        "studies": [study.name for study in used],
+        "missing": [study for study in claim.studies if study not in data.studies],
+        "evidence": [str(files[source]) for source in evidence if source in files],
+        "command": command(claim, name),
+    }
+
+
+def command(claim: Claim, name: str) -> str:
+    """What makes the data again, and judges them."""
+    if claim.name not in rules.RULES:
+        return ""
+    if name == REFERENCE:
+        return "snakemake figures"
+    studies = f" studies={','.join(claim.studies)}" if claim.studies else ""
+    return f"snakemake --config scale={name}{studies}"
+
+
+def env_labels(data: Data) -> dict[str, str]:
+    """Environment → what people read."""
+    found: dict[str, str] = {}
+    for study in data.studies.values():
+        found.update(study.plan["envs"])
+    return found
+
+
+def _n(judged: Judged | None) -> int | None:
+    if judged is None:
+        return None
+    part = judged.part
+    return part.estimate.n if part.estimate is not None else part.count and part.count[1]
+
+
+def part_record(
+    judged: Judged, labels: Mapping[str, str], settings: LedgerSettings
+) -> dict[str, Any]:
+    """A part with its numbers as they are read: factors are no logarithms."""
+    part = judged.part
+    unit = None if part.estimate is None else part.estimate.unit
+
+    def read(value: float | None) -> float | None:
+        if value is None or math.isnan(value):
+            return None
+        return math.exp(value) if unit == FACTOR else value
+
+    level = level_of_each(judged)
+    each = []
+    for env, estimate in part.by_env.items():
+        low, high = estimate.bounds(level)
+        reached = part.reached.get(env)
+        each.append(
+            {
+                "env": env,
+                "label": labels[env],
+                "estimate": read(estimate.value),
+                "low": read(low),
+                "high": read(high),
+                "level": level,
+                "n": estimate.n,
+                "reached": reached,
+                "too_short": reached is not None and reached < settings.learnt_u,
+            }
+        )
+    return {
+        "key": part.key,
+        "label": part.label,
+        "aim": part.aim,
+        "judged": part.aim in JUDGED,
+        "verdict": judged.verdict,
+        "why": judged.why,
+        "text": effect(judged),
+        "estimate": None if part.estimate is None else read(part.estimate.value),
+        "low": read(judged.low),
+        "high": read(judged.high),
+        "null": NULL.get(unit or "", 0.0),
+        "margin": read(part.margin) if part.margin else None,
+        "unit": unit,
+        "level": judged.level,
+        "p": None if part.p_values is None else min(1.0, 2 * min(part.p_values)),
+        "count": part.count,
+        "n": _n(judged),
+        "seeds": part.seeds or None,
+        "seeds_needed": judged.seeds_needed,
+        "environments": each,
+    }
+
+
+def table_record(table: Table) -> dict[str, Any]:
+    """Numbers that JSON knows; what is missing is null."""
+    rows = [[plain(value) for value in row] for row in table.rows]
+    return {"title": table.title, "columns": table.columns, "rows": rows}
+
+
+def plain(value: Any) -> Any:
+    """As Python's own type."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def to_csv(records: list[dict[str, Any]]) -> str:
+    """One row per part; a claim without parts has one too."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for claim in records:
+        known = {"claim": claim["claim"], "verdict": claim["verdict"]}
+        for part in claim["parts"] or [{}]:
+            named = {"part": part.get("label"), "part_verdict": part.get("verdict")}
+            numbers = {
+                key: f"{value:.6g}" if isinstance(value, float) else value
+                for key, value in part.items()
+            }
+            writer.writerow({**numbers, **named, **known})
+    return text.getvalue()
+
+
+@one_line_errors
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.claims")
+    parser.add_argument("name")
+    parser.add_argument("json", type=Path)
+    parser.add_argument("csv", type=Path)
+    for kind in ("plans", "measures", "probes", "published"):
+        parser.add_argument(f"--{kind}", type=Path, nargs="*", default=[], metavar="FILE")
+    options = parser.parse_args(arguments)
+    claims, settings = load_claims(), load_ledger()
+    rules.check(claims)
+    data = read_data(options.plans, options.measures, options.probes, options.published)
+    files = {file.stem: file for file in (*options.measures, *options.probes)}
+    findings = ledger(claims, rules.gather(claims, data), settings, env_labels(data))
+    known = digests(claims, settings)
+    records = [
+        record(finding, data, settings, known.get(name), files, options.name)
+        for name, finding in findings.items()
+    ]
+    text = json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(options.json, text.encode())
+    write_atomically(options.csv, to_csv(records).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

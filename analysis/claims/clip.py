@@ -1,0 +1,130 @@
+"""I2 and C5: what becomes of training without the clip."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats  # type: ignore[import-untyped]
+
+from analysis.claims.configuration import Claim
+from analysis.claims.exact import never
+from analysis.claims.parts import (
+    FACTOR,
+    Aim,
+    Data,
+    Evidence,
+    Part,
+    U,
+    difference,
+    final_u,
+    log_kl,
+    log_kl_95,
+    log_ratio_99,
+    paired,
+    part,
+    ruined_or_collapsed,
+    samples,
+)
+
+PAPER, MODERN = "comparison", "comparison_modern"
+NO_CLIP, CLIP = "ppo_noclip", "ppo"
+
+
+def i2(data: Data, claim: Claim) -> Evidence:
+    """A sample's gradient is amplified by its ratio, and reuse without a bound is unsafe."""
+    sizes = [
+        difference(
+            data,
+            PAPER,
+            (NO_CLIP, CLIP),
+            column,
+            key=key,
+            label=f"{label}, no clip over ε = 0.2",
+            aim="above",
+            unit=FACTOR,
+            margin=float(np.log(claim.margins["factor"])),
+            without=claim.without,
+        )
+        for key, label, column in (
+            ("ratio", "|r − 1| (99 % quantile)", log_ratio_99),
+            ("kl", "KL of an update", log_kl),
+        )
+    ]
+    rows = data.probes["clipped_objective"]
+    amplified = (rows.unclipped_log_gradient - rows.advantage * rows.ratio).abs()
+    exact = never(
+        "gradient", "a sample's gradient is its ratio times that at r = 1", amplified > 1e-9
+    )
+    parts = [*sizes, _more_often(data, claim), exact]
+    return Evidence(parts, variants=(NO_CLIP, CLIP))
+
+
+def _more_often(data: Data, claim: Claim) -> Part:
+    """Ruined or collapsed without the clip more often than with it: sign test of the pairs."""
+    x, y = (
+        samples(data, PAPER, variant, ruined_or_collapsed, claim.without)
+        for variant in (NO_CLIP, CLIP)
+    )
+    label = "share of runs ruined or collapsed, no clip minus ε = 0.2"
+    found = part("share", label, "rises", paired(x, y, "share"))
+    if found.estimate is None:
+        return found
+    differences = pd.concat([x[env] - y[env] for env in found.by_env]).dropna()
+    more, fewer = int((differences > 0).sum()), int((differences < 0).sum())
+    return replace(found, p_values=(_sign_test(more, fewer), _sign_test(fewer, more)))
+
+
+def _sign_test(hits: int, misses: int) -> float:
+    """One-sided p of "a hit is no more likely than a miss"; ties say nothing."""
+    if hits + misses == 0:
+        return 1.0
+    return float(stats.binomtest(hits, hits + misses, alternative="greater").pvalue)
+
+
+def c5(data: Data, claim: Claim) -> Evidence:
+    """What the clip is worth under both recipes, and how much larger updates are without it."""
+    worth = [
+        difference(
+            data,
+            study,
+            (CLIP, NO_CLIP),
+            final_u,
+            key=key,
+            label=f"final, ε = 0.2 minus no clip, {key}",
+            aim="above",
+            margin=claim.margins["u"],
+            without=claim.without,
+        )
+        for key, study in (("paper2017", PAPER), ("modern", MODERN))
+    ]
+    kinds: list[tuple[str, str, str, Aim]] = [
+        ("kl", PAPER, "paper2017", "above"),
+        ("kl_modern", MODERN, "modern", "shown"),
+    ]
+    safe = [
+        difference(
+            data,
+            study,
+            (NO_CLIP, CLIP),
+            log_kl_95,
+            key=key,
+            label=f"KL (95 % quantile), no clip over ε = 0.2, {recipe}",
+            aim=aim,
+            unit=FACTOR,
+            margin=float(np.log(claim.margins["factor"])),
+            without=claim.without,
+        )
+        for key, study, recipe, aim in kinds
+    ]
+    parts = [*worth, *safe, _interaction(data, claim)]
+    return Evidence(parts, variants=(NO_CLIP, CLIP))
+
+
+def _interaction(data: Data, claim: Claim) -> Part:
+    """What the clip is worth under ``paper2017`` minus what it is worth under ``modern``."""
+    worth = []
+    for study in (PAPER, MODERN):
+        x, y = (samples(data, study, name, final_u, claim.without) for name in (CLIP, NO_CLIP))
+        worth.append({env: x[env] - y[env] for env in x if env in y})
+    label = "final, what the clip is worth under paper2017 minus modern"
+    return part("interaction", label, "shown", paired(worth[0], worth[1], U))

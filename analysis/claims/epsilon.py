@@ -1,0 +1,373 @@
+"""E1, E2, E3 and E5: the clip range ε."""
+
+import itertools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats  # type: ignore[import-untyped]
+
+from analysis.aggregates import redrawn_statistic, table1_scores
+from analysis.claims.configuration import Claim
+from analysis.claims.parts import (
+    FACTOR,
+    Aim,
+    Column,
+    Data,
+    Evidence,
+    Part,
+    Table,
+    difference,
+    early_u,
+    final_u,
+    log_kl,
+    paired,
+    part,
+    ruined_or_collapsed,
+    samples,
+)
+from analysis.significance import stratified_logrank
+from analysis.statistics import Array, Estimate, percentile_bounds
+
+STUDY, TABLE1 = "epsilon", "table1"
+WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5)
+STEPS = tuple(itertools.pairwise(WIDTHS))
+LEAST_SPREAD = 0.01
+LEAST_LEVEL = 0.05
+PERMUTATIONS = 9_999
+REDRAWN = 2000
+
+
+def variant(width: float) -> str:
+    """Name of a clip range in ``conf/study``."""
+    return f"clip_{width:g}"
+
+
+VARIANTS = tuple(variant(width) for width in WIDTHS)
+
+
+def e1(data: Data, claim: Claim) -> Evidence:
+    """Mean log KL grows with every step of ε."""
+    return Evidence(
+        [
+            difference(
+                data,
+                STUDY,
+                (variant(wide), variant(narrow)),
+                log_kl,
+                key=f"step_{place}",
+                label=f"KL of an update, ε = {wide:g} over {narrow:g}",
+                aim="above",
+                unit=FACTOR,
+                margin=math.log(claim.margins["factor"]),
+                without=claim.without,
+            )
+            for place, (narrow, wide) in enumerate(STEPS, 1)
+        ],
+        variants=VARIANTS,
+    )
+
+
+def e2(data: Data, claim: Claim) -> Evidence:
+    """First-quarter u grows up to 0.3, and 0.5 is not slower than 0.2."""
+
+    def gain(wide: float, narrow: float, key: str, aim: Aim, margin: float) -> Part:
+        return difference(
+            data,
+            STUDY,
+            (variant(wide), variant(narrow)),
+            early_u,
+            key=key,
+            label=f"first-quarter u, ε = {wide:g} minus {narrow:g}",
+            aim=aim,
+            margin=margin,
+            without=claim.without,
+        )
+
+    whole = gain(0.3, 0.05, "whole", "above", claim.margins["u"])
+    steps = [
+        gain(wide, narrow, f"step_{i}", "above", 0.0)
+        for i, (narrow, wide) in enumerate(STEPS[:3], 1)
+    ]
+    fast = gain(0.5, 0.2, "fast", "not below", claim.margins["not_slower"])
+    parts = [whole, *steps, fast]
+    return Evidence(parts, variants=VARIANTS, tables=lambda: _half_way(data, claim))
+
+
+def _half_way(data: Data, claim: Claim) -> list[Table]:
+    """Env steps to u = 0.5: stratified log-rank tests against ε = 0.2, and who never got there."""
+    times = {
+        width: samples(data, STUDY, variant(width), _steps_to_half, claim.without)
+        for width in WIDTHS
+    }
+    base = times[0.2]
+    rows = []
+    for width, found in times.items():
+        envs = [env for env in found if env in base]
+        if not envs:
+            continue
+        arrays = [found[env].to_numpy() for env in envs]
+        z, p = stratified_logrank(arrays, [base[env].to_numpy() for env in envs])
+        there = int(sum(np.isfinite(values).sum() for values in arrays))
+        rows.append([width, there, sum(map(len, arrays)), z, p])
+    columns = ["ε", "runs half-way", "runs", "log-rank z against 0.2 (positive: sooner)", "p"]
+    return [Table("Time to half-way (u = 0.5), stratified by environment", columns, rows)]
+
+
+def _steps_to_half(runs: pd.DataFrame) -> "pd.Series[float]":
+    return runs.steps_to_half
+
+
+def e3(data: Data, claim: Claim, permutations: int = PERMUTATIONS) -> Evidence:
+    """Ruin or collapse, and the spread of *final*, grow with ε; at 0.5 ruin is often."""
+    unsafe, final, peak, drawdown = (
+        _blocks(data, column, claim) for column in (ruined_or_collapsed, final_u, _peak, _drawdown)
+    )
+    labels = (
+        "share of runs ruined or collapsed, per step of ε",
+        "spread of final over seeds, per step of ε",
+    )
+    label_often = "share of runs ruined or collapsed at ε = 0.5"
+    if not unsafe or not final:
+        return Evidence(
+            [
+                Part("share", labels[0], "rises", None),
+                Part("spread", labels[1], "rises", None),
+                Part("often", label_often, "often", None, claim.margins["often"]),
+            ]
+        )
+    runs = sum(len(block) for block in unsafe.values())
+    parts = [
+        _trend("share", labels[0], unsafe, _mean_slope, "share", permutations),
+        _trend("spread", labels[1], final, _spread_slope, FACTOR, permutations),
+        _often(label_often, unsafe, claim),
+    ]
+    few = claim.margins["runs"]
+    undecided = f"fewer than {few:g} runs for each ε" if runs < few else ""
+    needed = math.ceil(few / len(unsafe)) if undecided else None
+    return Evidence(
+        parts, undecided, needed, VARIANTS, lambda: [_relative(final, peak, drawdown, unsafe)]
+    )
+
+
+def _peak(runs: pd.DataFrame) -> "pd.Series[float]":
+    return runs.peak_u.clip(lower=LEAST_LEVEL)
+
+
+def _drawdown(runs: pd.DataFrame) -> "pd.Series[float]":
+    return runs.drawdown
+
+
+def _blocks(data: Data, column: Column, claim: Claim) -> dict[str, Array]:
+    """Environment → ``[S, K]``: seeds that every ε has, and the ε in order."""
+    columns = [samples(data, STUDY, variant(w), column, claim.without) for w in WIDTHS]
+    found = {}
+    for env in columns[0]:
+        if all(env in of_width for of_width in columns):
+            table = pd.concat([of_width[env] for of_width in columns], axis=1).dropna()
+            if len(table):
+                found[env] = table.to_numpy(dtype=float)
+    return found
+
+
+def _slope(values: Array) -> Array:
+    """Least-squares slope of ``[..., K]`` per step of ε."""
+    steps = np.arange(values.shape[-1]) - (values.shape[-1] - 1) / 2
+    slope: Array = values @ steps / (steps @ steps)
+    return slope
+
+
+def _mean_slope(blocks: list[Array]) -> Array:
+    """Mean over environments of the slope of the mean over seeds; blocks are ``[..., S, K]``."""
+    slopes: Array = np.mean([_slope(block.mean(axis=-2)) for block in blocks], axis=0)
+    return slopes
+
+
+def _spread_slope(blocks: list[Array]) -> Array:
+    """As :func:`_mean_slope`, of the logarithm of the standard deviation over seeds."""
+    spreads = [np.log(np.maximum(block.std(axis=-2, ddof=1), LEAST_SPREAD)) for block in blocks]
+    slopes: Array = np.mean([_slope(spread) for spread in spreads], axis=0)
+    return slopes
+
+
+def _trend(
+    key: str,
+    label: str,
+    blocks: Mapping[str, Array],
+    statistic: object,
+    unit: str,
+    permutations: int,
+) -> Part:
+    """Does the statistic rise with ε?  Permutes ε within environment × seed."""
+    seeds = [len(block) for block in blocks.values()]
+    if min(seeds) < 2:
+        return Part(key, label, "rises", None)
+    ends = np.cumsum(seeds)[:-1]
+
+    def of_samples(*widths: npt.NDArray[np.float64], axis: int) -> Array:
+        # Each [..., blocks]: all environments' seeds in a row.
+        stacked = np.stack(widths, axis=-1)
+        return statistic(np.split(stacked, ends, axis=-2))  # type: ignore[operator,no-any-return]
+
+    pooled = np.concatenate(list(blocks.values()))
+    result = stats.permutation_test(
+        list(pooled.T),
+        of_samples,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=permutations,
+        alternative="greater",
+        rng=np.random.default_rng(0),
+        batch=1000,
+    )
+    null, observed = result.null_distribution, float(result.statistic)
+    slack = 1e-9 * max(1.0, abs(observed))  # equal sums in another order differ in the last bits
+    above = (1 + int((null >= observed - slack).sum())) / (1 + len(null))
+    below = (1 + int((null <= observed + slack).sum())) / (1 + len(null))
+    # Under the null its spread is that of the permutations: how many seeds it would take.
+    estimate = Estimate(observed, float(null.std()), float(pooled.size), int(pooled.size), unit)
+    return Part(key, label, "rises", estimate, seeds=min(seeds), p_values=(above, below))
+
+
+def _often(label: str, unsafe: Mapping[str, Array], claim: Claim) -> Part:
+    """Ruined or collapsed runs among all at the largest ε."""
+    last = np.concatenate([block[:, -1] for block in unsafe.values()])
+    count = int(last.sum()), len(last)
+    estimate = Estimate(count[0] / count[1], math.nan, 1.0, count[1], "share")
+    seeds = min(len(block) for block in unsafe.values())
+    return Part("often", label, "often", estimate, claim.margins["often"], seeds=seeds, count=count)
+
+
+def _relative(
+    final: Mapping[str, Array],
+    peak: Mapping[str, Array],
+    drawdown: Mapping[str, Array],
+    unsafe: Mapping[str, Array],
+) -> Table:
+    """Per ε: ruin; spread and drawdown over the level reached, since they grow with it."""
+    rows = []
+    for place, width in enumerate(WIDTHS):
+        bad = np.concatenate([block[:, place] for block in unsafe.values()])
+        spreads, falls = [], []
+        for env, block in final.items():
+            level = max(float(peak[env][:, place].mean()), LEAST_LEVEL)
+            spreads.append(
+                float(block[:, place].std(ddof=1)) / level if len(block) > 1 else math.nan
+            )
+            falls.append(float((drawdown[env][:, place] / peak[env][:, place]).mean()))
+        rows.append(
+            [width, int(bad.sum()), len(bad), float(np.mean(spreads)), float(np.mean(falls))]
+        )
+    columns = [
+        "ε",
+        "ruined or collapsed",
+        "runs",
+        "spread / level reached",
+        "drawdown / level reached",
+    ]
+    return Table("Stability for each ε, mean over environments", columns, rows)
+
+
+def e5(data: Data, claim: Claim) -> Evidence:
+    """ε = 0.2 against each of the other ten settings of Table 1."""
+    best = variant(0.2)
+    study = data.studies.get(TABLE1)
+    others = [] if study is None else [name for name in study.variants if name != best]
+    parts = [
+        difference(
+            data,
+            TABLE1,
+            (best, other),
+            final_u,
+            key=f"against_{other}",
+            label=f"final, ε = 0.2 minus {study.labels[other]}",  # type: ignore[union-attr]
+            aim="above",
+            margin=claim.margins["u"],
+            without=claim.without,
+            test=other,
+        )
+        for other in others
+    ]
+    if study is None or len(others) < claim.margins["settings"] - 1:
+        return Evidence([Part("against", "ε = 0.2 against the other settings", "above", None)])
+    scores = _paper_scores(data, claim)
+    published = _published_scores(data, TABLE1)
+    told_apart = [
+        part(
+            f"told_apart_{other}",
+            f"score on the table’s own scale, ε = 0.2 minus {other:g}",
+            "shown",
+            paired(scores[best], scores[variant(other)], "score"),
+            margin=abs(published[best] - published[variant(other)]),
+        )
+        for other in (0.1, 0.3)
+        if best in scores and variant(other) in scores and variant(other) in published
+    ]
+    return Evidence([*parts, *told_apart], tables=lambda: _table1(data, claim, published))
+
+
+def _published_scores(data: Data, name: str) -> dict[str, float]:
+    """Variant → its number in the PPO paper."""
+    table = data.published["ppo_table1"].set_index("setting").score
+    return {
+        entry["name"]: float(table[entry["published"]])
+        for entry in data.studies[name].plan["variants"]
+        if entry.get("published") in table.index
+    }
+
+
+def _paper_scores(data: Data, claim: Claim) -> dict[str, dict[str, pd.Series]]:
+    """Variant → environment → score by seed; 0 untrained, 1 best run of the table."""
+    runs = data.measures[TABLE1]
+    runs = runs[~runs.env.isin(claim.without)]
+    reach = runs.groupby("env").score.transform("max") - runs.untrained
+    reach = reach.where(reach > 0)  # no scale where no run is better than the untrained policy
+    scaled = runs.assign(scaled=(runs.score - runs.untrained) / reach).dropna(subset="scaled")
+    return {
+        str(name): {str(env): part.set_index("seed").scaled for env, part in rows.groupby("env")}
+        for name, rows in scaled.groupby("variant")
+    }
+
+
+def _table1(data: Data, claim: Claim, published: Mapping[str, float]) -> list[Table]:
+    """For each row whether the published number is one that the paper's statistic might have been.
+
+    The paper's statistic of 3 of our seeds, drawn anew many times; with 3 seeds there is one draw.
+    """
+    study, runs = data.studies[TABLE1], data.measures[TABLE1]
+    runs = runs[~runs.env.isin(claim.without)]
+    wide = runs.pivot_table(index="env", columns=["variant", "seed"], values="score", sort=False)
+    envs, names, seeds = list(wide.index), study.variants, sorted(runs.seed.unique())
+    if wide.isna().any(axis=None) or len(wide.columns) != len(names) * len(seeds):
+        return []
+    scores = np.array([[[wide.loc[e, (v, s)] for s in seeds] for v in names] for e in envs])
+    untrained = runs.groupby("env").untrained.first()[envs].to_numpy()
+    ours = table1_scores(scores, untrained)
+    low = high = np.full(len(names), math.nan)
+    if len(seeds) > 3:
+        redrawn = redrawn_statistic(scores, untrained, np.random.default_rng(0), 3, REDRAWN)
+        low, high = percentile_bounds(redrawn, 0.95)
+    rows = [
+        [
+            study.labels[name],
+            float(ours[i]),
+            float(low[i]),
+            float(high[i]),
+            published.get(name, math.nan),
+            None
+            if math.isnan(low[i]) or name not in published
+            else bool(low[i] <= published[name] <= high[i]),
+        ]
+        for i, name in enumerate(names)
+    ]
+    columns = [
+        "setting",
+        "score",
+        "low (3 seeds redrawn)",
+        "high",
+        "published",
+        "published is inside",
+    ]
+    return [Table("The paper’s statistic", columns, rows)]

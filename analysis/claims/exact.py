@@ -1,0 +1,80 @@
+"""C1, C2, I1: claims that a probe computes exactly; each row of its record is a case."""
+
+import pandas as pd
+
+from analysis.claims.configuration import Claim
+from analysis.claims.parts import Data, Evidence, Part, Table
+
+
+def never(key: str, label: str, violated: "pd.Series[bool]") -> Part:
+    """No row may violate it, and there is a row."""
+    if violated.empty:
+        return Part(key, label, "never", None)
+    return Part(key, label, "never", None, count=(int(violated.sum()), len(violated)))
+
+
+def _sides(rows: pd.DataFrame) -> tuple["pd.Series[bool]", "pd.Series[bool]"]:
+    """Where the objective is to be flat, and where it is not; the kinks are in neither."""
+    beyond = (rows.ratio - 1) * rows.advantage.apply(lambda a: 1 if a > 0 else -1)
+    tie = (beyond - rows.epsilon).abs() < 1e-9
+    return (beyond > rows.epsilon) & ~tie, (beyond < rows.epsilon) & ~tie
+
+
+def c1(data: Data, claim: Claim) -> Evidence:
+    """Flat above 1 + ε for A > 0 and below 1 − ε for A < 0; elsewhere the un-clipped objective."""
+    rows = data.probes["clipped_objective"]
+    flat, _ = _sides(rows)
+    tolerance = claim.margins["tolerance"]
+    parts = []
+    for sign, name in ((1, "A > 0"), (-1, "A < 0")):
+        side = rows.advantage * sign > 0
+        levels = rows[side & flat].groupby(["advantage", "epsilon"]).clipped
+        spread = levels.transform("max") - levels.transform("min")
+        where = "above 1 + ε" if sign > 0 else "below 1 − ε"
+        key = "good" if sign > 0 else "bad"
+        parts.append(never(key, f"flat {where} for {name}", spread > tolerance))
+    # Everywhere else, the kink included, it is the un-clipped objective.
+    same = (rows.clipped - rows.unclipped).abs()[~flat]
+    parts.append(never("elsewhere", "elsewhere the un-clipped objective", same > tolerance))
+    return Evidence(parts)
+
+
+def c2(data: Data, claim: Claim) -> Evidence:
+    """The gradient is zero exactly there; elsewhere it is that of the un-clipped objective."""
+    rows = data.probes["clipped_objective"]
+    flat, rest = _sides(rows)
+    tolerance = claim.margins["tolerance"]
+    wrong_side = rest & ((rows.ratio - 1) * rows.advantage < -rows.epsilon * rows.advantage.abs())
+    pulls = rows.gradient * rows.advantage > tolerance
+    return Evidence(
+        [
+            never(
+                "flat", "zero where the objective is flat", rows.gradient[flat].abs() > tolerance
+            ),
+            never("elsewhere", "not zero anywhere else", rows.gradient[rest].abs() <= tolerance),
+            never("back", "on the wrong side it pulls back", ~pulls[wrong_side]),
+        ]
+    )
+
+
+def i1(data: Data, claim: Claim) -> Evidence:
+    """Unbiased whatever the ratio; the variance, over that of fresh data, grows with it."""
+    rows = data.probes["importance_sampling"].sort_values("ratio")
+    bias = (rows.expectation - rows.target).abs() > claim.margins["tolerance"]
+    times = rows.variance / rows.fresh_variance
+    large = times[rows.ratio >= claim.margins["large_ratio"]]
+    columns = list(rows.columns)
+    return Evidence(
+        [
+            never("bias", "the expectation is that of the new policy", bias),
+            never("growth", "a larger ratio has a larger variance", times.diff().dropna() <= 0),
+            never(
+                "size",
+                "large ratios have many times the variance of fresh data",
+                ~(large >= claim.margins["variance_factor"]),
+            ),
+        ],
+        tables=lambda: [
+            Table("Averages of old data, by enumeration", columns, rows.to_numpy().tolist())
+        ],
+    )

@@ -1,0 +1,204 @@
+"""The data set that never changes, from which the digests of claims are made.
+
+Small studies with every kind of run: that learns, that does not, that rises and falls, that
+diverges.  Random numbers come from Python's ``random()``, whose sequence is promised.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.epsilon import WIDTHS
+from analysis.claims.parts import Data
+from analysis.measures import run_measures, scales
+from analysis.study import Study
+
+ENVS = {
+    "hopper": "Hopper-v5",
+    "half_cheetah": "HalfCheetah-v5",
+    "reacher": "Reacher-v5",
+    "bipedal_walker": "BipedalWalker-v3",
+}
+SEEDS = 3
+NUM_STEPS, UPDATES, EPISODES = 2048, 20, 60
+METHODS = ("vpg", "ppo_noclip", "trpo", "ppo")
+SETTINGS = (
+    *(f"clip_{width:g}" for width in WIDTHS[1:4]),
+    "no_clipping",
+    *(f"adaptive_kl_{target:g}" for target in (0.003, 0.01, 0.03)),
+    *(f"fixed_kl_{beta:g}" for beta in (0.3, 1, 3, 10)),
+)
+STUDIES = {
+    "comparison": ("paper2017", METHODS),
+    "comparison_modern": ("modern", METHODS),
+    "epsilon": ("paper2017", tuple(f"clip_{width:g}" for width in WIDTHS)),
+    "table1": ("paper2017", SETTINGS),
+}
+PUBLISHED = {"clip_0.1": 0.76, "clip_0.2": 0.82, "clip_0.3": 0.70}
+MAX_KL = 0.01
+
+
+@dataclass(frozen=True)
+class FixedStudy(Study):
+    """A study whose tables are made when they are asked for."""
+
+    scale_of: Mapping[str, tuple[float, float]]
+
+    @cached_property
+    def _made(self) -> list[tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]]:
+        return [_run(self.name, entry, *self.scale_of[entry["env"]]) for entry in self.plan["runs"]]
+
+    @cached_property
+    def episodes(self) -> pd.DataFrame:
+        """As in a study's files."""
+        return pd.concat([run[0] for run in self._made], ignore_index=True)
+
+    @cached_property
+    def updates(self) -> pd.DataFrame:
+        """As in a study's files."""
+        return pd.concat([run[1] for run in self._made], ignore_index=True)
+
+    @cached_property
+    def runs(self) -> list[dict[str, Any]]:
+        """As in a study's files."""
+        return [run[2] for run in self._made]
+
+
+def fixed_data(untrained: pd.DataFrame, published: Mapping[str, Any]) -> Data:
+    """The studies with their measures, and the probes' records.
+
+    Args:
+        untrained: ``env, untrained``.
+        published: environment → ``return``.
+
+    """
+    constants = untrained.drop_duplicates("env").set_index("env").untrained
+    scale_of = {env: (float(constants[env]), float(published[env]["return"])) for env in ENVS}
+    studies: dict[str, Study] = {
+        name: FixedStudy(Path(), _plan(name, recipe, variants), scale_of)
+        for name, (recipe, variants) in STUDIES.items()
+    }
+    measures = {
+        name: run_measures(study, scales(study, untrained, published))
+        for name, study in studies.items()
+    }
+    table = pd.DataFrame({"setting": list(PUBLISHED), "score": list(PUBLISHED.values())})
+    return Data(studies, measures, probes(), {"ppo_table1": table})
+
+
+def _plan(name: str, recipe: str, variants: tuple[str, ...]) -> dict[str, Any]:
+    keys = itertools.product(ENVS, variants, range(SEEDS))
+    return {
+        "study": name,
+        "scale": "fixed",
+        "recipe": recipe,
+        "num_steps": NUM_STEPS,
+        "total_env_steps": NUM_STEPS * UPDATES,
+        "envs": ENVS,
+        "variants": [
+            {
+                "name": variant,
+                "label": variant,
+                "published": variant,
+                "algo": {"name": "trpo", "max_kl": MAX_KL}
+                if variant == "trpo"
+                else {"name": "ppo"},
+            }
+            for variant in variants
+        ],
+        "runs": [
+            {"env": env, "variant": variant, "seed": seed, "digest": ""}
+            for env, variant, seed in keys
+        ],
+    }
+
+
+def _run(
+    study: str, entry: Mapping[str, Any], untrained: float, reference: float
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Episodes, updates and status of one run; its label decides what becomes of it."""
+    keys = {key: entry[key] for key in ("env", "variant", "seed")}
+    place = STUDIES[study][1].index(entry["variant"])
+    generator = Random(" ".join(map(str, (study, *keys.values()))))
+    level = 0.2 + 0.15 * (place % 5) + 0.3 * generator.random()
+    fate = generator.random()
+    steps = np.linspace(0, NUM_STEPS * UPDATES, EPISODES + 1)[1:]
+    share = steps / steps[-1]
+    course = level * share
+    if fate < 0.15:  # rises, then falls below where it began
+        course = level * np.where(share < 0.6, share / 0.6, 1 - 3 * (share - 0.6) / 0.4)
+    elif fate < 0.25:  # learns nothing
+        course = 0 * share
+    u = course + np.array([0.1 * (generator.random() - 0.5) for _ in steps])
+    diverged = 0.25 <= fate < 0.3
+    episodes = pd.DataFrame(
+        {
+            "env_step": steps.astype(int),
+            "episodic_return": untrained + u * (reference - untrained),
+            **keys,
+        }
+    )
+    size = [(place + 1) * 10 ** (-3 + generator.random()) for _ in range(UPDATES)]
+    kl = np.minimum(size, MAX_KL) if entry["variant"] == "trpo" else np.array(size)
+    updates = pd.DataFrame(
+        {
+            "update": range(UPDATES),
+            "env_step": [NUM_STEPS * (k + 1) for k in range(UPDATES)],
+            "kl": kl,
+            "filter_kl": kl / 10,
+            "ratio_mean_abs_deviation": np.sqrt(kl),
+            "ratio_deviation_99": 4 * np.sqrt(kl),
+            "ratio_max": 1 + 6 * np.sqrt(kl),
+            "clip_fraction": np.sqrt(kl) / 2,
+            "step_accepted": 1.0,
+            "backtracks": 0.0,
+            **keys,
+        }
+    )
+    if diverged:
+        episodes, updates = episodes[: EPISODES // 2], updates[: UPDATES // 2]
+    status = "diverged" if diverged else "finished"
+    at = NUM_STEPS * UPDATES // 2 if diverged else None
+    return episodes, updates, {**keys, "status": status, "diverged_at_env_step": at}
+
+
+def probes() -> dict[str, pd.DataFrame]:
+    """Few points of the records of ``replicate.probes``, by hand."""
+    points = []
+    for advantage, ratio in itertools.product((1.0, -1.0), (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)):
+        flat = (ratio > 1.2) if advantage > 0 else (ratio < 0.8)
+        kink = 1.2 if advantage > 0 else 0.8
+        points.append(
+            {
+                "epsilon": 0.2,
+                "advantage": advantage,
+                "ratio": ratio,
+                "unclipped": advantage * ratio,
+                "clipped": advantage * (kink if flat else ratio),
+                "gradient": 0.0 if flat else advantage,
+                "unclipped_log_gradient": advantage * ratio,
+            }
+        )
+    averages = [
+        {
+            "ratio": ratio,
+            "samples": 3.0,
+            "target": ratio / 200,
+            "expectation": ratio / 200,
+            "variance": ratio**2 / 600,
+            "fresh_variance": ratio / 600,
+            "effective_sample_size": 1 / ratio,
+        }
+        for ratio in (1.0, 10.0, 100.0)
+    ]
+    return {
+        "clipped_objective": pd.DataFrame(points),
+        "importance_sampling": pd.DataFrame(averages),
+    }

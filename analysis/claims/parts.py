@@ -1,0 +1,247 @@
+"""What a claim is judged by: its parts, each an estimate and what is claimed of it.
+
+Differences are paired by seed within an environment (runs of one seed share networks, noise and
+environments); the mean over environments has each environment once.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics import Estimate, mean_estimate, mean_over_environments
+from analysis.study import Study
+
+Aim = Literal["above", "not below", "often", "rises", "never", "guard", "shown"]
+"""What a part claims of its estimate.
+
+``above``: it is above 0, and reaches the margin.  ``not below``: it is above −margin.  ``often``: a
+share, above the margin.  ``rises``: a permutation or sign test says so.  ``never``: no case of so
+many.  ``guard``: no environment is wholly below −margin, at a level for all at once.  ``shown``:
+nothing, it stands beside the others.
+"""
+
+FACTOR = "factor"
+"""Unit of natural logarithms that are shown as factors."""
+
+U = "u"
+LOWEST_U = -1.0
+KL_RANGE = (1e-8, 1e2)
+"""Quantities that span decades are held within, before their logarithm."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What there is to judge from.
+
+    Args:
+        studies, measures: by name of the study.
+        probes: by name of the module of ``replicate.probes``.
+        published: by name of the file of ``results/published``.
+
+    """
+
+    studies: Mapping[str, Study] = field(default_factory=dict)
+    measures: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    probes: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    published: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that is claimed, and what the data say of it.
+
+    Args:
+        key: its name in the sentences of ``conf/claims``.
+        label: for people.
+        aim: what is claimed.
+        estimate: over all environments; None: nothing was run that it could be made of.
+        margin: smallest effect of interest, in the estimate's unit (of a factor its logarithm).
+        by_env: the estimate on each environment.
+        reached: of a difference in u, the better side's mean *final* u on each environment.
+        seeds: per environment; 0 where it has no meaning.
+        p_values: of ``rises``: one-sided, for and against.
+        count: cases of the claim's event, and how many could have been one.
+        test: parts of one test stand and fall together; each test has one p in its family.
+
+    """
+
+    key: str
+    label: str
+    aim: Aim
+    estimate: Estimate | None
+    margin: float = 0.0
+    by_env: Mapping[str, Estimate] = field(default_factory=dict)
+    reached: Mapping[str, float] = field(default_factory=dict)
+    seeds: int = 0
+    p_values: tuple[float, float] | None = None
+    count: tuple[int, int] | None = None
+    test: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers to be shown with a claim.
+
+    Args:
+        rows: text and numbers, in the order of ``columns``.
+
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a claim's function makes of the data.
+
+    Args:
+        undecided: why the data cannot decide, whatever they say; empty: they can.
+        seeds_needed: for what ``undecided`` says.
+        variants: whose runs it read, of all its studies; empty: all.
+        tables: makes what is shown beside the verdict.
+
+    """
+
+    parts: list[Part]
+    undecided: str = ""
+    seeds_needed: int | None = None
+    variants: tuple[str, ...] = ()
+    tables: Callable[[], list[Table]] = list
+
+
+Column = Callable[[pd.DataFrame], pd.Series]
+"""Runs → the quantity of each."""
+
+
+def held_u(runs: pd.DataFrame, column: str = "u") -> pd.Series:
+    """The published scale as it goes into means: below −1 counts as −1."""
+    return runs[column].clip(lower=LOWEST_U)
+
+
+def final_u(runs: pd.DataFrame) -> pd.Series:
+    """*final* on the published scale."""
+    return held_u(runs)
+
+
+def early_u(runs: pd.DataFrame) -> pd.Series:
+    """Speed: u over the first quarter of a run."""
+    return held_u(runs, "early_u")
+
+
+def log_kl(runs: pd.DataFrame) -> pd.Series:
+    """Mean over updates of log KL(old‖new)."""
+    return runs.mean_log_kl
+
+
+def log_kl_95(runs: pd.DataFrame) -> pd.Series:
+    """Logarithm of the 95 % quantile of KL over updates."""
+    return np.log(runs.kl_95.fillna(np.inf).clip(*KL_RANGE))
+
+
+def log_ratio_99(runs: pd.DataFrame) -> pd.Series:
+    """Mean over updates of the logarithm of the 99 % quantile of |r − 1|."""
+    return runs.mean_log_ratio_deviation_99
+
+
+def ruined_or_collapsed(runs: pd.DataFrame) -> pd.Series:
+    """1 where a run ended in ruin or fell from what it had reached, else 0."""
+    return (runs.ruined | runs.collapsed).astype(float)
+
+
+def samples(
+    data: Data, study: str, variant: str, column: Column, without: Iterable[str] = ()
+) -> dict[str, pd.Series]:
+    """Environment → a quantity of a variant's runs, by seed, in the order of the plan.
+
+    Environments where the quantity is not known of every run are left out: those without a
+    published scale, and all where the study or the variant is not there.
+    """
+    if study not in data.measures:
+        return {}
+    table = data.measures[study]
+    of_variant = table[(table.variant == variant) & ~table.env.isin(list(without))]
+    found = {
+        str(env): column(runs.set_index("seed"))
+        for env, runs in of_variant.groupby("env", sort=False)
+    }
+    return {env: values for env, values in found.items() if values.notna().all()}
+
+
+def reached_u(
+    data: Data, study: str, variants: Iterable[str], without: Iterable[str]
+) -> dict[str, float]:
+    """Environment → the best of the variants' mean *final* u."""
+    best: dict[str, float] = {}
+    for variant in variants:
+        for env, values in samples(data, study, variant, final_u, without).items():
+            best[env] = max(best.get(env, -math.inf), float(values.mean()))
+    return best
+
+
+def paired(
+    x: Mapping[str, pd.Series], y: Mapping[str, pd.Series], unit: str
+) -> dict[str, Estimate]:
+    """Environment → mean over seeds of ``x − y``, on the environments and seeds of both."""
+    found = {}
+    for env in x:
+        if env in y:
+            differences = (x[env] - y[env]).dropna()
+            if len(differences):
+                found[env] = mean_estimate(differences.to_numpy(), unit)
+    return found
+
+
+def part(
+    key: str,
+    label: str,
+    aim: Aim,
+    by_env: Mapping[str, Estimate],
+    margin: float = 0.0,
+    reached: Mapping[str, float] | None = None,
+    test: str = "",
+) -> Part:
+    """A part whose estimate is the mean over environments; without any it was not run."""
+    if not by_env:
+        return Part(key, label, aim, None, margin, test=test)
+    known = {} if reached is None else {env: reached[env] for env in by_env}
+    seeds = min(estimate.n for estimate in by_env.values())
+    overall = mean_over_environments(list(by_env.values()))
+    return Part(key, label, aim, overall, margin, by_env, known, seeds, test=test)
+
+
+def difference(
+    data: Data,
+    study: str,
+    variants: tuple[str, str],
+    column: Column,
+    *,
+    key: str,
+    label: str,
+    aim: Aim,
+    unit: str = U,
+    margin: float = 0.0,
+    without: Iterable[str] = (),
+    test: str = "",
+) -> Part:
+    """The first variant minus the second, paired by seed, mean over environments."""
+    x, y = (samples(data, study, variant, column, without) for variant in variants)
+    reached = reached_u(data, study, variants, without) if unit == U else None
+    by_env = paired(x, y, unit)
+    if reached is not None:
+        by_env = {env: estimate for env, estimate in by_env.items() if env in reached}
+    return part(key, label, aim, by_env, margin, reached, test)
+
+
+def without_env(found: Part, env: str, name: str) -> list[Part]:
+    """The same beside it, without one of several environments; nothing where it has none."""
+    if found.estimate is None or env not in found.by_env or len(found.by_env) < 2:
+        return []
+    rest = {other: estimate for other, estimate in found.by_env.items() if other != env}
+    label = f"{found.label}, without {name}"
+    return [part(f"{found.key}_without_{env}", label, "shown", rest, reached=found.reached)]

@@ -1,0 +1,66 @@
+"""Which function judges which claim, and the margins that it reads."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from analysis.claims import clip, comparison, epsilon, exact, trust_region
+from analysis.claims.configuration import Claim, ClaimsError, check_names
+from analysis.claims.parts import Data, Evidence
+from replicate.settings import nearest
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A claim's function and the names of its margins in ``conf/claims``."""
+
+    evidence: Callable[[Data, Claim], Evidence]
+    margins: frozenset[str]
+
+
+RULES = {
+    "C1": Rule(exact.c1, frozenset({"tolerance"})),
+    "C2": Rule(exact.c2, frozenset({"tolerance"})),
+    "C5": Rule(clip.c5, frozenset({"u", "factor"})),
+    "E1": Rule(epsilon.e1, frozenset({"factor"})),
+    "E2": Rule(epsilon.e2, frozenset({"u", "not_slower"})),
+    "E3": Rule(epsilon.e3, frozenset({"often", "runs"})),
+    "E5": Rule(epsilon.e5, frozenset({"u", "settings"})),
+    "I1": Rule(exact.i1, frozenset({"tolerance", "large_ratio", "variance_factor"})),
+    "I2": Rule(clip.i2, frozenset({"factor"})),
+    "P1": Rule(comparison.p1, frozenset({"u"})),
+    "P3": Rule(comparison.p3, frozenset()),
+    "T1": Rule(trust_region.t1, frozenset({"tolerance"})),
+}
+"""A claim that is not here has no experiment yet: the ledger lists it as not run."""
+
+
+def check(claims: Mapping[str, Claim]) -> None:
+    """Every rule has its claim, with its margins and its sentences.
+
+    Raises:
+        ClaimsError: one has not.
+
+    """
+    for name in sorted(RULES.keys() - claims.keys()):
+        raise ClaimsError(f"conf/claims/{name}.yaml: missing; {nearest(name, claims)}")
+    for name, claim in claims.items():
+        known = RULES[name].margins if name in RULES else frozenset()
+        check_names(claim, "margins", claim.margins, set(known))
+        if (name in RULES) != (claim.wording is not None):
+            missing = "missing" if name in RULES else "no function judges it yet"
+            raise ClaimsError(f"conf/claims/{name}.yaml: wording: {missing}")
+
+
+def evidence_of(claim: Claim, data: Data) -> Evidence | None:
+    """What the claim's function makes of the data; None where all that it reads is missing."""
+    if claim.name not in RULES:
+        return None
+    studies = any(study in data.studies for study in claim.studies) or not claim.studies
+    probes = all(probe in data.probes for probe in claim.probes)
+    return RULES[claim.name].evidence(data, claim) if studies and probes else None
+
+
+def gather(claims: Mapping[str, Claim], data: Data) -> dict[str, Evidence]:
+    """:func:`evidence_of` every claim that has some."""
+    found = {name: evidence_of(claim, data) for name, claim in claims.items()}
+    return {name: evidence for name, evidence in found.items() if evidence is not None}

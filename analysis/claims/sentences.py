@@ -1,0 +1,119 @@
+"""How people read a part, and the sentence that a verdict writes."""
+
+import math
+import re
+from collections.abc import Iterable
+from string import Formatter
+
+from analysis.claims.configuration import ClaimsError, Words
+from analysis.claims.parts import FACTOR, Part
+from analysis.ledger import (
+    CONTRADICTED,
+    IN_PART,
+    JUDGED,
+    NOT_RUN,
+    SUPPORTED,
+    Finding,
+    Judged,
+)
+
+SHARE = "share"
+LISTED = ("passed", "failed", "open")
+
+
+def effect(judged: Judged) -> str:
+    """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``, ``12 % [5, 22] (8 of 67 runs)``."""
+    part = judged.part
+    if judged.verdict == NOT_RUN or (part.estimate is None and part.count is None):
+        return "not run"
+    if part.count is not None:
+        cases = f"{part.count[0]:,} of {part.count[1]:,}"
+        if part.estimate is None:
+            return cases
+        if part.aim == "never":
+            return f"{cases} runs [{_percent(judged.low)}, {_percent(judged.high)}] %"
+        bounds = f"[{_percent(judged.low)}, {_percent(judged.high)}]"
+        return f"{_percent(part.estimate.value)} % {bounds} ({cases} runs)"
+    assert part.estimate is not None
+    value, unit = part.estimate.value, part.estimate.unit
+    if part.p_values is not None:
+        return f"{_number(value, unit)}, {p_text(part)}"
+    interval = "too few seeds for an interval"
+    if not math.isnan(judged.low):
+        low, high = (_number(bound, unit, bare=True) for bound in (judged.low, judged.high))
+        interval = f"[{low}, {high}]"
+    return f"{_number(value, unit)} {interval}"
+
+
+def p_text(part: Part) -> str:
+    """Two-sided p of a test without an interval."""
+    assert part.p_values is not None
+    p = min(1.0, 2 * min(part.p_values))
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def _number(value: float, unit: str, bare: bool = False) -> str:
+    if unit == FACTOR:
+        factor = math.exp(value)
+        text = f"{factor:.3g}" if factor < 1000 else f"{factor:,.0f}"
+        return text if bare else f"×{text}"
+    if unit == SHARE:
+        text = f"{100 * value:+.1f}"
+        text = text if bare else f"{text} %"
+    else:
+        text = f"{value:+.2f}"
+        text = text if bare else f"{text} {unit}"
+    return text.replace("-", "−")
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.0f}" if percent >= 10 or percent == 0 else f"{percent:.1f}"
+
+
+def sentence(finding: Finding, words: Words) -> str:
+    """What is found, in the words of ``conf/claims``; empty where nothing was run.
+
+    Raises:
+        ClaimsError: the claim has no sentence for its verdict, or names a part that is none.
+
+    """
+    wording = finding.claim.wording
+    if finding.verdict == NOT_RUN or wording is None:
+        return ""
+    key = finding.verdict.replace(" ", "_")
+    template = getattr(wording, key)
+    where = f"conf/claims/{finding.claim.name}.yaml: wording.{key}"
+    if template is None:
+        raise ClaimsError(f"{where}: missing")
+    values = _values(finding, words)
+    for _, name, _, _ in Formatter().parse(template):
+        if name is not None and name not in values:
+            raise ClaimsError(f"{where}: no part {name!r}; it has {', '.join(sorted(values))}")
+    return re.sub(r"\s+", " ", template.format_map(values)).strip()
+
+
+def _values(finding: Finding, words: Words) -> dict[str, str]:
+    values = {"because": f" ({finding.why})" if finding.why else ""}
+    for judged in finding.parts:
+        values[judged.part.key] = effect(judged)
+        if judged.part.aim == "not below":
+            values[f"{judged.part.key}_word"] = _word(judged, words)
+    for name, found in zip(LISTED, by_outcome(finding.parts), strict=True):
+        values[name] = "; ".join(f"{j.part.label} ({effect(j)})" for j in found) or "nothing"
+        values[f"count_{name}"] = str(len(found))
+    return values
+
+
+def by_outcome(parts: Iterable[Judged]) -> tuple[list[Judged], list[Judged], list[Judged]]:
+    """Judged parts that pass, those that contradict the claim, and the others."""
+    judged = [found for found in parts if found.part.aim in JUDGED]
+    passed = [found for found in judged if found.verdict in (SUPPORTED, IN_PART)]
+    failed = [found for found in judged if found.verdict == CONTRADICTED]
+    return passed, failed, [found for found in judged if found not in passed + failed]
+
+
+def _word(judged: Judged, words: Words) -> str:
+    if judged.verdict in (SUPPORTED, IN_PART):
+        return words.beats if judged.low > 0 else words.matches
+    return words.falls_short if judged.verdict == CONTRADICTED else words.open

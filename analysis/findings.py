@@ -1,0 +1,58 @@
+"""Print what was found, a line for each claim.
+
+python -m analysis.findings CLAIMS.json
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import one_line_errors
+from replicate.messages import first_line
+from replicate.records import REMEDY, DataError
+
+NOT_RUN = "not run"
+
+
+def lines(records: list[dict[str, Any]]) -> list[str]:
+    """Number, verdict, sentence, effect and n of each claim; those that were not run in one."""
+    found = [record for record in records if record["verdict"] != NOT_RUN]
+    width = max((len(_verdict(record)) for record in found), default=0)
+    text = [
+        f"{record['claim']}  {_verdict(record):{width}}  {record['sentence']}{_numbers(record)}"
+        for record in found
+    ]
+    missing = [record["claim"] for record in records if record["verdict"] == NOT_RUN]
+    return text + ([f"Not run here: {', '.join(missing)}"] if missing else [])
+
+
+def _verdict(record: dict[str, Any]) -> str:
+    return f"{record['verdict']} (post hoc)" if record["post_hoc"] else str(record["verdict"])
+
+
+def _numbers(record: dict[str, Any]) -> str:
+    """The effect, where the sentence does not have it, with n; the seeds that it would take."""
+    if not record["runs"]:
+        return ""  # exact
+    parts = [] if record["effect"] in record["sentence"] else [record["effect"]]
+    parts.append(f"{record['runs']} runs, n = {record['n']}")
+    if record["seeds_needed"]:
+        parts.append(f"it would take {record['seeds_needed']} seeds")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+@one_line_errors
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    (file,) = map(Path, arguments)
+    try:
+        records = json.loads(file.read_text())
+    except ValueError as error:
+        raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
+    print("\n".join(lines(records)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,394 @@
+"""Parts → verdicts, at the level that the claim's family leaves to it.
+
+A claim of several parts is a conjunction: all must be supported, and one that is contradicted
+contradicts it.  So nothing is corrected for what is claimed, and Bonferroni over the parts is for
+what speaks against.  The claim's p follows from both; Holm's procedure over the family gives each
+test its level, and every interval is shown at the level at which it was judged.  Claims of a family
+that were not run count as tests with p = 1: a later run cannot weaken a verdict of today.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats  # type: ignore[import-untyped]
+
+from analysis.claims.configuration import Claim, LedgerSettings
+from analysis.claims.parts import Evidence, Part, U, without_env
+from analysis.significance import holm_levels
+from analysis.statistics import Estimate, mean_over_environments
+
+NOT_RUN = "not run"
+NO_EFFECT = "no relevant effect"
+SUPPORTED = "supported"
+CONTRADICTED = "contradicted"
+IN_PART = "supported in part"
+INCONCLUSIVE = "inconclusive"
+NO_RULE = "no rule"
+VERDICTS = (NOT_RUN, NO_EFFECT, SUPPORTED, CONTRADICTED, IN_PART, INCONCLUSIVE, NO_RULE)
+
+TOO_SHORT = "too short on"
+NOT_EVERYWHERE = "not on"
+TOO_FEW = "too few seeds"
+UNCORRECTED = "against the claim only if its parts are not corrected for each other"
+MAX_SEEDS = 10_000
+JUDGED = ("above", "not below", "often", "rises", "never")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A part with its verdict.
+
+    Args:
+        level: of the interval.
+        low, high: bounds, in the estimate's unit (of a factor logarithms); NaN: none.
+        why: what keeps the data from deciding; empty where they do.
+        seeds_needed: to tell an effect of the margin's size from none; None: not known.
+
+    """
+
+    part: Part
+    verdict: str
+    level: float
+    low: float
+    high: float
+    why: str = ""
+    seeds_needed: int | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is found of a claim."""
+
+    claim: Claim
+    verdict: str
+    why: str
+    parts: list[Judged]
+    evidence: Evidence
+    seeds_needed: int | None
+
+
+def ledger(
+    claims: Mapping[str, Claim],
+    evidence: Mapping[str, Evidence],
+    settings: LedgerSettings,
+    env_labels: Mapping[str, str] | None = None,
+) -> dict[str, Finding]:
+    """The finding of every claim.
+
+    Args:
+        claims: all of ``conf/claims``, whether judged or not: families have their size from here.
+        evidence: of those that could be run.
+        settings: error rate and limits.
+        env_labels: what people read instead of an environment's name.
+
+    """
+    levels = _levels(claims, evidence, settings)
+    empty = Evidence([])
+    return {
+        name: _finding(claim, evidence.get(name, empty), levels, settings, env_labels or {})
+        for name, claim in claims.items()
+    }
+
+
+# ----------------------------------------------------------------------------- levels of a family
+
+
+def _levels(
+    claims: Mapping[str, Claim], evidence: Mapping[str, Evidence], settings: LedgerSettings
+) -> dict[tuple[str, str], float]:
+    """(claim, test) → level at which it is judged."""
+    found: dict[tuple[str, str], float] = {}
+    families = {claim.family for claim in claims.values() if claim.family is not None}
+    for family in sorted(families):
+        p_values: dict[tuple[str, str], float] = {}
+        for name, claim in claims.items():
+            if claim.family == family:
+                tests = _tests(evidence[name].parts) if name in evidence else {}
+                if not tests:
+                    tests = {"": []}
+                for test, parts in tests.items():
+                    p_values[name, test] = _p_of_test(parts, settings)
+        levels = holm_levels(list(p_values.values()), 1 - settings.alpha)
+        found.update(zip(p_values, map(float, levels), strict=True))
+    return found
+
+
+def _tests(parts: Iterable[Part]) -> dict[str, list[Part]]:
+    """The parts that have a p, by test."""
+    tests: dict[str, list[Part]] = {}
+    for part in parts:
+        if part.aim in ("above", "not below", "often", "rises"):
+            tests.setdefault(part.test, []).append(part)
+    return tests
+
+
+def _p_of_test(parts: list[Part], settings: LedgerSettings) -> float:
+    """The smallest level at which the test says something.
+
+    For the claim all parts must pass; against it, one suffices, so Bonferroni; "no relevant effect"
+    is of all parts again.
+    """
+    if not parts:
+        return 1.0
+    known = [part for part in parts if part.estimate is not None]
+    against = [_p_against(part) for part in known]
+    p = min(1.0, len(against) * min(against)) if against else 1.0
+    if len(known) == len(parts):
+        p = min(p, max(_p_for(part, settings) for part in parts))
+        p = min(p, max(_p_no_effect(part) for part in parts))
+    return p
+
+
+def _p_for(part: Part, settings: LedgerSettings) -> float:
+    assert part.estimate is not None
+    if part.aim == "rises":
+        return min(1.0, 2 * part.p_values[0]) if part.p_values else 1.0
+    if part.aim == "often":
+        return _p_share(part, "greater")
+    if part.aim == "not below":
+        long_enough = _on_learnt(part, settings)
+        return 1.0 if long_enough is None else long_enough.p_above(-part.margin)
+    return part.estimate.p_above()
+
+
+def _p_against(part: Part) -> float:
+    assert part.estimate is not None
+    if part.aim == "rises":
+        return min(1.0, 2 * part.p_values[1]) if part.p_values else 1.0
+    if part.aim == "often":
+        return _p_share(part, "less")
+    return part.estimate.p_below(-part.margin if part.aim == "not below" else 0.0)
+
+
+def _p_no_effect(part: Part) -> float:
+    assert part.estimate is not None
+    if part.aim != "above" or part.margin == 0:
+        return 1.0
+    return max(part.estimate.p_above(-part.margin), part.estimate.p_below(part.margin))
+
+
+def _p_share(part: Part, alternative: str) -> float:
+    assert part.count is not None
+    hits, total = part.count
+    test = stats.binomtest(hits, total, part.margin, alternative=alternative)
+    return min(1.0, 2 * float(test.pvalue))
+
+
+# ------------------------------------------------------------------------------------------ parts
+
+
+def _short(part: Part, settings: LedgerSettings) -> list[str]:
+    """Environments where the better side has not learnt enough to be called equal."""
+    return [env for env in part.by_env if part.reached.get(env, math.inf) < settings.learnt_u]
+
+
+def _on_learnt(part: Part, settings: LedgerSettings) -> Estimate | None:
+    """The estimate on the environments that are long enough."""
+    short = _short(part, settings)
+    kept = [estimate for env, estimate in part.by_env.items() if env not in short]
+    return mean_over_environments(kept) if kept else None
+
+
+def judge(part: Part, level: float, settings: LedgerSettings, parts: int = 1) -> Judged:
+    """The verdict of one part, from the interval at ``level``.
+
+    Args:
+        parts: of its test; with so many chances to be contradicted, α is divided by them.
+
+    """
+    if part.estimate is None and part.count is None:
+        return Judged(part, NOT_RUN, level, math.nan, math.nan, "not run")
+    low, high = _bounds(part, level)
+    if part.aim == "never":
+        assert part.count is not None
+        verdict, why = (CONTRADICTED if part.count[0] else SUPPORTED), ""
+    elif part.aim in ("guard", "shown"):
+        verdict, why = "", ""
+    else:
+        verdict, why = _for_the_claim(part, level, settings)
+        if verdict == INCONCLUSIVE and (p := _p_against(part)) <= 1 - level:
+            corrected = p * parts <= 1 - level
+            verdict, why = (CONTRADICTED, "") if corrected else (INCONCLUSIVE, UNCORRECTED)
+    return Judged(part, verdict, level, low, high, why, seeds_to_tell(part, level, settings.power))
+
+
+def _bounds(part: Part, level: float) -> tuple[float, float]:
+    """Of the estimate: t, or Clopper–Pearson for counts; NaN for tests without an interval."""
+    if part.estimate is None:
+        return math.nan, math.nan
+    if part.aim == "rises":
+        return math.nan, math.nan
+    if part.count is not None:
+        interval = stats.binomtest(*part.count).proportion_ci(level, method="exact")
+        return float(interval.low), float(interval.high)
+    return part.estimate.bounds(level)
+
+
+def _for_the_claim(part: Part, level: float, settings: LedgerSettings) -> tuple[str, str]:
+    """Whether a part passes or has no relevant effect, and else what keeps it from that."""
+    low, high = _bounds(part, level)
+    if part.aim == "rises":
+        if part.p_values is None:
+            return INCONCLUSIVE, TOO_FEW
+        return (SUPPORTED if 2 * part.p_values[0] <= 1 - level else INCONCLUSIVE), ""
+    if part.aim == "often":
+        return (SUPPORTED if low > part.margin else INCONCLUSIVE), ""
+    assert part.estimate is not None
+    if math.isnan(low):
+        return INCONCLUSIVE, TOO_FEW
+    better = low > 0 and part.estimate.value >= part.margin
+    if part.aim == "not below":
+        # What is better needs no level that was reached.
+        return (SUPPORTED, "") if better else _equal_or_better(part, level, settings)
+    if -part.margin < low and high < part.margin:
+        # Policies that have not learnt are alike; that says nothing of the methods.
+        return (INCONCLUSIVE, TOO_SHORT) if _short(part, settings) else (NO_EFFECT, "")
+    return (SUPPORTED if better else INCONCLUSIVE), ""
+
+
+def _equal_or_better(part: Part, level: float, settings: LedgerSettings) -> tuple[str, str]:
+    short, long_enough = _short(part, settings), _on_learnt(part, settings)
+    why = TOO_SHORT if short else ""
+    if long_enough is None or not long_enough.bounds(level)[0] > -part.margin:
+        return INCONCLUSIVE, why
+    return (IN_PART if short else SUPPORTED), why
+
+
+def guard_failures(judged: Judged) -> list[str]:
+    """Environments of a guard that are wholly below −margin."""
+    if judged.part.aim != "guard":
+        return []
+    level = level_of_each(judged)
+    found = judged.part.by_env.items()
+    return [env for env, each in found if each.bounds(level)[1] < -judged.part.margin]
+
+
+def level_of_each(judged: Judged) -> float:
+    """Of the intervals on single environments: of a guard one for all at once (Bonferroni)."""
+    if judged.part.aim != "guard":
+        return judged.level
+    return 1 - (1 - judged.level) / max(len(judged.part.by_env), 1)
+
+
+def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
+    """Seeds per environment with which an effect of the margin's size would be told from none.
+
+    The least S with ``t_ν((1 + level) / 2) + t_ν(power) ≤ margin / SE_S``, where the standard error
+    falls as ``1/√S`` and the degrees of freedom grow as ``S − 1``.  Of a part without a margin the
+    effect is the one that was found, if it is on the claimed side.  None: no standard error, no
+    effect, or more than 10,000 seeds.
+    """
+    estimate = part.estimate
+    if estimate is None or part.seeds < 2:
+        return None
+    if part.aim == "often":
+        return _seeds_for_share(part, level)
+    if math.isnan(estimate.standard_error):
+        return None
+    effect = part.margin or estimate.value
+    if effect <= 0:
+        return None
+    seeds = np.arange(2, MAX_SEEDS + 1)
+    df = estimate.df * (seeds - 1) / (part.seeds - 1)
+    error = estimate.standard_error * np.sqrt(part.seeds / seeds)
+    needed = special.stdtrit(df, (1 + level) / 2) + special.stdtrit(df, power)
+    enough = np.flatnonzero(needed * error <= effect)
+    return int(seeds[enough[0]]) if len(enough) else None
+
+
+def _seeds_for_share(part: Part, level: float) -> int | None:
+    """The least S with which a share like that found has both bounds on one side of the margin."""
+    assert part.estimate is not None and part.count is not None
+    seeds = np.arange(1, MAX_SEEDS + 1)
+    total = seeds * (part.count[1] / part.seeds)
+    hits = np.round(part.estimate.value * total)
+    tail = (1 - level) / 2
+    # Clopper–Pearson.  At 0 hits the lower bound is 0, at all hits the upper is 1.
+    low = np.where(hits > 0, special.betaincinv(np.maximum(hits, 1), total - hits + 1, tail), 0.0)
+    rest = np.maximum(total - hits, 1)
+    high = np.where(hits < total, special.betaincinv(hits + 1, rest, 1 - tail), 1.0)
+    enough = np.flatnonzero((low > part.margin) | (high < part.margin))
+    return int(seeds[enough[0]]) if len(enough) else None
+
+
+# ----------------------------------------------------------------------------------------- claims
+
+
+def _finding(
+    claim: Claim,
+    evidence: Evidence,
+    levels: Mapping[tuple[str, str], float],
+    settings: LedgerSettings,
+    env_labels: Mapping[str, str],
+) -> Finding:
+    judged = []
+    tests = _tests(evidence.parts)
+    for part in evidence.parts:
+        level = levels.get((claim.name, part.test), 1 - settings.alpha)
+        judged.append(judge(part, level, settings, len(tests.get(part.test, [part]))))
+        if part.aim in JUDGED and part.estimate is not None and part.estimate.unit == U:
+            for env in settings.shown_without:
+                beside = without_env(part, env, env_labels.get(env, env))
+                judged += [judge(found, level, settings) for found in beside]
+    verdict, why = verdict_of(judged, evidence.undecided)
+    needed = evidence.seeds_needed
+    if needed is None and verdict in (INCONCLUSIVE, IN_PART) and why != TOO_SHORT:
+        needed = _seeds_needed(judged)
+    where: dict[str, None] = {}
+    if why == TOO_SHORT:
+        where = {env: None for found in judged if found.why for env in _short(found.part, settings)}
+    if why == NOT_EVERYWHERE:
+        where = {env: None for found in judged for env in guard_failures(found)}
+    names = ", ".join(env_labels.get(env, env) for env in where)
+    return Finding(claim, verdict, f"{why} {names}".strip(), judged, evidence, needed)
+
+
+def _seeds_needed(judged: Iterable[Judged]) -> int | None:
+    """What the most demanding open part needs; None where one of them does not know."""
+    needed = [
+        part.seeds_needed
+        for part in judged
+        if part.part.aim in JUDGED and part.verdict == INCONCLUSIVE
+    ]
+    known = [seeds for seeds in needed if seeds is not None]
+    return max(known) if known and len(known) == len(needed) else None
+
+
+def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
+    """A claim's verdict and what keeps it from being a better one."""
+    parts = [found for found in judged if found.part.aim in JUDGED]
+    shown = [found for found in judged if found.part.aim == "shown"]
+    if not parts:
+        ran = any(found.verdict != NOT_RUN for found in shown)
+        return (NO_RULE, "") if ran else (NOT_RUN, "")
+    verdicts = [found.verdict for found in parts]
+    if all(verdict == NOT_RUN for verdict in verdicts):
+        return NOT_RUN, ""
+    if undecided:
+        return INCONCLUSIVE, undecided
+    if _no_effect(parts):
+        return NO_EFFECT, ""
+    if all(verdict == SUPPORTED for verdict in verdicts):
+        failing = any(guard_failures(found) for found in judged)
+        return (IN_PART, NOT_EVERYWHERE) if failing else (SUPPORTED, "")
+    if CONTRADICTED in verdicts:
+        return CONTRADICTED, ""
+    why = next((found.why for found in parts if found.why), "")
+    if SUPPORTED in verdicts or IN_PART in verdicts:
+        return IN_PART, why
+    return INCONCLUSIVE, why
+
+
+def _no_effect(parts: Sequence[Judged]) -> bool:
+    """Every effect that has a smallest size of interest is smaller, and no other is seen."""
+    above = [found for found in parts if found.part.aim == "above"]
+    sized = [found for found in above if found.part.margin > 0]
+    others = [found for found in above if found.part.margin == 0]
+    return (
+        bool(sized)
+        and all(found.verdict == NO_EFFECT for found in sized)
+        and all(found.verdict == INCONCLUSIVE for found in others)
+        and not any(found.verdict == CONTRADICTED for found in parts)
+    )

@@ -1,0 +1,367 @@
+"""Every verdict of every rule, on data of worlds in which it is the right one."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.claims import rules
+from analysis.claims.epsilon import VARIANTS, e3
+from analysis.claims.fixed_data import SETTINGS as TABLE1_SETTINGS
+from analysis.claims.parts import Data
+from analysis.claims.sentences import sentence
+from tests.analysis.claims import worlds
+from tests.analysis.claims.worlds import around, find, log, noise, together, world
+from tests.analysis.made_up import PAPER
+
+SUPPORTED, CONTRADICTED, IN_PART = "supported", "contradicted", "supported in part"
+NO_EFFECT, INCONCLUSIVE, NOT_RUN = "no relevant effect", "inconclusive", "not run"
+TWO = ("ppo_noclip", "ppo")
+METHODS = ("vpg", "ppo_noclip", "trpo", "ppo")
+
+
+def rising(*values: float) -> dict[str, float]:
+    return dict(zip(VARIANTS, values, strict=True))
+
+
+def kl_world(steps: list[float], sd: float = 0.05, seeds: int = 5) -> Data:
+    """Log KL that changes by these factors with the steps of ε."""
+    levels = np.concatenate([[0.0], np.cumsum([log(step) for step in steps])])
+    means = rising(*(levels + log(1e-3)))
+    return world("epsilon", VARIANTS, seeds, mean_log_kl=around(means, sd))
+
+
+def speed_world(early: list[float], sd: float = 0.01, u: float = 0.9, seeds: int = 5) -> Data:
+    return world("epsilon", VARIANTS, seeds, early_u=around(rising(*early), sd), u=u)
+
+
+def stability_world(shares: list[float], spreads: list[float], seeds: int = 10) -> Data:
+    """These shares of the seeds collapse, evenly over environments; spreads of final u."""
+
+    def collapsed(env: str, variant: str, seed: int) -> bool:
+        place = (seed + list(PAPER).index(env) * 3) % seeds
+        return place < shares[VARIANTS.index(variant)] * seeds
+
+    def u(env: str, variant: str, seed: int) -> float:
+        return 0.9 + noise(spreads[VARIANTS.index(variant)], env, variant, seed)
+
+    return world("epsilon", VARIANTS, seeds, collapsed=collapsed, u=u)
+
+
+def table1_world(others: float, better: float | None = None, sd: float = 0.02) -> Data:
+    """ε = 0.2 at u = 0.8, the others at this, one of them perhaps at another."""
+    means = dict.fromkeys(TABLE1_SETTINGS, others) | {"clip_0.2": 0.8}
+    if better is not None:
+        means["clip_0.3"] = better
+    u = around(means, sd)
+    scores = {"u": u, "score": lambda *key: 100 * u(*key)}
+    return world("table1", TABLE1_SETTINGS, **scores)
+
+
+def clip_world(
+    paper: float, modern: float, kl: float, sd: float = 0.02, collapse: bool = True
+) -> Data:
+    """What the clip is worth in u, and the factor that KL and |r − 1| are larger without it."""
+
+    def of(name: str, worth: float) -> Data:
+        return world(
+            name,
+            METHODS,
+            u=around(dict.fromkeys(METHODS, 0.8) | {"ppo_noclip": 0.8 - worth}, sd),
+            kl_95=lambda e, v, s: (
+                0.01 * (kl if v == "ppo_noclip" else 1) * math.exp(noise(sd, e, v, s))
+            ),
+            mean_log_kl=around(dict.fromkeys(METHODS, -4.0) | {"ppo_noclip": -4 + log(kl)}, sd),
+            mean_log_ratio_deviation_99=around(
+                dict.fromkeys(METHODS, -1.0) | {"ppo_noclip": -1 + log(kl)}, sd
+            ),
+            collapsed=lambda e, v, s: collapse and v == "ppo_noclip" and s < 2,
+        )
+
+    return together(of("comparison", paper), of("comparison_modern", modern))
+
+
+def methods_world(
+    paper: float, modern: float, sd: float = 0.02, u: float = 0.8, **one: float
+) -> Data:
+    """PPO minus TRPO in u under both recipes; ``env=difference`` is another on one environment."""
+
+    def of(name: str, difference: float) -> Data:
+        def value(env: str, variant: str, seed: int) -> float:
+            gap = one.get(env, difference)
+            return u + gap * (variant == "ppo") + noise(sd, name, env, variant, seed)
+
+        return world(name, METHODS, u=value)
+
+    return together(of("comparison", paper), of("comparison_modern", modern))
+
+
+def trpo_world(*largest: float) -> Data:
+    """A run for each number, the largest KL of its updates."""
+    data = world("comparison", ("trpo", "ppo"), len(largest), {"hopper": "Hopper-v5"})
+    rows = [
+        {"env": "hopper", "variant": variant, "seed": seed, "kl": kl, "filter_kl": 0.0}
+        for seed, worst in enumerate(largest)
+        for variant, sizes in (("trpo", (0.004, worst)), ("ppo", (0.5,)))
+        for kl in sizes
+    ]
+    updates = pd.DataFrame(rows).assign(step_accepted=1.0, backtracks=0.0)
+    data.studies["comparison"].__dict__["updates"] = updates
+    return data
+
+
+def changed(column: str, ratio: float, value: float) -> Callable[[], Data]:
+    """The probes' records, a number in one of them changed."""
+
+    def made() -> Data:
+        data = exact_world()
+        table = data.probes["clipped_objective"]
+        if column not in table:
+            table = data.probes["importance_sampling"]
+        table.loc[table.ratio == ratio, column] = value
+        return data
+
+    return made
+
+
+def exact_world() -> Data:
+    return Data(probes=worlds.probes())
+
+
+def half_short_world() -> Data:
+    """PPO beats TRPO under one recipe; under the other neither learns."""
+    nothing = world("comparison_modern", METHODS, u=lambda *key: noise(0.02, *key))
+    return together(methods_world(0.3, 0.3), nothing)
+
+
+FLAT = [1.0, 1.0, 1.0, 1.0]
+WORSE, WIDER = [0, 0.1, 0.1, 0.2, 0.5], [0.02, 0.05, 0.1, 0.2, 0.4]
+CASES: list[tuple[str, str, Callable[[], Data]]] = [
+    ("C1", SUPPORTED, exact_world),
+    ("C1", CONTRADICTED, changed("clipped", 2, 2.0)),
+    ("C1", CONTRADICTED, changed("clipped", 1, 0.9)),
+    ("C2", SUPPORTED, exact_world),
+    ("C2", CONTRADICTED, changed("gradient", 0.5, 0.0)),
+    ("C2", CONTRADICTED, changed("gradient", 1.5, 1.0)),
+    ("I1", SUPPORTED, exact_world),
+    ("I1", CONTRADICTED, changed("expectation", 10, 0.1)),
+    ("I1", CONTRADICTED, changed("variance", 100, 0.1)),
+    ("E1", SUPPORTED, lambda: kl_world([2.0, 2.0, 1.5, 2.0])),
+    ("E1", CONTRADICTED, lambda: kl_world([2.0, 2.0, 0.8, 2.0])),
+    ("E1", IN_PART, lambda: kl_world([2.0, 2.0, 1.1, 2.0])),
+    ("E1", NO_EFFECT, lambda: kl_world(FLAT, 0.02)),
+    ("E1", INCONCLUSIVE, lambda: kl_world([1.2, 1.2, 1.2, 1.2], 2.0)),
+    ("E2", SUPPORTED, lambda: speed_world([0.2, 0.25, 0.3, 0.35, 0.35])),
+    ("E2", CONTRADICTED, lambda: speed_world([0.2, 0.25, 0.35, 0.3, 0.35])),
+    ("E2", CONTRADICTED, lambda: speed_world([0.2, 0.25, 0.3, 0.35, 0.1])),
+    ("E2", IN_PART, lambda: speed_world([0.2, 0.25, 0.3, 0.3, 0.35])),
+    ("E2", NO_EFFECT, lambda: speed_world([0.3] * 5)),
+    ("E2", INCONCLUSIVE, lambda: speed_world([0.3] * 5, sd=0.5)),
+    ("E2", INCONCLUSIVE, lambda: speed_world([0.1] * 5, u=0.2)),
+    ("E3", SUPPORTED, lambda: stability_world(WORSE, WIDER)),
+    ("E3", CONTRADICTED, lambda: stability_world(WORSE[::-1], WIDER[::-1])),
+    ("E3", IN_PART, lambda: stability_world(WORSE, [0.1] * 5)),
+    ("E3", INCONCLUSIVE, lambda: stability_world([0.1] * 5, [0.1] * 5)),
+    ("E3", INCONCLUSIVE, lambda: stability_world(WORSE, WIDER, 4)),
+    ("E5", SUPPORTED, lambda: table1_world(0.5)),
+    ("E5", CONTRADICTED, lambda: table1_world(0.5, better=0.9)),
+    ("E5", IN_PART, lambda: table1_world(0.5, better=0.8)),
+    ("E5", NO_EFFECT, lambda: table1_world(0.8)),
+    ("E5", INCONCLUSIVE, lambda: table1_world(0.7, sd=1.0)),
+    ("C5", SUPPORTED, lambda: clip_world(0.3, 0.3, 10)),
+    ("C5", CONTRADICTED, lambda: clip_world(0.3, -0.3, 10)),
+    ("C5", IN_PART, lambda: clip_world(0.3, 0.0, 10)),
+    ("C5", NO_EFFECT, lambda: clip_world(0.0, 0.0, 1)),
+    ("C5", INCONCLUSIVE, lambda: clip_world(0.1, 0.1, 1.5, sd=2.0)),
+    ("I2", SUPPORTED, lambda: clip_world(0.3, 0.3, 10)),
+    ("I2", CONTRADICTED, lambda: clip_world(0.3, 0.3, 0.5)),
+    ("I2", IN_PART, lambda: clip_world(0.3, 0.3, 10, collapse=False)),
+    # Its exact part holds whatever the trainings say.
+    ("I2", IN_PART, lambda: clip_world(0.0, 0.0, 1.5, sd=2.0, collapse=False)),
+    ("I2", NO_EFFECT, lambda: clip_world(0.3, 0.3, 1, collapse=False)),
+    ("P1", SUPPORTED, lambda: methods_world(0.0, 0.0)),
+    ("P1", SUPPORTED, lambda: methods_world(0.3, 0.3)),
+    ("P1", CONTRADICTED, lambda: methods_world(0.3, -0.3)),
+    ("P1", IN_PART, lambda: methods_world(0.3, 0.3, hopper=-0.5)),
+    ("P1", IN_PART, half_short_world),
+    ("P1", INCONCLUSIVE, lambda: methods_world(0.0, 0.0, sd=1.0)),
+    ("P1", INCONCLUSIVE, lambda: methods_world(0.0, 0.0, u=0.2)),
+    ("T1", SUPPORTED, lambda: trpo_world(0.008, 0.01, 0.0100000005)),
+    ("T1", CONTRADICTED, lambda: trpo_world(0.008, 0.01, 0.0101)),
+    ("T1", CONTRADICTED, lambda: trpo_world(0.008, math.nan)),
+]
+
+
+@pytest.mark.parametrize(("claim", "verdict", "made"), CASES)
+def test_it_is_found(claim: str, verdict: str, made: Callable[[], Data]) -> None:
+    found = find(claim, made())
+    assert found.verdict == verdict, [(p.part.label, p.verdict, p.low, p.high) for p in found.parts]
+    said = sentence(found, worlds.SETTINGS.words)
+    assert said.endswith(".") and "{" not in said and "nothing" not in said
+
+
+def test_every_verdict_of_every_rule_is_among_them() -> None:
+    """Each sentence of ``conf/claims`` is written for a verdict that some data make."""
+    made = {(claim, verdict) for claim, verdict, _ in CASES}
+    for name, claim in worlds.CLAIMS.items():
+        if claim.wording is not None and name != "P3":
+            worded = {
+                key.replace("_", " ") for key, text in claim.wording.model_dump().items() if text
+            }
+            cases = {verdict for which, verdict in made if which == name}
+            assert worded - {"no rule"} == cases, name
+
+
+@pytest.mark.parametrize("claim", sorted(rules.RULES))
+def test_without_its_data_it_was_not_run(claim: str) -> None:
+    found = find(claim, Data())
+    assert found.verdict == NOT_RUN and found.parts == [] and found.seeds_needed is None
+
+
+@pytest.mark.parametrize("claim", ["E1", "E2", "E3", "E5", "C5", "P1", "P3", "T1"])
+def test_without_its_variants_it_was_not_run(claim: str) -> None:
+    studies = worlds.CLAIMS[claim].studies
+    data = together(*(world(name, ("other",)) for name in studies))
+    for study in data.studies.values():
+        study.__dict__["updates"] = pd.DataFrame(columns=["env", "variant", "seed", "kl"])
+    assert find(claim, data).verdict == NOT_RUN
+
+
+@pytest.mark.parametrize("claim", ["C5", "P1"])
+def test_without_one_recipe_it_is_not_supported(claim: str) -> None:
+    whole = clip_world(0.3, 0.3, 10) if claim == "C5" else methods_world(0.3, 0.3)
+    half = Data(
+        {"comparison": whole.studies["comparison"]},
+        {"comparison": whole.measures["comparison"]},
+        whole.probes,
+    )
+    assert find(claim, whole).verdict == SUPPORTED
+    assert find(claim, half).verdict == IN_PART
+
+
+def test_a_failing_environment_is_named_and_equality_is_not_claimed_where_nothing_was_learnt() -> (
+    None
+):
+    fails = find("P1", methods_world(0.3, 0.3, hopper=-0.5))
+    assert fails.why == "not on Hopper-v5"
+    short = find("P1", methods_world(0.0, 0.0, u=0.2))
+    assert short.why.startswith("too short on HalfCheetah-v5, Hopper-v5")
+    assert short.seeds_needed is None  # more seeds would not help
+    assert "too short" in sentence(short, worlds.SETTINGS.words)
+
+
+def test_ppo_beats_or_matches() -> None:
+    words = worlds.SETTINGS.words
+    assert "PPO beats TRPO under paper2017" in sentence(find("P1", methods_world(0.3, 0.3)), words)
+    assert "PPO matches TRPO under paper2017" in sentence(
+        find("P1", methods_world(0.0, 0.0)), words
+    )
+
+
+def test_few_runs_decide_nothing_about_stability() -> None:
+    found = find("E3", stability_world(WORSE, WIDER, 4))
+    assert found.why == "fewer than 35 runs for each ε" and found.seeds_needed == 5
+    assert len(found.parts) == 3  # shown all the same
+
+
+def test_ruin_counts_as_collapse_and_divergence_as_the_worst() -> None:
+    data = stability_world([0, 0, 0, 0, 0], [0.1] * 5)
+    table = data.measures["epsilon"]
+    table.loc[(table.variant == "clip_0.5"), "ruined"] = True
+    table.loc[(table.variant == "clip_0.5"), "u"] = -40.0
+    found = e3(data, worlds.CLAIMS["E3"], permutations=999)
+    share, _, often = found.parts
+    assert share.p_values is not None and share.p_values[0] == 0.001
+    assert often.count == (70, 70)
+    e5 = table1_world(0.5)
+    e5.measures["table1"].loc[0, "u"] = -40.0
+    (part,) = [p for p in find("E5", e5).parts if p.part.key == "against_clip_0.1"]
+    one = e5.measures["table1"].loc[0]
+    assert (one.variant, one.env) == ("clip_0.1", "half_cheetah")
+    others = 0.5 + np.mean([noise(0.02, "", "half_cheetah", "clip_0.1", s) for s in range(1, 5)])
+    assert part.part.by_env["half_cheetah"].value == pytest.approx(
+        0.8 + 0.2 - 0.8 * others, abs=0.03
+    )
+
+
+def test_a_verdict_changes_when_the_data_do() -> None:
+    data = kl_world([2.0, 2.0, 1.5, 2.0])
+    assert find("E1", data).verdict == SUPPORTED
+    table = data.measures["epsilon"]
+    table.loc[table.variant == "clip_0.5", "mean_log_kl"] -= 2.0
+    assert find("E1", data).verdict == CONTRADICTED
+
+
+def test_differences_are_paired_by_seed() -> None:
+    """What all runs of a seed share does not widen the interval."""
+
+    def u(env: str, variant: str, seed: int) -> float:
+        return 0.9 + 0.3 * (seed % 2) + 0.02 * (variant == "ppo") + noise(0.01, env, variant, seed)
+
+    data = together(*(world(name, METHODS, u=u) for name in ("comparison", "comparison_modern")))
+    (part, *_) = find("P1", data).parts
+    assert part.low == pytest.approx(0.02, abs=0.02) and part.high - part.low < 0.04
+
+
+def test_table_1_says_whether_the_paper_could_have_had_these_seeds() -> None:
+    found = find("E5", table1_world(0.5, sd=0.05))
+    (table,) = found.evidence.tables()
+    rows = {row[0]: row for row in table.rows}
+    assert rows["clip_0.2"][-2] == 0.82 and rows["clip_0.2"][2] < rows["clip_0.2"][3]
+    assert rows["clip_0.1"][-1] is False  # 0.76 published, about 0.6 here
+    shown = {part.part.key: part for part in found.parts if part.part.aim == "shown"}
+    apart = shown["told_apart_0.1"]
+    assert apart.part.margin == pytest.approx(0.06) and apart.seeds_needed is not None
+    assert "against_clip_0.1_without_reacher" in shown
+
+
+def test_published_returns_stand_beside_ours_with_their_definitions() -> None:
+    returns = pd.read_csv("results/published/reference_returns.csv")
+    data = dataclasses.replace(methods_world(0.0, 0.0), published={"reference_returns": returns})
+    beside, table = find("P1", data).evidence.tables()
+    rows = pd.DataFrame(table.rows, columns=table.columns)
+    hopper = rows[rows.environment.str.startswith("Hopper")]
+    assert hopper.source.iloc[0].startswith("here, paper2017")
+    assert hopper.source.iloc[1].startswith("here, modern")
+    engstrom = hopper[hopper.source == "Engstrom et al. 2020"].iloc[0]
+    assert (engstrom.PPO, engstrom.TRPO) == (2513, 2043)
+    assert engstrom.definition == "mean final reward"
+    assert (hopper.definition.str.len() > 10).all() and len(hopper) > 5
+    assert [row[1] for row in beside.rows][:1] == [
+        "probability that a run of PPO is better than a run of TRPO"
+    ]
+
+
+def test_bipedal_walker_is_shown_and_not_judged() -> None:
+    envs = {"hopper": "Hopper-v5", "bipedal_walker": "BipedalWalker-v3"}
+    data = together(
+        world(
+            "comparison", METHODS, envs=envs, u=around(dict.fromkeys(METHODS, 0.3) | {"ppo": 0.8})
+        ),
+        world("comparison_modern", METHODS, envs=envs),
+    )
+    found = find("P3", data)
+    assert found.verdict == "no rule"
+    said = sentence(found, worlds.SETTINGS.words)
+    assert "+0.5" in said and "paper2017" in said
+    assert {env for part in found.parts for env in part.part.by_env} == {"bipedal_walker"}
+
+
+def test_bipedal_walker_is_no_part_of_the_other_comparisons() -> None:
+    envs = {**PAPER, "bipedal_walker": "BipedalWalker-v3"}
+    data = together(
+        *(world(name, METHODS, envs=envs) for name in ("comparison", "comparison_modern"))
+    )
+    for claim in ("P1", "C5", "I2"):
+        found = {env for part in find(claim, data).parts for env in part.part.by_env}
+        assert found == set(PAPER)
+
+
+def test_an_environment_without_a_published_scale_has_no_part_in_u() -> None:
+    data = methods_world(0.3, 0.3)
+    for table in data.measures.values():
+        table.loc[table.env == "swimmer", "u"] = math.nan
+    assert "swimmer" not in find("P1", data).parts[0].part.by_env
