@@ -299,6 +299,8 @@ def test_an_objective_of_ones_own_ends_beside_the_others_in_table_1(tree: Path) 
     table = pd.read_csv(tree / MADE / "smoke/tables/table1/table1.csv")
     row = table.set_index("variant").loc["spo"]
     assert len(table) == 12 and row.runs == 4 and pd.isna(row.published)
+    page = (tree / MADE / "smoke/report.html").read_text()
+    assert "not known whether it does as the present" in page and "replicate.traces" in page
 
 
 def test_a_clock_that_jumps_trains_nothing_anew(tree: Path) -> None:
