@@ -32,7 +32,7 @@ MARKS: dict[str, dict[str, Any]] = {
 }
 """A shape and a colour for each verdict."""
 AXES = {U: "difference in u", FACTOR: "factor"}
-LEAST = {U: 0.2, FACTOR: math.log(2)}
+LEAST, LEAST_FACTOR = 0.2, math.log(2)
 """How far a picture reaches at least, to both sides."""
 ROW = 0.34
 """Inches."""
@@ -70,7 +70,8 @@ def limits(
     that nothing else is seen.
     """
     sides = (place(x, unit) for margin in margins for x in (margin, opposite(margin, unit)))
-    needed = [*(place(x, unit) for x in estimates), *sides, -LEAST[unit], LEAST[unit]]
+    least = LEAST_FACTOR if unit == FACTOR else LEAST
+    needed = [*(place(x, unit) for x in estimates), *sides, -least, least]
     low, high = min(needed), max(needed)
     further = WIDE * max(-low, high)
     wanted = [place(x, unit) for x in bounds]

@@ -87,13 +87,16 @@ def record(
     claim = finding.claim
     ran = finding.verdict != NOT_RUN
     used = [data.studies[study] for study in claim.studies if study in data.studies and ran]
-    envs = {env: None for judged in finding.parts for env in judged.part.by_env}
+    # Shares of all runs are of no single environment.
+    envs = {env: None for judged in finding.parts for env in judged.part.by_env} or {
+        env: None for study in used for env in study.envs if env not in claim.without
+    }
     labels = env_labels(data)
     runs = {
         entry["digest"] or (study.name, entry["env"], entry["variant"], entry["seed"])
         for study in used
         for entry in study.plan["runs"]
-        if (entry["env"] in envs if envs else entry["env"] not in claim.without)
+        if entry["env"] in envs
         and entry["variant"] in (finding.evidence.variants or study.variants)
     }
     recorded = [study.plan.get("claims", {}).get(claim.name) for study in used]

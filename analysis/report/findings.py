@@ -1,0 +1,381 @@
+"""What was found, for people: the first screen's answers, and a card for each claim."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from analysis.claims.configuration import CONF
+from analysis.claims.parts import FACTOR
+from analysis.claims.sentences import SHARE
+from analysis.forest import limits, opposite, place
+from analysis.ledger import (
+    CONTRADICTED,
+    IN_PART,
+    INCONCLUSIVE,
+    NO_EFFECT,
+    NO_RULE,
+    NOT_RUN,
+    SUPPORTED,
+)
+from analysis.report.elements import Table, grid
+from analysis.tables import NONE, number
+from replicate.messages import first_line
+from replicate.records import DataError
+
+QUESTIONS = CONF / "questions.yaml"
+SIGNS = {
+    SUPPORTED: "✔",
+    IN_PART: "◐",
+    CONTRADICTED: "✘",
+    NO_EFFECT: "=",
+    INCONCLUSIVE: "?",
+    NO_RULE: "○",
+    NOT_RUN: "–",
+}
+"""Beside the words and the colour of a verdict."""
+MEANINGS = {
+    SUPPORTED: "the data back it",
+    IN_PART: "some of it",
+    CONTRADICTED: "the data speak against it",
+    NO_EFFECT: "any difference is smaller than matters",
+    INCONCLUSIVE: "too few or too short runs to tell",
+    NO_RULE: "shown, not judged",
+}
+BRACKETS = re.compile(r"(\[[^]]*\](?: %)?)")
+WIDTH, ROW, AXIS = 240.0, 16.0, 16.0
+"""Of a picture of an interval and of the axis below, in its own units."""
+TICKS = {FACTOR: (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1_000, 10_000)}
+LEAST_APART = 26.0
+"""Between two numbers of an axis."""
+SPREAD = " spread"
+RETURNS = "source"
+"""A column of the table that sets returns beside published ones."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A verdict as the first screen shows it."""
+
+    claim: str
+    verdict: str
+    post_hoc: bool
+    sentence: str
+    runs: str
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A row of a card's picture, in units of the picture.
+
+    Args:
+        heading: above the first of several environments.
+        label, text: what it is, and its numbers.
+        verdict: of a part that is judged; else empty.
+        at: the estimate.
+        low, high: ends of the line; None: no interval.
+        cut_low, cut_high: whether the interval goes on beyond the picture.
+        zone: from where to where the margin reaches.
+        zero: no difference.
+        single: it is about one environment.
+
+    """
+
+    heading: str
+    label: str
+    text: str
+    verdict: str
+    at: float
+    low: float | None
+    high: float | None
+    cut_low: bool
+    cut_high: bool
+    zone: tuple[float, float] | None
+    zero: float
+    single: bool
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Intervals over one axis, with its numbers (place, text) and a note on it."""
+
+    rows: list[Interval]
+    ticks: list[tuple[float, str]]
+    note: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that is shown of a claim.
+
+    Args:
+        record: of ``claims.json``.
+        forests: by unit.
+        plain: parts without an interval: label, text and verdict.
+        tables: beside the verdict.
+        scope: scale, recipes, seeds, environments, length and runs.
+
+    """
+
+    record: dict[str, Any]
+    forests: list[Forest]
+    plain: list[tuple[str, str, str]]
+    tables: list[Table]
+    scope: str
+
+
+def read_questions(file: Path = QUESTIONS) -> dict[str, Any]:
+    """``questions`` and ``topics`` of the report.
+
+    Raises:
+        DataError: the file is not made like that.
+
+    """
+    try:
+        data = yaml.safe_load(file.read_text())
+        questions = [
+            {"question": str(q["question"]), "claims": [str(c) for c in q["claims"]]}
+            for q in data["questions"]
+        ]
+        topics = {str(letter): str(text) for letter, text in data["topics"].items()}
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: not the questions of a report ({first_line(error)})") from None
+    return {"questions": questions, "topics": topics}
+
+
+def answers(
+    claims: Iterable[dict[str, Any]], questions: Iterable[Mapping[str, Any]]
+) -> list[tuple[str, list[Answer]]]:
+    """Each question with the verdicts that answer it.
+
+    Raises:
+        DataError: a question names a claim that is none.
+
+    """
+    known = {claim["claim"]: claim for claim in claims}
+    found = []
+    for question in questions:
+        for name in question["claims"]:
+            if name not in known:
+                raise DataError(f"{QUESTIONS}: {question['question']}: there is no claim {name}")
+        text = [answer(known[name]) for name in question["claims"]]
+        found.append((question["question"], text))
+    return found
+
+
+def answer(claim: dict[str, Any]) -> Answer:
+    """The sentence of a verdict; of a claim that was not run, what it would need."""
+    sentence = claim["sentence"]
+    if claim["verdict"] == NOT_RUN:
+        missing = f" (it needs the studies {', '.join(claim['missing'])})"
+        sentence = f"Not run here{missing if claim['missing'] else ''}."
+    return Answer(claim["claim"], claim["verdict"], claim["post_hoc"], sentence, extent(claim))
+
+
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """A text cut around its intervals, which are quieter: the second tells which."""
+    return [(part, i % 2 == 1) for i, part in enumerate(BRACKETS.split(text)) if part]
+
+
+def extent(claim: dict[str, Any]) -> str:
+    """``36 runs, 3 seeds × 3 environments``; empty where nothing was trained for it."""
+    if not claim["runs"]:
+        return "exact, no training" if claim["verdict"] != NOT_RUN else ""
+    envs = len(claim["envs"])
+    where = f" × {_count(envs, 'environment')}" if envs else ""
+    return f"{_count(claim['runs'], 'run')}, {_count(len(claim['seeds']), 'seed')}{where}"
+
+
+def scope(claim: dict[str, Any]) -> str:
+    """Scale, recipes, seeds, environments, length and runs of a claim."""
+    if not claim["runs"]:
+        return extent(claim)
+    parts = [
+        f"scale {claim['scale']}",
+        f"recipe{'s' if len(claim['recipes']) > 1 else ''} {', '.join(claim['recipes'])}",
+        _count(len(claim["seeds"]), "seed"),
+        ", ".join(claim["envs"].values()),
+        f"{claim['total_env_steps']:,} env steps a run",
+        _count(claim["runs"], "run") + (f" (n = {claim['n']:,})" if claim["n"] else ""),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _count(number_of: int, noun: str) -> str:
+    return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
+
+
+def cards(claims: list[dict[str, Any]], topics: Mapping[str, str]) -> dict[str, list[Card]]:
+    """Topic → cards of its claims that were run, in the order of the topics."""
+    found: dict[str, list[Card]] = {}
+    for letter, topic in topics.items():
+        ran = [c for c in claims if c["claim"][0] == letter and c["verdict"] != NOT_RUN]
+        if ran:
+            found[topic] = [card(claim) for claim in ran]
+    return found
+
+
+def card(claim: dict[str, Any]) -> Card:
+    """What is shown of a claim that was run."""
+    drawn = [part for part in claim["parts"] if part["estimate"] is not None and _has_bounds(part)]
+    units = dict.fromkeys(part["unit"] for part in drawn)
+    forests = [forest([p for p in drawn if p["unit"] == unit], unit) for unit in units]
+    rest = [part for part in claim["parts"] if part not in drawn]
+    plain = [(p["label"], p["text"], p["verdict"] if p["judged"] else "") for p in rest]
+    tables = [stored(t) for t in claim["tables"] if t["rows"] and RETURNS not in t["columns"]]
+    return Card(claim, forests, plain, tables, scope(claim))
+
+
+def _has_bounds(part: Mapping[str, Any]) -> bool:
+    if part["aim"] == "guard":
+        return bool(part["environments"])
+    return part["low"] is not None
+
+
+def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
+    """The intervals of parts of one unit; of a guard those of each environment."""
+    rows = [row for part in parts for row in _rows_of(part)]
+    margins = [part["margin"] for part in parts if part["margin"] is not None]
+    bounds = [x for row in rows for x in (row["low"], row["high"]) if x is not None]
+    if unit == SHARE and min(bounds, default=0.0) >= 0:  # no difference
+        low, high = 0.0, max([*bounds, *margins])
+    else:
+        low, high = limits([row["estimate"] for row in rows], bounds, margins, unit)
+
+    def x(value: float) -> float:
+        share = (place(value, unit) - low) / (high - low)
+        return round(4 + (WIDTH - 8) * min(max(share, 0.0), 1.0), 1)
+
+    intervals = []
+    for row in rows:
+        there = row["low"] is not None
+        margin, null = row["margin"], 1.0 if unit == FACTOR else 0.0
+        begin = null if row["aim"] == "often" else margin and opposite(margin, unit)
+        intervals.append(
+            Interval(
+                row["heading"],
+                row["label"],
+                row["text"],
+                row["verdict"],
+                x(row["estimate"]),
+                x(row["low"]) if there else None,
+                x(row["high"]) if there else None,
+                there and place(row["low"], unit) < low,
+                there and place(row["high"], unit) > high,
+                None if margin is None else (x(begin), x(margin)),
+                x(null),
+                row["single"],
+            )
+        )
+    levels = sorted({row["level"] for row in rows if row["low"] is not None and not row["single"]})
+    notes = [" and ".join(map(_percent, levels)) + " intervals"] if levels else []
+    notes += ["grey: up to the margin"] if margins else []
+    return Forest(intervals, _ticks(low, high, unit, x), "; ".join(notes))
+
+
+def _rows_of(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """A part and, of a guard in its place, the environments that it is judged on."""
+    shared = {"margin": part["margin"], "aim": part["aim"]}
+    if part["aim"] != "guard":
+        verdict = part["verdict"] if part["judged"] else ""
+        return [{**part, "heading": "", "verdict": verdict, "single": False}]
+    level = part["environments"][0]["level"]
+    heading = f"{part['label']} ({_percent(level)} intervals, all at once)"
+    return [
+        {
+            **each,
+            **shared,
+            "heading": "" if place_of else heading,
+            "text": interval_text(each, part["unit"]),
+            "verdict": "",
+            "single": True,
+        }
+        for place_of, each in enumerate(part["environments"])
+    ]
+
+
+def interval_text(each: Mapping[str, Any], unit: str) -> str:
+    """``+0.31 u [+0.20, +0.42]``."""
+    sign = "" if unit == FACTOR else "+"
+
+    def text(value: float) -> str:
+        return f"{value:{sign}.{3 if unit == FACTOR else 2}{'g' if unit == FACTOR else 'f'}}"
+
+    value = f"×{text(each['estimate'])}" if unit == FACTOR else f"{text(each['estimate'])} {unit}"
+    if each["low"] is None:
+        return f"{value} (too few seeds for an interval)".replace("-", "−")
+    return f"{value} [{text(each['low'])}, {text(each['high'])}]".replace("-", "−")
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:.3g} %"
+
+
+def _ticks(low: float, high: float, unit: str, x: Any) -> list[tuple[float, str]]:
+    """Numbers below the picture, "no difference" among them, none upon another."""
+    if unit == FACTOR:
+        values = [value for value in TICKS[FACTOR] if low <= place(value, unit) <= high]
+        middle = 1.0
+    else:
+        step = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 1e9) if (high - low) / s <= 6)
+        first, last = int(low / step) - 1, int(high / step) + 1
+        values = [step * i for i in range(first, last + 1) if low <= step * i <= high]
+        middle = 0.0
+    kept: list[tuple[float, str]] = []
+    for value in sorted(values, key=lambda value: abs(place(value, unit) - place(middle, unit))):
+        if all(abs(x(value) - there) >= LEAST_APART for there, _ in kept):
+            kept.append((x(value), _tick(value, unit)))
+    return kept
+
+
+def _tick(value: float, unit: str) -> str:
+    if unit == FACTOR:
+        return f"×{value:,g}"
+    if unit == SHARE:
+        return f"{100 * value:.0f} %"
+    return f"{value:+.2g}".replace("-", "−").replace("+0", "0", 1) if value == 0 else (
+        f"{value:+.2g}".replace("-", "−")
+    )
+
+
+def not_run(claims: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Claims without a verdict."""
+    return [claim for claim in claims if claim["verdict"] == NOT_RUN]
+
+
+def stored(table: Mapping[str, Any]) -> Table:
+    """A table of ``claims.json``; a column's spread goes into its brackets."""
+    columns = table["columns"]
+    spread = {name for name in columns if name.endswith(SPREAD)}
+    header = [name for name in columns if name not in spread]
+    rows = []
+    for row in table["rows"]:
+        cells = dict(zip(columns, row, strict=True))
+        rows.append(
+            [
+                _cell(cells[name])
+                + (f" ({_cell(cells[name + SPREAD])})" if name + SPREAD in spread else "")
+                for name in header
+            ]
+        )
+    header = [f"{name} (spread)" if name + SPREAD in spread else name for name in header]
+    return grid(table["title"], header, rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value.removesuffix(".0")  # of a column that holds words too
+    return f"{value:,.0f}" if value == int(value) else number(value)
+
+
+def published_returns(claims: Iterable[dict[str, Any]]) -> list[Table]:
+    """Returns here beside those of the literature."""
+    tables = [table for claim in claims for table in claim["tables"]]
+    return [stored(table) for table in tables if table["rows"] and RETURNS in table["columns"]]

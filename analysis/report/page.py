@@ -1,0 +1,137 @@
+"""The whole page: one file, nothing loaded, every text escaped."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis.report import findings, provenance, simulations, studies
+from analysis.report.elements import Source, amount, base64_text, source, stored_picture
+from analysis.study import Study
+
+HERE = Path(__file__).parent
+TITLE = "PPO, TRPO and naive policy gradient: what was found"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the page is made of.
+
+    Args:
+        name: a scale, or the folder of the repository's data.
+        root: holds NAME/figures, NAME/tables, NAME/measures, NAME/claims.json and probes.
+        studies: with data.
+        claims: records of ``claims.json``.
+        coverage: of ``analysis.coverage``.
+        error_rates: of ``analysis.claims.error_rates``; None: not simulated.
+
+    """
+
+    name: str
+    root: Path
+    studies: list[Study]
+    claims: list[dict[str, Any]]
+    coverage: pd.DataFrame
+    error_rates: pd.DataFrame | None
+
+
+def render(inputs: Inputs) -> str:
+    """The file's text."""
+    sheet, script = ((HERE / f"page.{kind}").read_text() for kind in ("css", "js"))
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["pieces"] = findings.pieces
+    return environment.get_template("page.html.jinja").render(
+        title=TITLE,
+        name=inputs.name,
+        style=Markup(sheet),  # files of ours
+        script=Markup(script),
+        style_hash=sha256_base64(sheet),
+        script_hash=sha256_base64(script),
+        **_found(inputs),
+        **_shown(inputs),
+        **_made(inputs),
+    )
+
+
+def _found(inputs: Inputs) -> dict[str, Any]:
+    """Verdicts."""
+    told = findings.read_questions()
+    return {
+        "answers": findings.answers(inputs.claims, told["questions"]),
+        "topics": findings.cards(inputs.claims, told["topics"]),
+        "not_run": findings.not_run(inputs.claims),
+        "verdict_of": {claim["claim"]: claim for claim in inputs.claims},
+        "signs": findings.SIGNS,
+        "meanings": findings.MEANINGS,
+        "anchor": anchor,
+        "returns": findings.published_returns(inputs.claims),
+        "plot": {"width": findings.WIDTH, "row": findings.ROW, "axis": findings.AXIS},
+    }
+
+
+def _shown(inputs: Inputs) -> dict[str, Any]:
+    """Tables and pictures."""
+    folder = inputs.root / inputs.name
+    figures = folder / "figures"
+    probe = inputs.root / "probes" / "clipped_objective.csv"
+    return {
+        "studies": studies.sections(inputs.name, folder, inputs.studies),
+        "forest": stored_picture(figures / "forest", inputs.name),
+        "clipped": stored_picture(figures / "clipped_objective", inputs.name, data=probe),
+    }
+
+
+def _made(inputs: Inputs) -> dict[str, Any]:
+    """Where it all comes from."""
+    folder = inputs.root / inputs.name
+    files = {study.name: folder / "measures" / f"{study.name}.csv" for study in inputs.studies}
+    measures = pd.concat(
+        [pd.read_csv(file).assign(study=study) for study, file in files.items()], ignore_index=True
+    )
+    runs = provenance.unique_runs(inputs.studies)
+    labels = provenance.env_labels(inputs.studies)
+    rates = inputs.error_rates
+    return {
+        "runs": len(runs),
+        "steps": amount(sum(run["env_steps"] for run in runs)),
+        "recipes": sorted({study.recipe for study in inputs.studies}),
+        "seeds": " or ".join(map(str, sorted({len(study.seeds) for study in inputs.studies}))),
+        "total_env_steps": max(study.total_env_steps for study in inputs.studies),
+        "envs": list(dict.fromkeys(labels.values())),
+        "notes": provenance.notes(inputs.name, measures, runs),
+        "software_notes": provenance.software_notes(inputs.name, inputs.studies),
+        "facts": provenance.facts(inputs.studies),
+        "costs": provenance.cost_table(inputs.studies),
+        "scale": provenance.scale_table(measures, labels),
+        "coverage": simulations.coverage_table(inputs.coverage),
+        "error_rates": None if rates is None else simulations.error_table(rates),
+        "evidence": evidence(inputs, [folder / "claims.csv", *files.values()]),
+    }
+
+
+def evidence(inputs: Inputs, files: Iterable[Path]) -> list[tuple[str, Source]]:
+    """Files that verdicts are made of, each once: anchor and file."""
+    named = [Path(file) for claim in inputs.claims for file in claim["evidence"]]
+    return [(anchor(file), source(file, inputs.name)) for file in dict.fromkeys([*files, *named])]
+
+
+def anchor(file: Path | str) -> str:
+    """Name of a file's place on the page."""
+    file = Path(file)
+    return f"file-{file.parent.name}-{file.stem}"
+
+
+def sha256_base64(text: str) -> str:
+    """As a content security policy names an inline script or style."""
+    return base64_text(hashlib.sha256(text.encode()).digest())

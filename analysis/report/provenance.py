@@ -1,0 +1,204 @@
+"""Where the numbers come from: software, machines, seeds and costs of the runs."""
+
+from collections.abc import Iterable, Mapping
+from math import isnan
+from typing import Any
+
+import pandas as pd
+
+from analysis.figures.time_shares import PARTS, cohorts
+from analysis.report.elements import Table, amount, grid
+from analysis.statistics import FEW_SEEDS
+from analysis.study import Study
+from analysis.summaries import count
+from replicate.staleness import CPU_CLASS, Answer, command, compare
+
+SECONDS_PER_HOUR = 3600
+
+
+def unique_runs(studies: Iterable[Study]) -> list[dict[str, Any]]:
+    """The runs of all studies, those they share once."""
+    return list({run["digest"]: run for study in studies for run in study.runs}.values())
+
+
+def env_labels(studies: Iterable[Study]) -> dict[str, str]:
+    """Environment → what people read."""
+    return {env: label for study in studies for env, label in study.env_labels.items()}
+
+
+def of_other_software(studies: list[Study]) -> list[tuple[str, list[Answer]]]:
+    """What of the runs the software here would not make, or not as far as is known.
+
+    Returns sentences, each with the answers that it counts.
+    """
+    runs = {run["digest"]: (study, run) for study in studies for run in study.runs}
+    answers = [compare(run, [settings_of(study, run)]) for study, run in runs.values()]
+    found = []
+    for kind, why in (
+        ("other", "by software that does other than the present"),
+        ("unknown", "by software of which it is not known whether it does as the present"),
+    ):
+        if counted := [answer for answer in answers if answer.same == kind]:
+            made_by = "; ".join(sorted({answer.why for answer in counted}))
+            text = f"{len(counted)} of {len(runs)} runs were made {why}: {made_by}"
+            found.append((text, counted))
+    return found
+
+
+def settings_of(study: Study, run: dict[str, Any]) -> dict[str, Any]:
+    """What a run of a study was asked to do, as far as the plan tells."""
+    variant = next(v for v in study.plan["variants"] if v["name"] == run["variant"])
+    return {
+        "env": {"id": study.plan["envs"][run["env"]], "kwargs": {}},
+        "algo": variant.get("algo"),
+        "recipe": variant.get("recipe"),
+        "seed": run["seed"],
+        "total_env_steps": study.total_env_steps,
+    }
+
+
+def elsewhere(runs: list[dict[str, Any]]) -> int:
+    """Runs that went on on another class of CPU or device than they began on."""
+    return sum(
+        any(part.get(key) != run.get(key) for part in run.get("resumed", []) for key in CPU_CLASS)
+        for run in runs
+    )
+
+
+def checkouts(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where a run began, and where it went on from checkpoints: ``commit``, ``dirty``."""
+    return [run, *run.get("resumed", [])]
+
+
+def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
+    """Which runs are of other software than the present, and the command that helps."""
+    choice = f"scale={studies[0].plan['scale']} studies={','.join(s.name for s in studies)}"
+    # Those of the repository stay: what is trained lies beside them.
+    aside = "" if name == "reference" else f"python -m replicate.retrain {choice} && "
+    train = f"{aside}snakemake --config {choice}"
+    return [
+        (f"{text}. To find out", command(answers))
+        if answers[0].same == "unknown"
+        else (f"{text}. To train them anew", train)
+        for text, answers in of_other_software(studies)
+    ]
+
+
+def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
+    """What a reader must know before the numbers."""
+    found = []
+    seeds = measures.groupby(["study", "env", "variant"]).seed.nunique().min()
+    if seeds < FEW_SEEDS:
+        found.append(
+            f"With {seeds} seeds, intervals are wide and pictures are no verdicts: the tables at the "
+            "end say how often such intervals hold the truth and such verdicts are wrong."
+        )
+    diverged = sum(run["status"] == "diverged" for run in runs)
+    if diverged:
+        found.append(f"{count(diverged, 'run')} left the finite numbers and counts as the worst everywhere.")
+    if moved := elsewhere(runs):
+        found.append(
+            f"{count(moved, 'run')} went on, after an interruption, on another class of CPU or device: they "
+            "count, but nobody can repeat them bit by bit."
+        )
+    if name == "reference":
+        found.append("Drawn from the data that came with the repository.")
+    return found
+
+
+def facts(studies: list[Study]) -> list[tuple[str, str]]:
+    """Where and with what the runs were made, from their own records."""
+    runs, counted = unique_runs(studies), env_steps(studies)
+    seconds = sum(counted[key] * pace for key, pace in paces(studies).items())
+    steps = sum(run["env_steps"] for run in runs)
+
+    def of(key: str) -> str:
+        return ", ".join(sorted({str(run[key]) for run in runs}))
+
+    versions = {f"{k} {v}" for run in runs for k, v in run["versions"].items()}
+    commits = {commit_text(checkout) for run in runs for checkout in checkouts(run)}
+    resumed = sum(bool(run.get("resumed")) for run in runs)
+    return [
+        ("Env steps", f"{steps:,} in {len(runs)} runs"),
+        ("Time", f"{seconds / SECONDS_PER_HOUR:.2f} core hours of training"),
+        ("Processor", f"{of('cpu')} ({of('simd')}), {of('threads')} thread a process"),
+        ("Device", of("device")),
+        ("Seeds", "one per run: network, action noise, minibatch order and environment"),
+        (
+            "Tuning",
+            "naive policy gradient's step size 1e-2, the best of seven at quick scale, on seeds "
+            "that no other study uses (study vpg_step_size); nothing else that came with the suite",
+        ),
+        ("Software", f"Python {of('python')}, {', '.join(sorted(versions))}"),
+        ("Training code", ", ".join(sorted({run["code_digest"][:12] for run in runs}))),
+        ("Commit", ", ".join(sorted(commits))),
+        ("Interrupted", f"{resumed} runs went on from a checkpoint, {len(runs) - resumed} did not"),
+        ("Lock file", ", ".join(sorted({str(run["lock_digest"])[:12] for run in runs}))),
+    ]
+
+
+def commit_text(checkout: dict[str, Any]) -> str:
+    """Where code came from, as far as the run says."""
+    commit = checkout.get("commit")
+    if commit is None:
+        return "not recorded"
+    return f"{commit[:12]}{' with uncommitted changes' if checkout['dirty'] else ''}"
+
+
+def cost_table(studies: list[Study]) -> Table:
+    """µs per env step by environment and algorithm, and what all runs of the page come to."""
+    pace, steps = paces(studies), env_steps(studies)
+    labels = env_labels(studies)
+    rows = [
+        (
+            labels[env],
+            algo,
+            amount(steps[env, algo]),
+            f"{seconds * steps[env, algo]:.0f}",
+            f"{seconds * 1e6:.0f}",
+        )
+        for (env, algo), seconds in pace.items()
+    ]
+    header = ["environment", "algorithm", "env steps", "core seconds", "µs per env step"]
+    return grid("What these runs cost, with lanes in lockstep, one core per cohort.", header, rows)
+
+
+def paces(studies: list[Study]) -> dict[tuple[str, str], float]:
+    """(environment, algorithm) → core seconds per env step, of the cohorts that trained these runs.
+
+    A cohort may have trained runs that are not here: its pace counts, not its total.
+    """
+    table = pd.concat(cohorts(study) for study in studies).drop_duplicates()
+    sums = table.groupby(["env", "algorithm"])[["env_steps", *PARTS]].sum()
+    pace = sums[[*PARTS]].sum(axis=1) / sums.env_steps
+    return {(env, algo): float(value) for (env, algo), value in pace.items()}
+
+
+def env_steps(studies: list[Study]) -> dict[tuple[str, str], int]:
+    """(environment, algorithm) → env steps of the runs, those that studies share once."""
+    counted: dict[str, tuple[str, str, int]] = {}
+    for study in studies:
+        algorithms = {v["name"]: v["algo"]["name"] for v in study.plan["variants"]}
+        for run in study.runs:
+            counted[run["digest"]] = run["env"], algorithms[run["variant"]], run["env_steps"]
+    found: dict[tuple[str, str], int] = {}
+    for env, algo, steps in counted.values():
+        found[env, algo] = found.get((env, algo), 0) + steps
+    return found
+
+
+def scale_table(measures: pd.DataFrame, labels: Mapping[str, str]) -> Table:
+    """0 and 1 of the published scale."""
+    known = measures.groupby("env")[["untrained", "reference_return"]].first()
+    rows = [
+        (
+            labels[env],
+            f"{n.untrained:.4g}".replace("-", "−"),
+            "–"
+            if isnan(n.reference_return)
+            else f"{n.reference_return:g}".replace("-", "−"),
+        )
+        for env, n in known.iterrows()
+    ]
+    header = ["environment", "u = 0: untrained policy", "u = 1: the literature"]
+    return grid("The published scale: returns that count as u = 0 and as u = 1.", header, rows)

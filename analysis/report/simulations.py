@@ -1,0 +1,43 @@
+"""How often the report's intervals hold the truth, and how often its verdicts are wrong."""
+
+import pandas as pd
+
+from analysis.claims.error_rates import VERDICTS
+from analysis.report.elements import Table, grid
+
+COVERAGE_KEYS = ["statistic", "method", "environments", "distribution"]
+ERROR_KEYS = ["claim", "truth", "wrong"]
+
+
+def coverage_table(coverage: pd.DataFrame) -> Table:
+    """How often nominal 95 % intervals hold the truth."""
+    wide = coverage.pivot_table(index=COVERAGE_KEYS, columns="seeds", values="coverage", sort=True)
+    header = [*COVERAGE_KEYS, *(f"{seeds} seeds" for seeds in wide.columns)]
+    rows = [
+        (*key, *("–" if pd.isna(value) else f"{value:.1%}" for value in row))
+        for key, row in zip(wide.index, wide.values, strict=True)
+    ]
+    caption = (
+        "How often intervals that claim 95 % hold the truth, by simulation. By kind of interval, "
+        "number of environments and distribution of the runs (python -m analysis.coverage)."
+    )
+    return grid(caption, header, rows)
+
+
+def error_table(rates: pd.DataFrame) -> Table:
+    """How often a verdict is wrong where the truth is known."""
+    wide = rates.pivot_table(index=ERROR_KEYS, columns="seeds", values="error", sort=False)
+    header = ["claim", "if in truth", "this would be wrong"]
+    header += [f"how often, {seeds} seeds" for seeds in wide.columns]
+    rows = [
+        (*key, *(f"{value:.1%}" for value in row))
+        for key, row in zip(wide.index, wide.values, strict=True)
+    ]
+    sets, environments = int(rates.data_sets.min()), int(rates.environments.max())
+    caption = (
+        f"How often a verdict is wrong, by simulation. {sets} data sets for each number, with the "
+        f"noise of real runs on {environments} environments, each claim judged as the last of its "
+        f"family: the largest error that it can have. The rest are other verdicts of "
+        f"{', '.join(VERDICTS)} (python -m analysis.claims.error_rates)."
+    )
+    return grid(caption, header, rows)

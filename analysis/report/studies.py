@@ -1,0 +1,161 @@
+"""The sections of the studies: tables, pictures and learning curves that the pipeline made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.report.elements import Picture, Table, narrowed, stored_picture, stored_table
+from analysis.study import Study
+from analysis.summaries import OVERALL
+from analysis.summaries.epsilon import GROUPS, ROWS, chapter_epsilon
+from analysis.tables import NONE
+from analysis.tables.epsilon import cell
+
+CURVES = "learning_curves"
+BESIDE = "ours − ours of"
+"""How the heading of Table 1's column of differences begins."""
+IN_SIGHT = {
+    "update_size": ("KL(old‖new), nats",),
+    "speed": ("u, first quarter",),
+    "stability": ("ruined or collapsed", "spread over seeds / level"),
+}
+"""What the claims on ε are judged by; the other measures are in the folded table."""
+JUDGES = {"update_size": "E1", "speed": "E2", "stability": "E3", "use": "E4"}
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """The ε table: the chapter's words and what was measured, side by side.
+
+    Args:
+        columns: heading and claim of each group.
+        rows: label of ε and, per group, the chapter's word and what was measured (name, numbers).
+        table: the pipeline's own.
+
+    """
+
+    columns: list[tuple[str, str]]
+    rows: list[tuple[str, list[tuple[str, list[tuple[str, str]]]]]]
+    table: Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of a study.
+
+    Args:
+        chapter: the ε table.
+        tables, pictures, curves: in sight.
+        folded_tables, folded_pictures, folded_curves: folded away.
+
+    """
+
+    name: str
+    title: str
+    question: str
+    chapter: Chapter | None
+    tables: list[Table]
+    pictures: list[Picture]
+    curves: list[Picture]
+    folded_tables: list[Table]
+    folded_pictures: list[Picture]
+    folded_curves: list[Picture]
+
+
+def section(name: str, folder: Path, study: Study) -> Section:
+    """What the report ``name``, whose products lie in ``folder``, shows of a study.
+
+    The first figure of the study is in sight, and its tables over all environments; the rest is
+    folded away.
+    """
+    drawn, made = folder / "figures" / study.name, folder / "tables" / study.name
+    tables = {t: stored_table(made / t, name, study.name) for t in study.plan["tables"]}
+    short = [VIEWS[t](table) for t, table in tables.items() if t in VIEWS]
+    whole = [t for n, t in tables.items() if n not in VIEWS and n != "epsilon"]
+    figures = [figure for figure in study.plan["figures"] if figure != CURVES]
+    pictures = [stored_picture(drawn / figure, name, study.name) for figure in figures]
+    curves = [
+        stored_picture(drawn / env / CURVES, name, study.name, env=label)
+        for env, label in study.env_labels.items()
+        if CURVES in study.plan["figures"]
+    ]
+    curves_first = study.plan["figures"][:1] == [CURVES]
+    shown = 0 if curves_first else 1
+    return Section(
+        study.name,
+        study.plan["title"],
+        study.plan["question"],
+        chapter(study, made / "epsilon.csv", tables["epsilon"]) if "epsilon" in tables else None,
+        [*short, *(table for table in whole if not table.by_environment)],
+        pictures[:shown],
+        curves if curves_first else [],
+        [
+            *(table for n, table in tables.items() if n in VIEWS),
+            *(table for table in whole if table.by_environment),
+        ],
+        pictures[shown:],
+        [] if curves_first else curves,
+    )
+
+
+def table1(table: Table) -> Table:
+    """Setting, published, ours and ours minus ours of the setting that was published as the best.
+
+    What the headings have in brackets goes into the caption.
+    """
+    beside = [i for i, cell in enumerate(table.header) if cell.startswith(BESIDE)]
+    view = narrowed(table, [0, 1, 2, *beside])
+    parts = [cell.partition(" (") for cell in view.header]
+    told = [f"{name.capitalize()}: {rest.removesuffix(')')}." for name, _, rest in parts if rest]
+    caption = " ".join([view.caption, *told])
+    return replace(view, header=[name for name, _, _ in parts], caption=caption)
+
+
+VIEWS: Mapping[str, Callable[[Table], Table]] = {"table1": table1}
+"""What of a wide table is in sight."""
+
+
+def chapter(study: Study, file: Path, table: Table) -> Chapter:
+    """The chapter's words beside what was measured over all environments.
+
+    Args:
+        study: with one variant per ε.
+        file: the numbers of the pipeline's ε table.
+        table: the same as people read it, a row per measure.
+
+    """
+    data = pd.read_csv(file)
+    data = data[(data.env == OVERALL) & data.variant.isin(study.variants)].astype({"runs": int})
+    words = chapter_epsilon().set_index("epsilon")
+    columns = {**GROUPS, "use": "Use"}
+    by_label = {(row.group, row.label): row for row in ROWS}
+    rows = []
+    for variant in study.variants:
+        of_variant = data[data.variant == variant]
+        epsilon = float(of_variant.epsilon.iloc[0])
+        cells = []
+        for group in columns:
+            word = str(words.loc[epsilon, group]) if epsilon in words.index else NONE
+            measured = [
+                (label, cell(by_label[group, label], found))
+                for label in IN_SIGHT.get(group, ())
+                for found in of_variant[of_variant.measure == label].itertuples()
+            ]
+            cells.append((word, measured))
+        rows.append((study.labels[variant], cells))
+    return Chapter([(title, JUDGES[group]) for group, title in columns.items()], rows, table)
+
+
+def sections(name: str, folder: Path, studies: list[Study]) -> list[Section]:
+    """Of all studies: those that rebuild a table first."""
+    order = sorted(studies, key=lambda study: not set(study.plan["tables"]) & {"table1", "epsilon"})
+    order.sort(key=lambda study: "table1" not in study.plan["tables"])
+    return [section(name, folder, study) for study in order]
+
+
+def verdict_of(claims: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
+    """The record of a claim, if it is there."""
+    return next((claim for claim in claims if claim["claim"] == name), None)
