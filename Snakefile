@@ -58,7 +58,7 @@ for job in PLAN.jobs:
             "environment.yaml"
         threads: 1
         shell:
-            "python -m replicate --cohort {input:q} > {log:q} 2>&1"
+            "python -m replicate --cohort {input:q} threads={threads} > {log:q} 2>&1"
 
 
 rule aggregate:

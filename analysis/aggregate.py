@@ -17,8 +17,9 @@ from analysis.errors import one_line_errors
 from replicate.records import (
     RUN_FILE,
     DataError,
-    read_checked,
+    check_rows,
     read_json,
+    read_stored,
     read_table,
     write_json,
     write_table,
@@ -38,16 +39,17 @@ def checked(store: Path, entry: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         StaleRunError: the run was made from another configuration than the planned one.
-        DamagedRunError: its settings, digest and files do not belong together.
+        DamagedRunError: its settings, digest, files and rows do not belong together.
 
     """
     folder = store / entry["run_id"]
-    description = read_checked(folder)
+    description = read_stored(store, entry["run_id"])
     if description["digest"] != entry["digest"]:
         raise StaleRunError(
             f"{folder / RUN_FILE}: made from another configuration than the planned one; delete "
             f"{folder} and give the command again to train this run anew"
         )
+    check_rows(folder, description)
     return description
 
 
@@ -71,7 +73,7 @@ def main(arguments: list[str]) -> int:
     plan_file, store, env = Path(arguments[0]), Path(arguments[1]), arguments[2]
     episodes, updates, runs, listed = map(Path, arguments[3:])
     plan = read_json(plan_file)
-    entries = [entry for entry in plan["runs"] if entry["env"] == plan["envs"][env]]
+    entries = [entry for entry in plan["runs"] if entry["env"] == env]
     descriptions = [
         {label: entry[label] for label in LABELS}
         | {k: v for k, v in checked(store, entry).items() if k not in LEFT_OUT}

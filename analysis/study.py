@@ -1,7 +1,6 @@
 """A study as data: its plan, and the tables of its runs."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ RUN_KEYS = ["env", "variant", "seed"]
 class Study:
     """A folder with ``plan.json`` and, per environment, ``episodes``, ``updates`` and ``runs``.
 
-    All tables have the columns ``env`` (name of a file of ``conf/env``), ``variant`` and ``seed``.
+    All tables have the columns ``env`` (as in ``plan.json``), ``variant`` and ``seed``.
     """
 
     folder: Path
@@ -48,17 +47,16 @@ class Study:
 
     @property
     def envs(self) -> list[str]:
-        """Names of files of ``conf/env``, in the order of the plan."""
+        """Names, in the order of the plan."""
         return list(self.plan["envs"])
 
     @property
     def env_labels(self) -> dict[str, str]:
-        """Environment → what people read: its gymnasium id, and its name if others have that id."""
-        ids = self.plan["envs"]
-        shared = {env_id for env_id, count in Counter(ids.values()).items() if count > 1}
+        """Environment → what people read: its gymnasium id, with the name where ids are equal."""
+        ids = list(self.plan["envs"].values())
         return {
-            name: f"{env_id} ({name})" if env_id in shared else env_id
-            for name, env_id in ids.items()
+            env: env_id if ids.count(env_id) == 1 else f"{env_id} ({env})"
+            for env, env_id in self.plan["envs"].items()
         }
 
     @property
@@ -89,20 +87,20 @@ class Study:
     @cached_property
     def runs(self) -> list[dict[str, Any]]:
         """The ``run.json`` of all runs, with ``env``, ``variant`` and ``seed``."""
-        files = [self.folder / f"{env}.runs.json" for env in self.envs]
+        files = [self.folder / f"{env}.runs.json" for env in self.plan["envs"]]
         return [run for file in files for run in json.loads(file.read_text())]
 
     @property
     def files(self) -> list[Path]:
         """All tables."""
-        return [file for env in self.envs for file in self.files_of(env)]
+        return [file for env in self.plan["envs"] for file in self.files_of(env)]
 
     def files_of(self, env: str) -> list[Path]:
         """The tables of one environment."""
         return [self.folder / f"{env}.{table}" for table in STUDY_TABLES]
 
     def _table(self, name: str) -> pd.DataFrame:
-        files = [self.folder / f"{env}.{name}.parquet" for env in self.envs]
+        files = [self.folder / f"{env}.{name}.parquet" for env in self.plan["envs"]]
         return pd.concat([_plain(pd.read_parquet(file)) for file in files], ignore_index=True)
 
     def on(self, env: str) -> "Study":
@@ -139,7 +137,7 @@ def read_study(plan: Path) -> Study:
     if of_the_repository.is_file():
         manifest.verify(of_the_repository, [plan, *study.files])
     else:
-        for env in study.envs:
+        for env in study.plan["envs"]:
             manifest.verify(plan.parent / f"{env}.{MANIFEST}", study.files_of(env))
     return study
 

@@ -151,7 +151,7 @@ def unlike_the_paper(study: Study, scores: pd.DataFrame) -> list[str]:
 
     Source: PPO paper (arXiv 1707.06347), section 6.1 and footnote 2.
     """
-    envs = {env.rsplit("-v", 1)[0] for env in table1_envs(study, scores)}
+    envs = {study.plan["envs"][env].rsplit("-v", 1)[0] for env in table1_envs(study, scores)}
     reasons = []
     if envs != PAPER_ENVS:
         others = len(envs - PAPER_ENVS)

@@ -7,6 +7,7 @@ python -m replicate --cohort FILE                                   a cohort of 
 
 import argparse
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -53,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
     """Train what is missing, cohort by cohort, and say where the files are."""
     from replicate.engine.runs import cuda_is_available, train_cohort
@@ -67,13 +73,14 @@ def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
         raise ConfigError("device: no CUDA device here; nearest valid choice: cpu")
     check_writable(store)
     to_train = cohorts_to_train(runs, store)
+    threads = execution.threads or (cores() if len(to_train) == 1 else 1)
     with mirroring(execution.logger if to_train else "none", store) as watch:
         for number, cohort in enumerate(to_train, 1):
             first = cohort[0]
             label = f"{first.env.id} {first.algo.name} ({number}/{len(to_train)})"
             with reporter(label) as report:
                 every = execution.checkpoint_every_updates
-                train_cohort(cohort, store, device, every, report, watch)
+                train_cohort(cohort, store, device, every, report, watch, threads)
     fresh = {run.digest for cohort in to_train for run in cohort}
     for run in runs:
         note = "" if run.digest in fresh else "  (was finished before)"

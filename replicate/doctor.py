@@ -34,7 +34,7 @@ from replicate.networks import MKL_CODE_PATH
 from replicate.pipeline import Choice, Layout, choice_of
 from replicate.plan import compose, load_scale, load_study, missing, study_runs
 from replicate.progress import SECONDS_BETWEEN_LINES
-from replicate.records import MANIFEST, DamagedRunError, read_checked
+from replicate.records import MANIFEST, DamagedRunError, read_stored
 from replicate.selftest import broken_promises
 from replicate.settings import ConfigError, nearest
 from replicate.software import LOCK, PACKAGES, code_digest, commit, made_by, unlike_the_lock
@@ -263,7 +263,7 @@ def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
     for number, folder in enumerate(folders, 1):
         tell(f"{store}: reading run {number} of {len(folders)}")
         try:
-            description = read_checked(folder)
+            description = read_stored(store, folder.name)
         except DamagedRunError as error:
             damaged.append(str(error))
             continue

@@ -9,7 +9,7 @@ import pandas as pd
 
 from replicate import plan
 from replicate.__main__ import train as train_and_print
-from replicate.records import is_finished, read_checked, read_table
+from replicate.records import is_finished, read_stored, read_table
 from replicate.settings import ExecutionSettings, RunSettings, validated
 
 
@@ -42,7 +42,7 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
 
     Raises:
         FileNotFoundError: one is not finished.
-        DamagedRunError: one was altered, or a part of it is missing.
+        DamagedRunError: one was altered, a part of it is missing, or another lies in its place.
 
     """
     found: dict[str, list[pd.DataFrame]] = {"episodes": [], "updates": []}
@@ -50,7 +50,7 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
         folder = Path(out) / run.run_id
         if not is_finished(folder):
             raise FileNotFoundError(f"{folder}: not a finished run; train(runs) trains it")
-        read_checked(folder)
+        read_stored(Path(out), run.run_id)
         labels = {
             "run_id": run.run_id,
             "env": run.env.id,

@@ -8,6 +8,7 @@ as the arithmetic; tests compare all three with autograd in float64.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -35,13 +36,16 @@ def lane_matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 
     A single lane is computed beside a copy of itself.  BLAS takes another code path for a
     batch of one, and a lane's bits would then depend on whether it is alone.  A product with
-    few columns is computed as (bᵀ·aᵀ)ᵀ, which BLAS does in a third of the time, and one with
-    K = 1 without BLAS.
+    few columns is computed as (bᵀ·aᵀ)ᵀ with bᵀ copied, which BLAS does in a third of the time, its
+    bias added afterwards, and one with K = 1 without BLAS.
     """
     if a.shape[2] == 1:
         return a * b if bias is None else a * b + bias
     if b.shape[2] < min(a.shape[1], NARROW):
-        return lane_matmul(b.mT, a.mT, None if bias is None else bias.mT).mT
+        # Not `contiguous`, which leaves one lane's column where and as it lies.
+        narrow = b.mT.clone(memory_format=torch.contiguous_format)
+        product = lane_matmul(narrow, a.mT).mT
+        return product if bias is None else product.add_(bias)
     if a.shape[0] == 1:
         a, b = a.expand(2, -1, -1), b.expand(2, -1, -1)
         return lane_matmul(a, b, None if bias is None else bias.expand(2, -1, -1))[:1]
@@ -60,6 +64,15 @@ def _orthogonal(shape: tuple[int, int], gain: float, generator: torch.Generator)
 
 
 INITIALISERS = {"normc": _scaled_columns, "orthogonal": _orthogonal}
+
+
+def _through(layers: list[tuple[Tensor, Tensor]], inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Outputs of a network and the inputs of each of its layers."""
+    activations = [inputs]
+    for weight, bias in layers[:-1]:
+        activations.append(lane_matmul(activations[-1], weight, bias).tanh_())
+    weight, bias = layers[-1]
+    return lane_matmul(activations[-1], weight, bias), activations
 
 
 @dataclass(frozen=True)
@@ -81,13 +94,14 @@ class MLP:
 
         What follows the first P entries is not the network's.
         """
-        shapes = list(pairwise(self.sizes))
-        sizes = [size for n, m in shapes for size in (n * m, m)]
-        *parts, _ = parameters.split_with_sizes([*sizes, parameters.shape[1] - sum(sizes)], 1)
-        return [
-            (weight.view(-1, n, m), bias.unsqueeze(1))
-            for weight, bias, (n, m) in zip(parts[::2], parts[1::2], shapes, strict=True)
-        ]
+        lanes, lane_stride = parameters.shape[0], parameters.stride(0)
+        start, found = parameters.storage_offset(), []
+        for n, m in pairwise(self.sizes):
+            weight = parameters.as_strided((lanes, n, m), (lane_stride, m, 1), start)
+            bias = parameters.as_strided((lanes, 1, m), (lane_stride, m, 1), start + n * m)
+            found.append((weight, bias))
+            start += (n + 1) * m
+        return found
 
     def initialise(
         self,
@@ -117,12 +131,7 @@ class MLP:
             inputs: ``[R, N, in]``.
 
         """
-        activations = [inputs]
-        layers = self.layers(parameters)
-        for weight, bias in layers[:-1]:
-            activations.append(lane_matmul(activations[-1], weight, bias).tanh_())
-        weight, bias = layers[-1]
-        return lane_matmul(activations[-1], weight, bias), activations
+        return _through(self.layers(parameters), inputs)
 
     def pullback_(
         self, gradient: Tensor, parameters: Tensor, activations: list[Tensor], cotangent: Tensor
@@ -154,10 +163,10 @@ class MLP:
             weight_tangent, bias_tangent = tangents[index]
             following = lane_matmul(activations[index], weight_tangent, bias_tangent)
             if change is not None:
-                following = following + lane_matmul(change, weight)
+                following.add_(lane_matmul(change, weight))
             if index < len(layers) - 1:
                 outputs = activations[index + 1]
-                following = torch.ops.aten.tanh_backward(following, outputs)
+                torch.ops.aten.tanh_backward(following, outputs, grad_input=following)
             change = following
         assert change is not None
         return change
@@ -205,11 +214,21 @@ class Policy:
         self, parameters: Tensor, observations: Tensor
     ) -> tuple[Distribution, list[Tensor]]:
         """π(·|s) for observations ``[R, N, D]``, and the activations."""
-        log_std = self._log_std(parameters)
         outputs, activations = self.network.forward(parameters, observations)
-        if log_std is None:
-            return Categorical(outputs), activations
-        return DiagonalGaussian(outputs, log_std), activations
+        return self.distribution(parameters, outputs), activations
+
+    def distribution(self, parameters: Tensor, outputs: Tensor) -> Distribution:
+        """π(·|s) from the outputs ``[R, N, A]`` of the network."""
+        log_std = self._log_std(parameters)
+        return Categorical(outputs) if log_std is None else DiagonalGaussian(outputs, log_std)
+
+    def outputs_under(self, parameters: Tensor) -> Callable[[Tensor], Tensor]:
+        """The function observations ``[R, N, D]`` ↦ outputs ``[R, N, A]`` of the network.
+
+        For parameters that stay while it is called often: it keeps the views of the layers.
+        """
+        layers = self.network.layers(parameters)
+        return lambda observations: _through(layers, observations)[0]
 
     def pullback(
         self, parameters: Tensor, activations: list[Tensor], cotangents: tuple[Tensor, ...]

@@ -18,6 +18,7 @@ from replicate.checkpoints import stored
 from replicate.cohorts import cohort_name
 from replicate.plan import (
     CONF,
+    REFERENCE,
     PlannedRun,
     Study,
     check_writable,
@@ -39,9 +40,6 @@ from replicate.records import (
 )
 from replicate.settings import ConfigError, RunSettings, nearest
 from replicate.software import code_digest
-
-REFERENCE = "reference"
-"""The data that came with the repository, beside the scales in file names."""
 
 DEFAULT_STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
 DEFAULT_SCALE = "paper"
@@ -202,7 +200,7 @@ class Pipeline:
         return [
             str(self.layout.stamp(entry["run_id"]))
             for entry in plan["runs"]
-            if entry["env"] == plan["envs"][wildcards.env]
+            if entry["env"] == wildcards.env
         ]
 
     @property
@@ -378,8 +376,6 @@ def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
 def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, Any]:
     """What a study consists of at a scale, for the analysis and for people."""
     settings = {p.variant: p.run.model_dump(mode="json") for p in planned}
-    ids = {p.run.env.id for p in planned}
-    envs = {name: env_id for name, env_id in study.env_ids().items() if env_id in ids}
     first = planned[0].run
     return {
         "study": study.name,
@@ -391,7 +387,7 @@ def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, An
         "recipe": first.recipe.name,
         "num_steps": first.algo.num_steps,
         "total_env_steps": first.num_updates * first.algo.num_steps,
-        "envs": envs,
+        "envs": {p.env: p.run.env.id for p in planned},
         "variants": [
             {
                 "name": name,
@@ -404,7 +400,7 @@ def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, An
         ],
         "runs": [
             {
-                "env": p.run.env.id,
+                "env": p.env,
                 "variant": p.variant,
                 "seed": p.run.seed,
                 "run_id": p.run.run_id,

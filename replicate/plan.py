@@ -21,7 +21,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from replicate.checkpoints import interrupted
 from replicate.cohorts import cohorts
@@ -41,6 +41,11 @@ from replicate.settings import (
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = ("env", "algo", "recipe")
 
+REFERENCE = "reference"
+"""The data that came with the repository, beside the scales in file names."""
+RESERVED = (REFERENCE, "runs", "finished", "cohorts", "logs", "probes", "set_aside")
+"""What a scale cannot be called: folders of other data than that of a scale."""
+
 
 def options(group: str) -> list[str]:
     """Choices of a config group."""
@@ -48,9 +53,9 @@ def options(group: str) -> list[str]:
 
 
 @cache
-def _composed(overrides: tuple[str, ...]) -> str:
+def _composed(conf: Path, overrides: tuple[str, ...]) -> str:
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(conf), version_base="1.3"):
         try:
             config = hydra_compose("config", list(overrides))
             return json.dumps(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
@@ -92,7 +97,9 @@ def _check_keys(overrides: list[Override]) -> None:
                         f"{key}={value}: no such choice; {nearest(value, options(key))}"
                     )
     # trpo_baselines is trpo with other values: the file says which algorithm it is.
-    names = {json.loads(_composed((f"algo={algo}",)))["algo"]["name"] for algo in chosen["algo"]}
+    names = {
+        json.loads(_composed(CONF, (f"algo={algo}",)))["algo"]["name"] for algo in chosen["algo"]
+    }
     known = {key for name in names for key, _, _ in documented_keys(name)} | set(GROUPS)
     elsewhere = {key: name for name in ALGORITHMS for key, _, _ in documented_keys(name)}
     for override in overrides:
@@ -141,7 +148,7 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
     runs, execution = [], None
     for combination in itertools.product(*axes):
         # One composition per combination (tens of milliseconds), then the seeds.
-        data: dict[str, Any] = json.loads(_composed(combination))
+        data: dict[str, Any] = json.loads(_composed(CONF, combination))
         where = {key: data.pop(key) for key in ExecutionSettings.model_fields}
         execution = validated(ExecutionSettings, where)
         for seed in seeds:
@@ -169,6 +176,17 @@ def check_writable(folder: Path) -> None:
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
+def _each_once(envs: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [env for env in envs if envs.count(env) > 1]
+    if twice:
+        raise ValueError(f"envs: {twice[0]} is named twice; each environment once")
+    return envs
+
+
+Envs = Annotated[Names, AfterValidator(_each_once)]
+"""Names of files of ``conf/env``: what everything is keyed by, here and in the analysis."""
+
+
 class Variant(Section):
     """A named set of values of a study.
 
@@ -187,7 +205,7 @@ class Study(Section):
     """A file of ``conf/study``: environments × variants that answer one question.
 
     Args:
-        envs: names of files of ``conf/env``.
+        envs: what runs are keyed by; several may share a gymnasium id.
         figures, tables: modules of ``analysis.figures`` and ``analysis.tables`` that show it.
         overrides: of all variants.
         first_seed: runs take this seed and those that follow it; tuning has seeds of its own.
@@ -197,16 +215,12 @@ class Study(Section):
     name: str
     title: str
     question: str
-    envs: Names
+    envs: Envs
     variants: dict[str, Variant]
     figures: Names
     tables: Names
     overrides: Names = ()
     first_seed: int = Field(default=0, ge=0)
-
-    def env_ids(self) -> dict[str, str]:
-        """Name → gymnasium id, in order."""
-        return {name: _loaded("env", name)["id"] for name in self.envs}
 
 
 class Scale(Section):
@@ -219,7 +233,7 @@ class Scale(Section):
 
     seeds: int = Field(ge=1)
     total_env_steps: int = Field(ge=1)
-    envs: Names | None = None
+    envs: Envs | None = None
 
 
 def _loaded(group: str, choice: str) -> Any:
@@ -244,17 +258,16 @@ def load_study(name: str) -> Study:
 
     """
     study = _checked_file(Study, "study", name, name=name)
-    known = {
-        "envs": options("env"),
-        **{kind: _modules(kind) for kind in ("figures", "tables")},
-    }
+    known = {"envs": options("env"), **{kind: _modules(kind) for kind in ("figures", "tables")}}
     for key, choices in known.items():
-        for value in getattr(study, key):
-            if value not in choices:
-                raise ConfigError(
-                    f"conf/study/{name}.yaml: {key}: no {value!r}; {nearest(value, choices)}"
-                )
+        _check_names(f"conf/study/{name}.yaml: {key}", getattr(study, key), choices)
     return study
+
+
+def _check_names(where: str, names: Iterable[str], choices: list[str]) -> None:
+    for name in names:
+        if name not in choices:
+            raise ConfigError(f"{where}: no {name!r}; {nearest(name, choices)}")
 
 
 def _modules(kind: str) -> list[str]:
@@ -267,16 +280,26 @@ def load_scale(name: str) -> Scale:
     """A file of ``conf/scale``.
 
     Raises:
-        ConfigError: no such scale, or a key or value in it that is not one.
+        ConfigError: no such scale, a reserved name, or a key, name or value in it that is not one.
 
     """
-    return _checked_file(Scale, "scale", name)
+    if name in RESERVED:
+        raise ConfigError(f"conf/scale/{name}.yaml: {name!r} is reserved; rename the file")
+    scale = _checked_file(Scale, "scale", name)
+    _check_names(f"conf/scale/{name}.yaml: envs", scale.envs or (), options("env"))
+    return scale
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run and its place in a study."""
+    """A run and its place in a study.
 
+    Args:
+        env: name of a file of ``conf/env``.
+
+    """
+
+    env: str
     variant: str
     run: RunSettings
 
@@ -293,6 +316,11 @@ def study_runs(study: Study, scale: Scale) -> list[PlannedRun]:
     length = f"total_env_steps={scale.total_env_steps}"
     # An environment is a section of its own: composed once, and once per variant the rest.
     sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
+    for env, other in itertools.combinations(envs, 2):
+        if sections[env] == sections[other]:
+            raise ConfigError(
+                f"conf/env/{other}.yaml: the same environment as {env}.yaml; each once in a study"
+            )
     found = []
     shared: tuple[Any, ...] | None = None
     for name, variant in study.variants.items():
@@ -310,7 +338,7 @@ def study_runs(study: Study, scale: Scale) -> list[PlannedRun]:
         for env in envs:
             for seed in seeds:
                 data = {**base, "env": sections[env], "seed": seed}
-                found.append(PlannedRun(name, validated(RunSettings, data)))
+                found.append(PlannedRun(env, name, validated(RunSettings, data)))
     return found
 
 

@@ -9,17 +9,19 @@ byte-identical.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from replicate.description import RunDescription
 from replicate.messages import first_line
-from replicate.settings import ConfigError, RunSettings, validated
+from replicate.settings import validated
 
 
 class DataError(ValueError):
@@ -58,13 +60,11 @@ UPDATES = [
     Column("update", pa.int32(), "–", "number of the update, from 0"),
     Column("env_step", pa.int32(), "env steps", "of the run when the update was made"),
     _float("kl", "nats", "mean exact KL(old‖new) over the batch, filter held"),
-    _float("kl_k1", "nats", "its estimate E[−log r]"),
-    _float("kl_k3", "nats", "its estimate E[(r − 1) − log r]"),
     _float("filter_kl", "nats", "KL that the moving observation filter adds, policy held"),
     _float("clip_fraction", "share", "samples with |r − 1| > ε (0.2 where the run does not clip)"),
-    _float("ratio_min", "–", "least policy ratio"),
     _float("ratio_max", "–", "largest policy ratio"),
     _float("ratio_mean_abs_deviation", "–", "mean |r − 1|"),
+    _float("ratio_deviation_99", "–", "99 % quantile of |r − 1| over the batch"),
     _float("effective_sample_size", "share", "(Σr)²/(B·Σr²)"),
     _float("entropy", "nats", "mean policy entropy after the update"),
     _float("explained_variance", "–", "1 − Var[R̂ − V]/Var[R̂], V before the update"),
@@ -81,6 +81,8 @@ UPDATES = [
     _float("improvement", "–", "of the surrogate at the accepted step (trpo)"),
 ]
 
+ENCODINGS = {pa.float32(): "BYTE_STREAM_SPLIT", pa.int32(): "DELTA_BINARY_PACKED"}
+
 SCHEMAS = {"episodes": EPISODES, "updates": UPDATES}
 
 RUN_FILE = "run.json"
@@ -92,44 +94,19 @@ STUDY_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
 MANIFEST = "manifest.json"
 """Lists data files with their SHA-256."""
 
-STATUSES = ("finished", "diverged")
-RUN_FIELDS = {
-    "run_id": "folder of the run",
-    "digest": "SHA-256 of the canonical settings: the run's identity",
-    "settings": "all of them (in `runs.json` left out: see `plan.json`)",
-    "env_kwargs": "what the environment was made with, gymnasium's own and its time limit included",
-    "status": "`finished`, or `diverged`: it left the finite numbers",
-    "diverged_at_env_step": "where it did, or null",
-    "env_steps": "that the run did",
-    "episodes": "that ended",
-    "started": "time of day, UTC",
-    "ended": "time of day, UTC",
-    "resumed": "where it went on from a checkpoint: update, time, machine, commit; mostly empty",
-    "cpu": "processor",
-    "simd": "instructions that PyTorch uses",
-    "mkl_cbwr": "code path that MKL is held to",
-    "device": "`cpu`, or name of the GPU",
-    "threads": "of the process",
-    "python": "version",
-    "versions": "of the packages that can change the numbers",
-    "code_digest": "SHA-256 of the training code without comments and docstrings",
-    "lock_digest": "SHA-256 of `requirements.lock`",
-    "commit": "of the checkout, or null",
-    "dirty": "whether tracked files had uncommitted changes, or null",
-    "cohort": "lanes that trained together, and their seconds",
-    "files": "SHA-256 of the run's Parquet files (in `runs.json` left out)",
-}
-"""What ``run.json`` says, and what it means."""
+
+def schema(name: str) -> pa.Schema:
+    """Names and types of a table's columns."""
+    return pa.schema([(c.name, c.type) for c in SCHEMAS[name]])
 
 
 def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Rows as a typed table; absent values are null."""
-    schema = pa.schema([(c.name, c.type) for c in SCHEMAS[name]])
     rows = list(rows)
-    unknown = {key for row in rows for key in row} - set(schema.names)
+    unknown = {key for row in rows for key in row} - set(schema(name).names)
     if unknown:
         raise KeyError(f"no such column of {name}: {sorted(unknown)}")
-    return pa.Table.from_pylist(rows, schema)
+    return pa.Table.from_pylist(rows, schema(name))
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -164,9 +141,21 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_table(path: Path, data: pa.Table) -> None:
-    """Atomic Parquet (zstd); equal tables give equal bytes."""
+    """Atomic Parquet (zstd); equal tables give equal bytes.
+
+    Bytes of equal significance stand together, and whole numbers are stored as differences: a third
+    to a half smaller than with Parquet's own choices.
+    """
     sink = pa.BufferOutputStream()
-    pq.write_table(data, sink, compression="zstd")
+    encodings = {f.name: ENCODINGS[f.type] for f in data.schema if f.type in ENCODINGS}
+    pq.write_table(
+        data,
+        sink,
+        compression="zstd",
+        compression_level=12,
+        use_dictionary=[f.name for f in data.schema if pa.types.is_dictionary(f.type)],
+        column_encoding=encodings,
+    )
     write_atomically(path, sink.getvalue().to_pybytes())
 
 
@@ -176,11 +165,21 @@ def write_run(
     updates: Iterable[Mapping[str, Any]],
     description: Mapping[str, Any],
 ) -> None:
-    """A finished run; ``run.json`` last."""
+    """A finished run; ``run.json`` last.
+
+    Args:
+        description: all of ``RunDescription`` but the files.
+
+    Raises:
+        ConfigError: the description is not one.
+
+    """
     for name, rows in (("episodes", episodes), ("updates", updates)):
         write_table(folder / f"{name}.parquet", table(name, rows))
     files = {f"{name}.parquet": sha256(folder / f"{name}.parquet") for name in SCHEMAS}
-    write_json(folder / RUN_FILE, {**description, "files": files})
+    data = {**description, "files": files}
+    validated(RunDescription, data)
+    write_json(folder / RUN_FILE, data)
 
 
 def is_finished(folder: Path) -> bool:
@@ -209,37 +208,44 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """The ``run.json`` of a run.
+    """The ``run.json`` of a run, as ``RunDescription`` has it.
 
     Raises:
-        DamagedRunError: it is missing or no JSON object.
+        DamagedRunError: it is missing, or not what is written there.
 
     """
     file = folder / RUN_FILE
     try:
-        return _object(file)
+        data = _object(file)
+        validated(RunDescription, data)
     except (OSError, ValueError) as error:
         raise _damaged(file, error) from None
+    return data
 
 
 def read_checked(folder: Path) -> dict[str, Any]:
-    """The ``run.json`` of a run, its settings, digest and files found to belong together.
+    """The ``run.json`` of a run whose files are found to be those that it lists.
 
     Raises:
-        DamagedRunError: they do not, or one is missing.
+        DamagedRunError: they are not, or one is missing.
 
     """
     description = read_description(folder)
-    file = folder / RUN_FILE
-    try:
-        digest = validated(RunSettings, description.get("settings", {})).digest
-    except ConfigError as error:
-        raise _damaged(file, f"settings: {error}") from None
-    if digest != description.get("digest"):
-        raise _damaged(file, "its digest is not that of its settings")
-    if description.get("status") not in STATUSES:
-        raise _damaged(file, f"status: not one of {', '.join(STATUSES)}")
     check_files(folder, description)
+    return description
+
+
+def read_stored(store: Path, run_id: str) -> dict[str, Any]:
+    """The same of a run in its place in a store.
+
+    Raises:
+        DamagedRunError: another run lies there, or it is damaged.
+
+    """
+    description = read_checked(store / run_id)
+    if description["run_id"] != run_id:
+        file = store / run_id / RUN_FILE
+        raise _damaged(file, f"it is of another run, {description['run_id']}")
     return description
 
 
@@ -260,16 +266,12 @@ def read_table(folder: Path, name: str) -> pa.Table:
 def check_files(folder: Path, description: Mapping[str, Any]) -> None:
     """Compare a run's Parquet files with what its ``run.json`` lists.
 
-    Runs of before the list, which know no commit either, have nothing to compare with.
-
     Raises:
         DamagedRunError: one is missing, not listed, or has other bytes.
 
     """
-    if "files" not in description and "commit" not in description:
-        return
-    listed = description.get("files")
-    if not isinstance(listed, dict) or listed.keys() != {f"{name}.parquet" for name in SCHEMAS}:
+    listed = description["files"]
+    if listed.keys() != {f"{name}.parquet" for name in SCHEMAS}:
         raise _damaged(folder / RUN_FILE, "it does not list the files of the run")
     for name, digest in listed.items():
         file = folder / name
@@ -277,6 +279,76 @@ def check_files(folder: Path, description: Mapping[str, Any]) -> None:
             raise _damaged(file, "missing")
         if sha256(file) != digest:
             raise _damaged(file, "not the file that run.json lists")
+
+
+def check_rows(folder: Path, description: Mapping[str, Any]) -> None:
+    """Look for rows that no training writes.
+
+    Episodes follow one another without a gap, none goes beyond the run, and their returns are
+    finite; there is one row per update, ``num_steps`` env steps after the one before.  Measures of
+    an update may be infinite or NaN, as in the last one of a run that diverged.
+
+    Raises:
+        DamagedRunError: the first such row, counted from 0, and what is wrong with it.
+
+    """
+    _check_episodes(folder, description)
+    _check_updates(folder, description)
+
+
+def _check_episodes(folder: Path, description: Mapping[str, Any]) -> None:
+    file, data = folder / "episodes.parquet", _columns(folder, "episodes")
+    step, length, returned = (
+        data[name] for name in ("env_step", "episodic_length", "episodic_return")
+    )
+    before = np.concatenate(([0], step[:-1]))
+    diverged_at = description["diverged_at_env_step"]
+    end = description["env_steps"] if diverged_at is None else diverged_at
+    for wrong, why in (
+        (~np.isfinite(returned), lambda row: f"a return of {returned[row]}"),
+        (
+            (length < 1) | (step - before != length),
+            lambda row: f"from env step {before[row]} to {step[row]} in {length[row]} steps",
+        ),
+        (step > end, lambda row: f"ends at env step {step[row]}, the run at {end}"),
+    ):
+        _refuse_rows(file, wrong, why)
+    if len(step) != description["episodes"]:
+        raise _damaged(file, f"{len(step)} rows; run.json tells of {description['episodes']}")
+
+
+def _check_updates(folder: Path, description: Mapping[str, Any]) -> None:
+    file, data = folder / "updates.parquet", _columns(folder, "updates")
+    num_steps = description["settings"]["algo"]["num_steps"]
+    update, step = data["update"], data["env_step"]
+    number = np.arange(len(update))
+    _refuse_rows(
+        file,
+        (update != number) | (step != (number + 1) * num_steps),
+        lambda row: (
+            f"update {update[row]} at env step {step[row]}; it must be update {row} at "
+            f"{(row + 1) * num_steps}"
+        ),
+    )
+    if len(update) * num_steps != description["env_steps"]:
+        raise _damaged(
+            file, f"{len(update)} rows; run.json tells of {description['env_steps']} env steps"
+        )
+
+
+def _columns(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """The columns of a run's table; whole numbers with a gap come as float, the gap as NaN."""
+    data = read_table(folder, name)
+    if data.schema != schema(name):
+        raise _damaged(folder / f"{name}.parquet", "not the columns that training writes")
+    return {column: data[column].to_numpy() for column in data.column_names}
+
+
+def _refuse_rows(file: Path, wrong: np.ndarray, why: Callable[[int], str]) -> None:
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        row = int(rows[0])
+        raise _damaged(file, f"row {row}, counted from 0: {why(row)}")
 
 
 def _damaged(file: Path, why: object) -> DamagedRunError:

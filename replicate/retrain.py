@@ -3,10 +3,11 @@
 python -m replicate.retrain [scale=paper] [studies=table1,epsilon]
 
 Of the chosen studies: runs of other training code or package versions than those here, or of a
-checkout with uncommitted changes.  They are moved to ``results/replication/set_aside/``.
+checkout with uncommitted changes.  They are moved to ``results/replication/set_aside/``; nothing is
+deleted.
 """
 
-import shutil
+import itertools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,6 +27,12 @@ def is_stale(description: dict[str, Any]) -> bool:
     return not here or any(checkout.get("dirty") for checkout in checkouts)
 
 
+def free(path: Path) -> Path:
+    """``path``, or where that is taken the first of ``path.2``, ``path.3``, … that is not."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], numbered) if not name.exists())
+
+
 def set_aside(runs: Iterable[RunSettings], store: Path, aside: Path) -> list[Path]:
     """Move the stale ones of some runs; their new folders.
 
@@ -40,8 +47,7 @@ def set_aside(runs: Iterable[RunSettings], store: Path, aside: Path) -> list[Pat
             continue
         description = read_description(store / name)
         if is_stale(description):
-            target = aside / f"{name}.{str(description.get('code_digest'))[:8]}"
-            shutil.rmtree(target, ignore_errors=True)  # the same run by the same code
+            target = free(aside / f"{name}.{description['code_digest'][:8]}")
             target.parent.mkdir(parents=True, exist_ok=True)
             (store / name).rename(target)
             moved.append(target)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from replicate.engine.runs import train_cohort
 from replicate.engine.train import Progress
+from replicate.envs import comparison
 from replicate.plan import compose
 from replicate.records import SCHEMAS, read_description, read_table
 from replicate.settings import RunSettings
@@ -20,6 +21,9 @@ TASKS = (("env=hopper", "recipe=paper2017"), ("env=bipedal_walker", "recipe=mode
 VARIED = {"ppo": "algo.clip_epsilon=0.1,0.3", "trpo": "algo.max_kl=0.003,0.03"}
 SHORT = ("algo.num_steps=128", "total_env_steps=512", "seed=0,1")
 STOP_AT_UPDATE = 3
+
+BATCHED = ("half_cheetah", "hopper", "inverted_double_pendulum", "reacher")
+BATCH_STEPS = 100
 
 AGAIN, ALONE, REORDERED, RESUMED = (
     "trained again",
@@ -102,7 +106,12 @@ def differences(
 
 
 def broken_promises(tell: Callable[[str], None]) -> Iterator[str]:
-    """A line for each way of training that gave other bytes here; nothing where all is well."""
+    """A line for each way of stepping or training that gave other bits here; none: all is well."""
+    for env in BATCHED:
+        (run,) = compose(f"env={env}").runs
+        tell(f"self-test: {run.env.id} in one call for all lanes, and through gymnasium")
+        if found := comparison.first_difference(run.env, lanes=3, steps=BATCH_STEPS):
+            yield found
     for task in TASKS:
         for algo, varied in VARIED.items():
             runs = compose(*task, f"algo={algo}", varied, *SHORT).runs

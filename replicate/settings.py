@@ -241,6 +241,9 @@ class ExecutionSettings(Section):
 
     out: str = Key("folder", "a run's files are OUT/<run id>/", min_length=1)
     device: Literal["cpu", "cuda"] = Key("–", "of networks and batches; environments use the CPU")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Key(
+        "–", "of the physics; null: all cores for a cohort alone, 1 beside others"
+    )
     checkpoint_every_updates: int = Key(
         "updates", "what an interruption costs at most; kept in OUT/checkpoints/", ge=1
     )
@@ -333,7 +336,10 @@ def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, An
         else:
             parent = ".".join(path[:-1]) + "." if path[1:] else ""
             known = [
-                parent + name for part in Section.__subclasses__() for name in part.model_fields
+                parent + name
+                for part in (model, *Section.__subclasses__())
+                if part.__module__ == model.__module__
+                for name in part.model_fields
             ]
         return f"{key}: unknown key; {nearest(key, known)}"
     if kind == "literal_error":

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parent
 LOCK = PACKAGE.parent / "requirements.lock"
 
 # Floors 0–3: what can change the numbers of a run.
-SOURCES = ("settings.py", "networks.py", "envs.py", "maths", "algorithms", "engine")
+SOURCES = ("settings.py", "networks.py", "envs", "maths", "algorithms", "engine")
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "box2d", "hydra-core", "pyarrow")
 
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from replicate.__main__ import help_text, main
+from replicate.description import RUN_FIELDS
 from replicate.plan import compose
-from replicate.records import RUN_FIELDS
 from replicate.settings import documented_keys
 
 SHORT = ["algo.num_steps=64", "total_env_steps=128", "algo.update_epochs=1"]

@@ -22,6 +22,7 @@ from replicate.networks import MKL_CODE_PATH
 from replicate.records import write_run
 from replicate.software import made_by, unlike_the_lock
 from tests.conftest import runs_of
+from tests.stored import description, store_run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -212,34 +213,27 @@ def test_what_a_choice_needs_grows_with_it_and_falls_when_runs_are_finished(tmp_
     assert doctor.existing(tmp_path / "not/there/yet") == tmp_path
 
 
-def write_finished(store: Path, name: str, **changed: Any) -> Path:
-    """A stored run; its folder."""
-    episode = {"env_step": 10, "episodic_return": 1.0, "episodic_length": 10, "terminated": True}
-    (run,) = runs_of("env=hopper")
-    identity = {"settings": run.model_dump(mode="json"), "digest": run.digest}
-    description = {**identity, "status": "finished", **made_by(), **changed}
-    write_run(store / name, [episode], [], description)
-    return store / name
+SEVEN = runs_of("env=hopper", "total_env_steps=2048", "seed=range(0,7)")
 
 
 def test_stored_runs_by_other_software(tmp_path: Path) -> None:
-    write_finished(tmp_path, "now")
+    now, *old_ones, elsewhere_one = SEVEN
+    store_run(tmp_path, now)
     whole = only(doctor.stored_runs(tmp_path, silent))
     assert (whole.state, "1 finished" in whole.text) == ("ok", True)
-    for seed in range(5):
-        write_finished(tmp_path, f"old{seed}", code_digest="0" * 64)
-    write_finished(tmp_path, "elsewhere", versions={})
+    olds = [store_run(tmp_path, run, code_digest="0" * 64).name for run in old_ones]
+    other = store_run(tmp_path, elsewhere_one, versions={}).name
     old, elsewhere = doctor.stored_runs(tmp_path, silent)
     assert old.state == elsewhere.state == "note" and "replicate.retrain" in old.todo
-    assert "5 of 7 made by other training code: old0, old1, old2 and 2 more" in old.text
-    assert "1 of 7 made by other package versions: elsewhere" in elsewhere.text
+    assert f"5 of 7 made by other training code: {', '.join(olds[:3])} and 2 more" in old.text
+    assert f"1 of 7 made by other package versions: {other}" in elsewhere.text
 
 
 def test_damaged_runs(tmp_path: Path) -> None:
     told: list[str] = []
-    folders = [write_finished(tmp_path, f"run{number}") for number in range(5)]
-    description = folders[0] / "run.json"
-    description.write_text(description.read_text().replace('"seed": 0', '"seed": 1'))
+    folders = [store_run(tmp_path, run) for run in SEVEN[:5]]
+    file = folders[0] / "run.json"
+    file.write_text(file.read_text().replace('"seed": 0', '"seed": 1'))
     for folder in folders[1:]:
         file = folder / "episodes.parquet"
         file.write_bytes(file.read_bytes()[:-1])
@@ -250,6 +244,16 @@ def test_damaged_runs(tmp_path: Path) -> None:
     assert found[1].todo.startswith(f"delete {folders[1]} and")
     assert "2 more are damaged" in found[3].text
     assert told[-1] == f"{tmp_path}: reading run 5 of 5"
+
+
+def test_runs_that_were_swapped(tmp_path: Path) -> None:
+    one, other = (store_run(tmp_path, run) for run in SEVEN[:2])
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    (tmp_path / "aside").rename(other)
+    found = list(doctor.stored_runs(tmp_path, silent))
+    assert [finding.state for finding in found] == ["problem"] * 2
+    assert f"{one}/run.json: damaged (it is of another run, {other.name})" in found[0].text
 
 
 def test_data_that_is_not_what_the_manifest_lists(
@@ -352,6 +356,7 @@ def test_the_self_test_names_the_promise_that_is_broken(
 ) -> None:
     monkeypatch.setattr(selftest, "TASKS", selftest.TASKS[:1])
     monkeypatch.setattr(selftest, "VARIED", {algo: selftest.VARIED[algo]})
+    monkeypatch.setattr(selftest, "BATCHED", ())
     if broken:
         monkeypatch.setattr(f"replicate.engine.{broken}", replacement)
     found = list(doctor.determinism(silent))
@@ -368,8 +373,8 @@ def test_a_difference_is_named_by_file_column_and_step(tmp_path: Path) -> None:
     later = {**row, "update": 1, "env_step": 256}
     changes = {"a": later, "b": {**later, "kl": 0.25}, "c": {**later, "entropy": 1.0}}
     for name, last in changes.items():
-        write_run(tmp_path / name, [], [row, last], {})
-    write_run(tmp_path / "short", [], [row], {})
+        write_run(tmp_path / name, [], [row, last], description(SEVEN[0]))
+    write_run(tmp_path / "short", [], [row], description(SEVEN[0]))
     a = tmp_path / "a"
     assert selftest.first_difference(a, a) is None
     for name, expected in {

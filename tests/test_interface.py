@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from replicate import plan
-from replicate.interface import compose, load
-from replicate.records import DamagedRunError, write_run
+from replicate.interface import compose, load, train
+from replicate.records import DamagedRunError
+from tests.stored import store_run
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -29,13 +30,20 @@ def test_what_is_not_finished_or_damaged_is_not_loaded(tmp_path: Path) -> None:
     (run,) = runs = compose("env=hopper", "seed=3")
     with pytest.raises(FileNotFoundError, match=f"^[^\n]*{run.run_id}: not a finished run[^\n]*$"):
         load(runs, tmp_path)
-    about = {"digest": run.digest, "settings": run.model_dump(mode="json"), "status": "finished"}
-    write_run(tmp_path / run.run_id, [], [{"update": 0, "env_step": 2048, "kl": 0.01}], about)
-    assert load(runs, tmp_path).updates.kl.tolist() == pytest.approx([0.01])
-    file = tmp_path / run.run_id / "updates.parquet"
+    folder = store_run(tmp_path, run)
+    assert load(runs, tmp_path).updates.kl.unique().tolist() == pytest.approx([0.01])
+    file = folder / "updates.parquet"
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(DamagedRunError, match=rf"^{file}: damaged [^\n]*$"):
         load(runs, tmp_path)
+
+
+def test_a_folder_that_was_swapped_is_not_loaded_as_the_run_asked_for(tmp_path: Path) -> None:
+    asked, other = compose("env=hopper", "seed=0,1", "total_env_steps=2048")
+    store_run(tmp_path, other).rename(tmp_path / asked.run_id)
+    for give in (load, train):
+        with pytest.raises(DamagedRunError, match=f"another run, {other.run_id}[^\n]*$"):
+            give([asked], tmp_path)
 
 
 def test_the_commands_of_the_readme_are_valid() -> None:

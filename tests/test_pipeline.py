@@ -18,7 +18,7 @@ import pytest
 
 from replicate import doctor
 from replicate.pipeline import Layout, choice_of, claims_of, pipeline
-from replicate.plan import load_scale, load_study, study_runs
+from replicate.plan import RESERVED, load_scale, load_study, study_runs
 from replicate.settings import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -421,6 +421,10 @@ def test_a_plan_of_the_repository_that_was_cut_in_half_is_one_line(
         ("study/epsilon", "[algo.objective=none]", "[recipe=modern]", "a study has one of each"),
         ("study/epsilon", "[algo.objective=none]", "[seed=3]", "the scale say"),
         ("scale/smoke", "seeds: 2", "seed: 2", "seed: unknown key"),
+        ("study/epsilon", "- hopper", "- hopper\n  - hopper", "hopper is named twice"),
+        ("scale/smoke", "[hopper,", "[hoper,", "did you mean 'hopper'?"),
+        ("scale/smoke", "[hopper,", "[hopper, hopper,", "hopper is named twice"),
+        ("env/inverted_pendulum", "id: InvertedPendulum", "id: Hopper", "same environment"),
     ],
 )
 def test_a_wrong_study_or_scale_is_one_line(
@@ -436,6 +440,46 @@ def test_a_wrong_study_or_scale_is_one_line(
     with pytest.raises(ConfigError, match=re.escape(expected)) as raised:
         study_runs(load_study("epsilon"), load_scale("smoke"))
     assert f"conf/{file}.yaml" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_environments_of_one_gymnasium_id_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("conf", "analysis"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    conf = tmp_path / "conf"
+    short = "id: Hopper-v5\nkwargs: {max_episode_steps: 5}\n"
+    (conf / "env/short_hopper.yaml").write_text(short)
+    study = conf / "study/epsilon.yaml"
+    study.write_text(study.read_text().replace("  - hopper\n", "  - hopper\n  - short_hopper\n"))
+    (conf / "scale/smoke.yaml").write_text("seeds: 2\ntotal_env_steps: 4096\n")
+    monkeypatch.setattr("replicate.plan.CONF", conf)
+    made = pipeline({"scale": "smoke", "studies": "epsilon"}, True, tmp_path / "results")
+    plan = made.plan("smoke", "epsilon")
+    assert plan["envs"]["hopper"] == plan["envs"]["short_hopper"] == "Hopper-v5"
+    stamps = {
+        env: made.runs(SimpleNamespace(name="smoke", study="epsilon", env=env))
+        for env in plan["envs"]
+    }
+    assert {len(of_env) for of_env in stamps.values()} == {len(plan["variants"]) * 2}
+    assert not set(stamps["hopper"]) & set(stamps["short_hopper"])
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_scale_with_the_name_of_other_data_writes_over_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, name: str
+) -> None:
+    for part in ("conf", "analysis", "results/reference"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / "conf/scale/smoke.yaml", tmp_path / f"conf/scale/{name}.yaml")
+    monkeypatch.setattr("replicate.plan.CONF", tmp_path / "conf")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(SystemExit) as stopped:
+        pipeline({"scale": name}, True, tmp_path / "results")
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: conf/scale/{name}.yaml: '{name}' is reserved; rename the file"
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:

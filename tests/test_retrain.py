@@ -1,21 +1,16 @@
 """Finished runs of other software are set aside, and nothing else."""
 
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from replicate import retrain
 from replicate.pipeline import Layout
 from replicate.plan import load_scale, load_study, study_runs
-from replicate.records import read_description, write_run
-from replicate.software import made_by
-
-
-def stored(folder: Path, **changed: Any) -> Path:
-    """A stored run."""
-    write_run(folder, [], [], {"status": "finished", "dirty": False, **made_by(), **changed})
-    return folder
+from replicate.records import read_description, read_table
+from tests.conftest import runs_of
+from tests.stored import EPISODE, RESUMED, episodes_of, store_run
 
 
 def test_what_other_software_made_of_a_choice_is_set_aside(
@@ -24,23 +19,57 @@ def test_what_other_software_made_of_a_choice_is_set_aside(
     monkeypatch.chdir(tmp_path)
     layout = Layout(Path("results"))
     runs = [p.run for p in study_runs(load_study("epsilon"), load_scale("smoke"))]
-    old, versions, dirty, resumed, good, *_ = [layout.store / run.run_id for run in runs]
-    stored(old, code_digest="0" * 64)
-    stored(versions, versions={})
-    stored(dirty, dirty=True)
-    stored(resumed, resumed=[{"dirty": True}])
-    stored(good)
-    elsewhere = stored(layout.store / "a_run_of_another_scale", code_digest="0" * 64)
+    first, *others = runs[:5]
+    old = store_run(layout.store, first, code_digest="0" * 64)
+    changes = [{"versions": {}}, {"dirty": True}, {"resumed": [{**RESUMED, "dirty": True}]}, {}]
+    *_, good = [
+        store_run(layout.store, run, **changed)
+        for run, changed in zip(others, changes, strict=True)
+    ]
+    (of_no_study,) = runs_of("env=hopper", "algo.gamma=0.5")
+    elsewhere = store_run(layout.store, of_no_study, code_digest="0" * 64)
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
     assert ": 4 runs made by other" in capsys.readouterr().out
     assert {f.parent for f in layout.store.glob("*/run.json")} == {good, elsewhere}
     aside = layout.root / "set_aside" / f"{old.name}.00000000"
     assert read_description(aside)["code_digest"] == "0" * 64
-    stored(old, code_digest="0" * 64)
+    store_run(layout.store, first, code_digest="0" * 64)
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
+    again = aside.with_name(f"{aside.name}.2")
+    assert read_description(aside) == read_description(again)
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("scale=smoke studies=epsilon: 0 runs") and "set_aside" not in last
+
+
+def test_nothing_that_was_set_aside_is_lost(tmp_path: Path) -> None:
+    """Of the same run by the same code, three times; the newest has other episodes."""
+    (run,) = runs_of("env=hopper", "total_env_steps=2048")
+    store, aside = tmp_path / "runs", tmp_path / "aside"
+    moved = []
+    for count in (1, 2, 3):
+        store_run(store, run, {"episodes": episodes_of(EPISODE * count)}, code_digest="0" * 64)
+        moved += retrain.set_aside([run], store, aside)
+    assert len(set(moved)) == 3 and {folder.parent for folder in moved} == {aside}
+    assert [len(read_table(folder, "episodes")) for folder in moved] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("digest", ["../../../evil", "/evil", None])
+def test_a_code_digest_that_is_none_is_no_path(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    digest: str | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = study_runs(load_study("epsilon"), load_scale("smoke"))[0].run
+    file = store_run(Layout(Path("results")).store, run) / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "code_digest": digest}))
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    assert retrain.main(["scale=smoke", "studies=epsilon"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {file}: damaged (code_digest: ")
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
 @pytest.mark.parametrize(

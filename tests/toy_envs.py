@@ -86,11 +86,40 @@ class Counter(gymnasium.Env):
         return observation, float(self.count**2), self.count >= self.length, False, {}
 
 
+class Windfall(gymnasium.Env):
+    """Episodes of five steps that pay 1 each; from the fourth on, their last three pay otherwise.
+
+    Args:
+        reward: what they pay; infinity is given as text.
+    """
+
+    observation_space = Box(-1.0, 1.0, (1,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self, reward: float | str = 1.0) -> None:
+        self.reward = float(reward)
+        self.episode = -1
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.count = 0
+        self.episode += 1
+        return np.ones(1, np.float32), {}
+
+    def step(self, action: int) -> Step:
+        self.count += 1
+        reward = self.reward if self.episode >= 3 and self.count >= 3 else 1.0
+        return np.ones(1, np.float32), reward, self.count == 5, False, {}
+
+
 TOYS: dict[str, type[gymnasium.Env]] = {
     "EndlessReward-v0": EndlessReward,
     "TwoArmedBandit-v0": TwoArmedBandit,
     "TargetMatching-v0": TargetMatching,
     "Counter-v0": Counter,
+    "Windfall-v0": Windfall,
 }
 
 for _name, _entry in TOYS.items():

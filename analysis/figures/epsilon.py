@@ -87,7 +87,7 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
         f"Thick: all environments, {count(len(study.seeds), 'seed')}, 95 % interval; thin: one "
         "environment. “No clip” stands apart."
     )
-    names = {env: env for env in [OVERALL, *study.envs]}
+    names = {OVERALL: OVERALL, **study.env_labels}
     style.legend_below(figure, _looks(study), names, note)
     caption = (
         f"{study.plan['title']}: what was measured against the width ε of the clip (not to scale), "

@@ -75,7 +75,7 @@ def _one_panel_each(study: Study, table: pd.DataFrame, note: str) -> Figure:
     looks = style.lines(study.variants)
     for axis, env in zip(axes, study.envs, strict=True):
         panel(axis, study, table, env, study.variants)
-        axis.set_title(env)
+        axis.set_title(study.env_labels[env])
     for axis in axes[:: style.COLUMNS]:
         axis.set_ylabel("return")
     for axis in axes[(len(axes) - 1) // style.COLUMNS * style.COLUMNS :]:
@@ -93,7 +93,7 @@ def _grid(study: Study, table: pd.DataFrame, groups: dict[str, list[str]], note:
     for axes, env in zip(rows, study.envs, strict=True):
         for axis, variants in zip(axes, groups.values(), strict=True):
             panel(axis, study, table, env, variants)
-        axes[0].set_ylabel(f"{env}\nreturn", fontsize="small")
+        axes[0].set_ylabel(f"{study.env_labels[env]}\nreturn", fontsize="small")
     for axis, (heading, variants) in zip(rows[0], groups.items(), strict=True):
         style.legend_above(axis, style.lines(variants), study.labels, heading)
     for axis in rows[-1]:

@@ -85,7 +85,7 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
                 axis.barh(place, width, left=left, height=0.7, **look)
                 left += width
             axis.text(left, place, f" {left:.0f}", va="center", fontsize="small")
-        axis.set_title(env)
+        axis.set_title(study.env_labels[env])
         axis.grid(False, axis="y")
     axes[0].set_yticks(range(len(bars)), names)
     axes[0].set_ylim(len(bars) - 0.5, -0.5)

@@ -66,7 +66,7 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
             bound = rows.bound["kl"]
             if np.isfinite(bound):
                 axis.plot([bound, bound], [place - 0.45, place + 0.45], color="k", ls="--", lw=1.5)
-        axis.set_title(env)
+        axis.set_title(study.env_labels[env])
     axes[0].set_xscale("log")
     axes[0].set_xlim(*_limits(table))
     axes[0].set_yticks(range(len(study.variants)), [study.labels[v] for v in study.variants])

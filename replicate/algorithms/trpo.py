@@ -24,6 +24,7 @@ from replicate.maths.trust_region import (
     conjugate_gradient,
     dot,
     full_step,
+    relative_residual,
 )
 from replicate.networks import Policy
 from replicate.settings import RecipeSettings, TRPOSettings
@@ -100,7 +101,7 @@ def update(
     direction, residual = conjugate_gradient(
         product, gradient, algo.cg_iterations, algo.cg_residual_tolerance
     )
-    step = full_step(direction, dot(direction, product(direction)), lane["max_kl"])
+    step = full_step(direction, dot(direction, gradient - residual), lane["max_kl"])
     before = surrogate(torch.ones_like(batch.advantages), batch.advantages).mean(1)
 
     def evaluate(candidates: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,7 +126,7 @@ def update(
         "gradient_norm": squared_norm(gradient).sqrt(),
         "step_accepted": search.accepted.to(gradient),
         "backtracks": search.backtracks.to(gradient),
-        "cg_residual": residual,
+        "cg_residual": relative_residual(residual, gradient),
         "expected_improvement": dot(gradient, step),
         "improvement": search.improvement,
         **value,

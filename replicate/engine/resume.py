@@ -100,7 +100,9 @@ def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
     cohort.state.envs.seconds = cohort.records.seconds["env_step"]
 
 
-def begin(runs: list[RunSettings], store: Path, device: str) -> tuple[Cohort, dict[str, Any]]:
+def begin(
+    runs: list[RunSettings], store: Path, device: str, threads: int
+) -> tuple[Cohort, dict[str, Any]]:
     """The cohort where its furthest usable checkpoint left it, else at its start; its history.
 
     The history says where and with what it started (``provenance``), and where it went on.  A
@@ -114,7 +116,7 @@ def begin(runs: list[RunSettings], store: Path, device: str) -> tuple[Cohort, di
     for checkpoint in found:
         if not wanted <= set(checkpoint.runs):
             continue
-        cohort = Cohort(runs, device)
+        cohort = Cohort(runs, device, threads)
         try:
             restore(cohort, checkpoint)
         except UnusableCheckpointError as error:
@@ -125,7 +127,7 @@ def begin(runs: list[RunSettings], store: Path, device: str) -> tuple[Cohort, di
         before = checkpoint.header["history"]
         resumed = {"update": cohort.state.update, "at": now(), **machine(device), **commit()}
         return cohort, {**before, "resumed": [*before["resumed"], resumed]}
-    return Cohort(runs, device), {"started": now(), "resumed": [], **provenance(device)}
+    return Cohort(runs, device, threads), {"started": now(), "resumed": [], **provenance(device)}
 
 
 def now() -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from replicate.algorithms.learner import Learner
 from replicate.engine.seeding import action_noise
 from replicate.engine.state import Filters
-from replicate.envs import EnvBatch, Episode
+from replicate.envs import Envs, Episode
 from replicate.maths.distributions import Distribution
 from replicate.maths.moments import RunningMoments, affine_filter
 from replicate.settings import RecipeSettings
@@ -28,7 +28,7 @@ class Rollout:
         rewards: ``[R, T]`` raw.
         terminated, ended: ``[R, T]`` bool.
         behaviour: the distributions the actions were drawn from.
-        diverged_at: ``[R]``, first step with an action that is not finite, else −1.
+        diverged_at: ``[R]``, first step with an action or a reward that is not finite, else −1.
         episodes: those that ended, ``lane`` counted among these lanes.
 
     """
@@ -57,7 +57,7 @@ def observation_filter(
     return lambda observations: (observations - shift).mul_(scale).clamp_(-limit, limit)
 
 
-def start(envs: EnvBatch, filters: Filters, recipe: RecipeSettings) -> None:
+def start(envs: Envs, filters: Filters, recipe: RecipeSettings) -> None:
     """Reset every environment and filter its first observation."""
     envs.reset()
     first = torch.from_numpy(envs.observations).to(filters.observations)
@@ -70,7 +70,7 @@ def start(envs: EnvBatch, filters: Filters, recipe: RecipeSettings) -> None:
 def collect(
     learner: Learner,
     filters: Filters,
-    envs: EnvBatch,
+    envs: Envs,
     lanes: list[int],
     num_steps: int,
     recipe: RecipeSettings,
@@ -108,14 +108,18 @@ def collect(
     seen = [now]
     kind = "normal" if spec.continuous else "gumbel"
     noise = action_noise(learner.generators, kind, num_steps, spec.num_actions)
-    noise = noise[:, :, None].to(device)
+    act = policy.outputs_under(parameters)
+    # Only the outputs of the network change from step to step.
+    distribution = policy.distribution(parameters, act(now))
+    shared = [parameter.clone() for parameter in distribution.parameters[1:]]
+    noise = distribution.scaled(noise[:, :, None].to(device))
 
     # Simulators sweep the caches between two steps, so that every call here costs several times
     # what it costs in a loop of its own: what can wait until the end of the rollout waits.
     for t, noise_now in enumerate(noise):
-        distribution, _ = policy.forward(parameters, now)
-        action = distribution.sample(noise_now)
-        outputs.append(distribution.parameters[0])
+        output = act(now)
+        action = distribution.at(output, *shared).sample_scaled(noise_now)
+        outputs.append(output)
         drawn.append(action)
 
         native = action.cpu().numpy()[:, 0]
@@ -140,9 +144,8 @@ def collect(
     filters.observations.copy_(now[:, 0])
     means_or_logits, actions = torch.cat(outputs, 1), torch.cat(drawn, 1)
     finite = (means_or_logits.isfinite().all(-1) & actions.isfinite().all(-1)).cpu()
+    finite &= torch.from_numpy(rewards).isfinite().t()
     first_bad = torch.where(finite.all(1), -1, (~finite).int().argmax(1))
-
-    shared = [parameter.clone() for parameter in distribution.parameters[1:]]
 
     def lanes_first(x: np.ndarray) -> Tensor:
         return torch.from_numpy(x).to(device).transpose(0, 1).contiguous()

@@ -24,16 +24,18 @@ def train_cohort(
     checkpoint_every_updates: int,
     report: Callable[[Progress], None] = lambda _: None,
     watch: Callable[[RunSettings, dict[str, float], str], None] = lambda *_: None,
+    threads: int = 1,
 ) -> None:
     """Train the unfinished ones of ``runs`` as a cohort, each to ``store/<run id>/``.
 
-    They go on from their checkpoint, if there is one.  One thread: the matrices are small, and a
-    second cohort uses the second core.
+    They go on from their checkpoint, if there is one.  The networks use one thread: the matrices
+    are small, and a second cohort uses the second core.
 
     Args:
         report: called after every update.
         watch: called after every update of every run with its last row and status
             (``running``, ``finished`` or ``diverged``).
+        threads: of the physics.
 
     Raises:
         LockedError: another process trains one of them.
@@ -49,7 +51,7 @@ def train_cohort(
             runs = [run for run in runs if not is_finished(store / run.run_id)]
             if not runs:
                 return
-            cohort, history = begin(runs, store, device)
+            cohort, history = begin(runs, store, device, threads)
 
             def after_update(progress: Progress) -> None:
                 report(progress)
@@ -67,7 +69,7 @@ def train_cohort(
             cohort.train(after_update)
             # Writing the runs can fail half-way; they are not trained again for that.
             save_if_possible(cohort, store, history)
-            write_runs(cohort, store, history)
+            write_runs(cohort, store, history, threads)
             checkpoints.remove_served(store, cohort_name(runs))
             if stop.signal_number is not None:  # it came while the runs were written
                 raise InterruptedTraining("after the last update", stop.signal_number)
@@ -96,7 +98,7 @@ def tell(
             watch(run, last_row(lane), "diverged" if diverged else status)
 
 
-def write_runs(cohort: Cohort, store: Path, history: dict[str, Any]) -> None:
+def write_runs(cohort: Cohort, store: Path, history: dict[str, Any], threads: int) -> None:
     """Every run's folder."""
     ended = now()
     for run, lane in zip(cohort.runs, cohort.records.lanes, strict=True):
@@ -111,7 +113,7 @@ def write_runs(cohort: Cohort, store: Path, history: dict[str, Any]) -> None:
             "episodes": len(lane.episodes),
             "ended": ended,
             **history,
-            "cohort": cohort_note(cohort.runs, cohort.records),
+            "cohort": cohort_note(cohort.runs, cohort.records, threads),
         }
         write_run(store / run.run_id, lane.episodes, lane.updates, description)
 
@@ -123,9 +125,10 @@ def last_row(lane: LaneRecords) -> dict[str, float]:
     return {**lane.updates[-1], **mean}
 
 
-def cohort_note(runs: list[RunSettings], records: CohortRecords) -> dict[str, Any]:
-    """How many lanes trained together, and where their time went."""
-    return {"lanes": len(runs), "seconds": {k: round(v, 3) for k, v in records.seconds.items()}}
+def cohort_note(runs: list[RunSettings], records: CohortRecords, threads: int) -> dict[str, Any]:
+    """How many lanes trained together, on how many threads, and where their time went."""
+    seconds = {name: round(spent, 3) for name, spent in records.seconds.items()}
+    return {"lanes": len(runs), "threads": threads, "seconds": seconds}
 
 
 def cuda_is_available() -> bool:

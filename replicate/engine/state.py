@@ -13,7 +13,7 @@ from torch import Tensor
 
 from replicate.algorithms.learner import Learner, Trained
 from replicate.engine.seeding import generator
-from replicate.envs import EnvBatch
+from replicate.envs import Envs, make_envs
 from replicate.maths.lanes import named_tensors
 from replicate.maths.moments import RunningMoments
 from replicate.networks import make_networks
@@ -54,16 +54,16 @@ class CohortState:
 
     learner: Learner
     filters: Filters
-    envs: EnvBatch
+    envs: Envs
     alive: Tensor
     update: int = 0
 
     @staticmethod
-    def fresh(runs: list[RunSettings], device: str) -> "CohortState":
+    def fresh(runs: list[RunSettings], device: str, threads: int = 1) -> "CohortState":
         """State before the first step; every lane from its own seed alone."""
         first = runs[0]
         recipe = first.recipe
-        envs = EnvBatch(first.env, [run.seed for run in runs])
+        envs = make_envs(first.env, [run.seed for run in runs], threads)
         spec, lanes = envs.spec, len(runs)
         policy, value = make_networks(
             spec.observation_size, spec.num_actions, spec.continuous, first.algo.hidden_sizes
@@ -107,13 +107,12 @@ class CohortState:
         found = {name: owner[key] for name, owner, key in named_tensors(self)}
         found["update"] = torch.tensor([self.update])
         found["generators"] = torch.stack([g.get_state() for g in self.learner.generators])
-        found["episodes"] = torch.tensor([lane.episode for lane in self.envs.lanes])
+        found["episodes"] = torch.from_numpy(self.envs.episodes)
         # What a replay of the actions must lead to.
         found["raw_observations"] = torch.from_numpy(self.envs.observations)
-        returns = [lane.episodic_return for lane in self.envs.lanes]
-        found["episodic_returns"] = torch.tensor(returns, dtype=torch.float64)
-        for index, lane in enumerate(self.envs.lanes):
-            found[f"actions.{index}"] = torch.from_numpy(np.array(lane.actions))
+        found["episodic_returns"] = torch.from_numpy(self.envs.episodic_returns)
+        for lane in range(len(self.envs.seeds)):
+            found[f"actions.{lane}"] = torch.from_numpy(self.envs.actions_of(lane))
         return {name: tensor.clone() for name, tensor in found.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -128,19 +127,16 @@ class CohortState:
         self.update = int(tensors["update"])
         for g, saved in zip(self.learner.generators, tensors["generators"], strict=True):
             g.set_state(saved.clone())  # it reads the storage, not the view
-        for index, lane in enumerate(self.envs.lanes):
-            lane.episode = int(tensors["episodes"][index])
-            actions = tensors[f"actions.{index}"].numpy()
-            self.envs.observations[index] = lane.replay(actions)
-            reached = np.append(self.envs.observations[index], lane.episodic_return)
-            expected = np.append(
-                tensors["raw_observations"][index], tensors["episodic_returns"][index]
+        actions = [tensors[f"actions.{lane}"].numpy() for lane in range(len(self.envs.seeds))]
+        self.envs.replay(tensors["episodes"].numpy(), actions)
+        reached = np.column_stack((self.envs.observations, self.envs.episodic_returns))
+        expected = np.column_stack((tensors["raw_observations"], tensors["episodic_returns"]))
+        alive = self.alive.numpy()
+        if not np.array_equal(reached[alive], expected[alive], equal_nan=True):
+            raise ReplayError(
+                "the same actions after the same reset lead elsewhere; episodes of this "
+                "environment depend on more than their seed"
             )
-            if self.alive[index] and not np.array_equal(reached, expected, equal_nan=True):
-                raise ReplayError(
-                    f"{len(actions)} actions after the same reset lead elsewhere; episodes of this "
-                    "environment depend on more than their seed"
-                )
 
 
 def take_lanes_of_tensors(tensors: Mapping[str, Tensor], lanes: list[int]) -> dict[str, Tensor]:

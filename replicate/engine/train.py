@@ -203,20 +203,21 @@ class Cohort:
     Args:
         runs: with one ``cohort_key``, and no run twice.
         device: torch device of networks and batches.
+        threads: of the physics; the numbers do not depend on it.
 
     Raises:
         ConfigError: the runs do not fit together.
 
     """
 
-    def __init__(self, runs: list[RunSettings], device: str = "cpu") -> None:
+    def __init__(self, runs: list[RunSettings], device: str = "cpu", threads: int = 1) -> None:
         if len({run.cohort_key() for run in runs}) != 1:
             raise ConfigError("runs of one cohort must share environment, algorithm and shapes")
         if len({run.digest for run in runs}) != len(runs):
             raise ConfigError("a run is given twice")
         self.runs = runs
         self.device = device
-        self.state = CohortState.fresh(runs, device)
+        self.state = CohortState.fresh(runs, device, threads)
         self.values = lane_values(runs, device)
         self.records = CohortRecords(
             [LaneRecords() for _ in runs],
@@ -306,6 +307,10 @@ class Cohort:
         finite = torch.cat(learnt, 1).isfinite().all(1).tolist()
         columns = {name: value.tolist() for name, value in result.items()}
         ended_at = [t if t >= 0 else num_steps for t in rollout.diverged_at.tolist()]
+        for episode in rollout.episodes:
+            # Finite rewards whose sum is not: it could not be recorded.
+            if abs(episode.episodic_return) > torch.finfo(torch.float32).max:
+                ended_at[episode.lane] = min(ended_at[episode.lane], episode.step)
         for row, index in enumerate(lanes.tolist()):
             record = self.records.lanes[index]
             row_values = {name: column[row] for name, column in columns.items()}

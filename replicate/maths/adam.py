@@ -60,7 +60,8 @@ def adam_step_(
     columns = (parameters.unbind(), gradient.unbind(), *state.by_lane)
     for rate in set(rates):
         together = [own == rate for own in rates]
-        theta, g, first, second, steps = (list(compress(c, together)) for c in columns)
+        share = columns if all(together) else tuple(tuple(compress(c, together)) for c in columns)
+        theta, g, first, second, steps = share
         torch._fused_adam_(
             theta,
             g,

@@ -26,9 +26,17 @@ class Distribution(ABC):
         """The same kind of distribution at other parameters."""
         return type(self)(*parameters)
 
-    @abstractmethod
     def sample(self, noise: Tensor) -> Tensor:
         """Actions ``[R, B, …]`` from noise ``[R, B, A]``."""
+        return self.sample_scaled(self.scaled(noise))
+
+    @abstractmethod
+    def scaled(self, noise: Tensor) -> Tensor:
+        """Noise ``[…, R, B, A]`` in the units of the actions."""
+
+    @abstractmethod
+    def sample_scaled(self, noise: Tensor) -> Tensor:
+        """Actions ``[R, B, …]`` from scaled noise ``[R, B, A]``."""
 
     @abstractmethod
     def log_prob(self, actions: Tensor) -> Tensor:
@@ -77,9 +85,13 @@ class DiagonalGaussian(Distribution):
         """What the policy network put out: ``(mean, log_std)``."""
         return (self.mean, self.log_std)
 
-    def sample(self, noise: Tensor) -> Tensor:
-        """A = mean + σ·noise, with standard normal ``noise`` ``[R, B, A]``."""
-        return self.mean + self.log_std.exp() * noise
+    def scaled(self, noise: Tensor) -> Tensor:
+        """The product σ·noise, of standard normal ``noise``."""
+        return self.log_std.exp() * noise
+
+    def sample_scaled(self, noise: Tensor) -> Tensor:
+        """Actions mean + σ·noise, ``[R, B, A]``, from σ·noise."""
+        return self.mean + noise
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Log p(a) = −Σ_i [ (a_i − μ_i)² / (2σ_i²) + log σ_i + ½ log 2π ], ``[R, B]``."""
@@ -154,8 +166,12 @@ class Categorical(Distribution):
         """What the policy network put out: ``(logits,)``."""
         return (self.logits,)
 
-    def sample(self, noise: Tensor) -> Tensor:
-        """argmax(logits + noise) with standard Gumbel ``noise`` ``[R, B, A]``: ``[R, B, 1]``."""
+    def scaled(self, noise: Tensor) -> Tensor:
+        """Standard Gumbel ``noise`` as it is."""
+        return noise
+
+    def sample_scaled(self, noise: Tensor) -> Tensor:
+        """argmax(logits + noise), ``[R, B, 1]``, with standard Gumbel ``noise`` ``[R, B, A]``."""
         return (self.logits + noise).argmax(-1, keepdim=True)
 
     def log_prob(self, actions: Tensor) -> Tensor:

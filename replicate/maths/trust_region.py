@@ -33,7 +33,8 @@ def conjugate_gradient(
         residual_tolerance: on ‖target − A·x‖².
 
     Returns:
-        x ``[R, P]`` and the relative residual ‖target − A·x‖ / ‖target‖ ``[R]``.
+        x and the residual target − A·x, each ``[R, P]``; the latter as the iteration knows it, so
+        that xᵀA·x = xᵀ(target − residual) costs no further product.
 
     Source: Hestenes & Stiefel 1952; TRPO paper appendix C.
 
@@ -42,7 +43,6 @@ def conjugate_gradient(
     residual = target.clone()
     direction = target.clone()
     squared = dot(residual, residual)
-    initial = squared
     for _ in range(iterations):
         active = squared > residual_tolerance
         if not bool(active.any()):
@@ -59,7 +59,18 @@ def conjugate_gradient(
             active[:, None], torch.addcmul(residual, beta[:, None], direction), direction
         )
         squared = torch.where(active, following, squared)
-    return solution, (squared / initial.clamp_min(torch.finfo(initial.dtype).tiny)).sqrt()
+    return solution, residual
+
+
+def relative_residual(residual: Tensor, target: Tensor) -> Tensor:
+    """‖target − A·x‖ / ‖target‖, ``[R]``; 0 where the target is 0.
+
+    Args:
+        residual, target: ``[R, P]``.
+
+    """
+    initial = dot(target, target)
+    return (dot(residual, residual) / initial.clamp_min(torch.finfo(initial.dtype).tiny)).sqrt()
 
 
 def full_step(direction: Tensor, curvature: Tensor, max_kl: Tensor) -> Tensor:

@@ -10,23 +10,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import aggregate, manifest
-from replicate.records import MANIFEST, write_run
+from replicate.description import RUN_FIELDS
+from replicate.engine.runs import train_cohort
+from replicate.records import MANIFEST, check_rows, read_checked, sha256
 from tests.conftest import runs_of
+from tests.stored import EPISODE, RESUMED, episodes_of, store_run, updates_of
 
-EPISODE = {"env_step": 7, "episodic_return": 1.5, "episodic_length": 7, "terminated": True}
-UPDATE = {"update": 0, "env_step": 64, "kl": 0.01}
-RUNS = runs_of("env=hopper", "seed=range(0,2)")
+RUNS = runs_of("env=hopper", "total_env_steps=6144", "seed=range(0,2)")
+NAN, INF = float("nan"), float("inf")
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     store = tmp_path / "runs"
     for run in RUNS:
-        described = {"digest": run.digest, "settings": run.model_dump(mode="json")}
-        about = {"status": "finished", "commit": "c0ffee", "resumed": [{"update": 3}]}
-        write_run(store / run.run_id, [EPISODE] * 50, [UPDATE] * 50, {**described, **about})
+        store_run(store, run, resumed=[RESUMED])
     entries = [
-        {"env": "Hopper-v5", "variant": "v", "seed": r.seed, "run_id": r.run_id, "digest": r.digest}
+        {"env": "hopper", "variant": "v", "seed": r.seed, "run_id": r.run_id, "digest": r.digest}
         for r in RUNS
     ]
     plan = {"envs": {"hopper": "Hopper-v5"}, "runs": entries}
@@ -42,8 +42,9 @@ def aggregated(store: Path) -> int:
 
 def test_tables_and_what_is_told_of_the_runs(store: Path) -> None:
     assert aggregated(store) == 0
-    assert pq.read_table(store.parent / "hopper.episodes.parquet").num_rows == 100
+    assert pq.read_table(store.parent / "hopper.episodes.parquet").num_rows == 2 * 96
     runs = json.loads((store.parent / "hopper.runs.json").read_text())
+    assert {run["env"] for run in runs} == {"hopper"}
     assert [run["seed"] for run in runs] == [0, 1]
     # Lean: settings are in the plan, and the files were checked.
     assert all(run.keys().isdisjoint({"settings", "files"}) for run in runs)
@@ -73,23 +74,63 @@ def swap_settings_and_digest(run: dict[str, Any]) -> None:
     run |= {"settings": RUNS[0].model_dump(mode="json"), "digest": RUNS[0].digest}
 
 
-DAMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
+DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "half of the episodes": ("episodes.parquet", cut_in_half, "not the file that run.json lists"),
     "no updates": ("updates.parquet", Path.unlink, "missing"),
     "half of run.json": ("run.json", cut_in_half, "damaged"),
-    "a list": ("run.json", lambda file: file.write_text("[]") and None, "not an object"),
+    "a list": ("run.json", lambda file: file.write_text("[]"), "not an object"),
     "another setting": ("run.json", edited(set_gamma), "its digest is not that of its settings"),
-    "no setting": ("run.json", edited(lambda run: run.pop("settings")), "settings: env: missing"),
-    "another digest": ("run.json", edited(lambda run: run.update(digest="0" * 64)), "its digest"),
-    "no status": ("run.json", edited(lambda run: run.pop("status")), "status: not one of"),
+    "another run": ("run.json", edited(swap_settings_and_digest), "its run_id is not that of"),
+    "all of another run": (
+        "run.json",
+        lambda file: shutil.copy(file.parent.with_name(RUNS[0].run_id) / "run.json", file),
+        f"another run, {RUNS[0].run_id}",
+    ),
     "a list without a file": (
         "run.json",
         edited(lambda run: run["files"].pop("episodes.parquet")),
         "does not list the files",
     ),
-    "no list": ("run.json", edited(lambda run: run.update(files=None)), "does not list the files"),
-    "another run": ("run.json", edited(swap_settings_and_digest), "another configuration"),
+    **{
+        f"without {name}": ("run.json", edited(lambda run, n=name: run.pop(n)), f"{name}: missing")
+        for name in RUN_FIELDS
+    },
+    **{
+        f"{name}: {value!r}": (
+            "run.json",
+            edited(lambda run, n=name, v=value: run.update({n: v})),
+            f"({expected}",
+        )
+        for name, value, expected in (
+            ("digest", "0" * 64, "its digest"),
+            ("digest", "../../evil", "digest: "),
+            ("run_id", "../../evil", "its run_id is not that of its settings"),
+            ("code_digest", "../../../evil", "code_digest: "),
+            ("status", "done", "status: 'done' is not a choice"),
+            ("status", "diverged", "diverged, and diverged_at_env_step None"),
+            ("diverged_at_env_step", 7, "finished, and diverged_at_env_step 7"),
+            ("resumed", None, "resumed: None is not valid"),
+            ("resumed", [{"dirty": True}], "resumed.0."),
+            ("versions", "x", "versions: 'x' is not valid"),
+            ("env_steps", "x", "env_steps: 'x' is not valid"),
+            ("env_steps", -1, "env_steps: -1 is out of range"),
+            ("env_steps", 4096, "env_steps: a run of these settings does not end at 4096"),
+            ("episodes", 3.5, "episodes: 3.5 is not valid"),
+            ("cohort", {}, "cohort."),
+            ("files", None, "files: None is not valid"),
+            ("settings", {}, "settings.env: missing"),
+            ("made_up", 1, "made_up: unknown key"),
+        )
+    },
 }
+
+
+def test_a_run_of_another_digest_than_the_planned_one_is_one_line(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited(lambda plan: plan["runs"][1].update(digest="0" * 64))(store.parent / "plan.json")
+    assert aggregated(store) == 2
+    assert "another configuration than the planned one; delete" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -108,20 +149,116 @@ def test_a_run_that_is_not_what_was_planned_and_written_is_one_line(
 
 def test_tables_of_another_run_are_refused(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = (store / run.run_id for run in RUNS)
-    write_run(one, [EPISODE], [UPDATE], json.loads((one / "run.json").read_text()))
+    store_run(store, RUNS[0], {"episodes": with_row(EPISODES, 0, episodic_return=2.5)})
     shutil.copy(one / "episodes.parquet", other / "episodes.parquet")
     assert aggregated(store) == 2
     assert f"{other / 'episodes.parquet'}: damaged" in capsys.readouterr().err
 
 
-def test_runs_from_before_files_were_listed_still_count(
-    store: Path, capsys: pytest.CaptureFixture[str]
+EPISODES, UPDATES = episodes_of(6144), updates_of(RUNS[1], 3)
+Rows = list[dict[str, Any]]
+
+
+def with_row(rows: Rows, row: int, **changed: Any) -> Rows:
+    return [*rows[:row], {**rows[row], **changed}, *rows[row + 1 :]]
+
+
+UNWRITTEN: dict[str, tuple[str, Rows, str]] = {
+    "a return of NaN": (
+        "episodes",
+        with_row(EPISODES, 4, episodic_return=NAN),
+        "row 4, counted from 0: a return of nan",
+    ),
+    "an infinite return": ("episodes", with_row(EPISODES, 0, episodic_return=-INF), "row 0,"),
+    "no return": ("episodes", with_row(EPISODES, 7, episodic_return=None), "row 7,"),
+    "a doubled episode": (
+        "episodes",
+        [*EPISODES[:5], EPISODES[4], *EPISODES[5:]],
+        "row 5, counted from 0: from env step 320 to 320 in 64 steps",
+    ),
+    "all episodes doubled": ("episodes", EPISODES * 2, "row 96,"),
+    "an episode that is lacking": ("episodes", [*EPISODES[:5], *EPISODES[6:]], "row 5,"),
+    "an episode that goes back": ("episodes", with_row(EPISODES, 3, env_step=100), "row 3,"),
+    "an episode of no length": (
+        "episodes",
+        [*EPISODES, {**EPISODES[-1], "episodic_length": 0}],
+        "row 96,",
+    ),
+    "an episode beyond the run": (
+        "episodes",
+        episodes_of(6144 + 64),
+        "row 96, counted from 0: ends at env step 6208, the run at 6144",
+    ),
+    "the last episodes gone": ("episodes", EPISODES[:-2], "94 rows; run.json tells of 96"),
+    "an episode without a step": ("episodes", with_row(EPISODES, 2, env_step=None), "row 2,"),
+    "a doubled update": (
+        "updates",
+        [UPDATES[0], *UPDATES],
+        "row 1, counted from 0: update 0 at env step 2048; it must be update 1 at 4096",
+    ),
+    "updates in another order": ("updates", UPDATES[::-1], "row 0,"),
+    "an update at another step": ("updates", with_row(UPDATES, 2, env_step=5000), "row 2,"),
+    "the last update gone": ("updates", UPDATES[:-1], "2 rows; run.json tells of 6144 env steps"),
+}
+
+
+@pytest.mark.parametrize("case", UNWRITTEN)
+def test_rows_that_no_training_writes_are_refused(
+    store: Path, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
-    folder = store / RUNS[0].run_id
-    for name in ("files", "commit"):
-        edited(lambda run, name=name: run.pop(name))(folder / "run.json")
-    assert aggregated(store) == 0
-    cut_in_half(folder / "updates.parquet")
+    """Their checksum fits."""
+    name, rows, expected = UNWRITTEN[case]
+    folder = store_run(store, RUNS[1], {name: rows})
     assert aggregated(store) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {folder / 'updates.parquet'}: damaged")
+    assert line.startswith(f"error: {folder / name}.parquet: damaged (") and expected in line
+
+
+def test_columns_that_no_training_writes_are_refused(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = store / RUNS[1].run_id / "episodes.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns("terminated"), file)
+    edited(lambda run: run["files"].update({file.name: sha256(file)}))(file.with_name("run.json"))
+    assert aggregated(store) == 2
+    assert "not the columns that training writes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("at", [4096, 4097, 6144])
+def test_a_run_that_diverged_is_as_good_as_any(store: Path, at: int) -> None:
+    """In its third update; what is measured of that one may be anything."""
+    last = {**UPDATES[-1], "kl": NAN, "ratio_max": INF}
+    tables = {"episodes": episodes_of(at), "updates": [*UPDATES[:2], last]}
+    diverged = {"status": "diverged", "diverged_at_env_step": at, "episodes": at // EPISODE}
+    store_run(store, RUNS[1], tables, **diverged)
+    assert aggregated(store) == 0
+
+
+def test_an_episode_after_the_run_diverged_is_refused(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diverged = {"status": "diverged", "diverged_at_env_step": 4100}
+    store_run(store, RUNS[1], **diverged)
+    assert aggregated(store) == 2
+    assert "ends at env step 4160, the run at 4100" in capsys.readouterr().err
+
+
+def test_a_run_without_an_episode_is_as_good_as_any(store: Path) -> None:
+    store_run(store, RUNS[1], {"episodes": []}, episodes=0)
+    assert aggregated(store) == 0
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.parametrize("algo", ["vpg", "ppo", "trpo"])
+def test_what_training_writes_is_not_refused(tmp_path: Path, algo: str) -> None:
+    """Runs that leave the finite numbers at once, or at some time, and those that do not."""
+    size = {"ppo": "learning_rate", "vpg": "learning_rate", "trpo": "max_kl"}[algo]
+    common = ["env=reacher", f"algo={algo}", "algo.num_steps=128", "total_env_steps=512"]
+    runs = runs_of(*common, f"algo.{size}=1e-3,1e22", "seed=range(0,3)")
+    train_cohort(runs, tmp_path, "cpu", 100)
+    found = [read_checked(tmp_path / run.run_id) for run in runs]
+    for description in found:
+        check_rows(tmp_path / description["run_id"], description)
+    diverged = [description["status"] == "diverged" for description in found]
+    assert diverged == ([False] * 3 + [True] * 3 if algo != "trpo" else [False] * 6)

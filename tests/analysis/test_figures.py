@@ -29,7 +29,7 @@ ENVS = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}
 SEEDS = 3
 BINS = 4
 TOTAL = BINS * 2048
-DIVERGED = ("Reacher-v5", "free", 2)
+DIVERGED = ("reacher", "free", 2)
 VARIANTS: list[dict[str, Any]] = [
     {"name": "trust", "label": "TRPO", "algo": {"name": "trpo", "max_kl": 0.01}},
     {"name": "clip", "label": "PPO, ε = 0.2", "algo": {"name": "ppo", "objective": "clip"}},
@@ -52,14 +52,14 @@ TABLE1 = [
 
 def value(env: str, variant: int, seed: int, place: int) -> float:
     """Return of the only episode of a bin."""
-    return (100 if env == "Hopper-v5" else -10) * (1 + variant) * (1 + place) + 7 * seed**2
+    return (100 if env == "hopper" else -10) * (1 + variant) * (1 + place) + 7 * seed**2
 
 
 def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = SEEDS) -> Study:
     """A study whose every number is known; its scores lie beside it."""
     keys = [
         {"env": env, "variant": variant["name"], "seed": seed}
-        for env in ENVS.values()
+        for env in ENVS
         for variant in variants
         for seed in range(seeds)
     ]
@@ -75,16 +75,16 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
     }
     (folder / "plan.json").write_text(json.dumps(plan))
     names = [variant["name"] for variant in variants]
-    for env, env_id in ENVS.items():
+    for env in ENVS:
         episodes, updates, runs = [], [], []
-        for key in (k for k in keys if k["env"] == env_id):
+        for key in (k for k in keys if k["env"] == env):
             variant, seed = names.index(key["variant"]), key["seed"]
             diverged = tuple(key.values()) == DIVERGED
             count = 2 if diverged else BINS
             algorithm = variants[variant]["algo"]["name"]
             for place in range(count):
                 step = 2048 * (place + 1)
-                returned = value(env_id, variant, seed, place)
+                returned = value(env, variant, seed, place)
                 episodes.append({**key, "env_step": step, "episodic_return": returned})
                 updates.append(
                     {
@@ -149,7 +149,7 @@ def test_the_command_line_writes_the_same_files_twice(module: str, tmp_path: Pat
     if module != "performance_profile":
         assert set(ENVS.values()) <= texts
         ids = {element.get("id") for element in svg.iter()}
-        assert {f"env-{env}" for env in ENVS.values()} <= ids
+        assert {f"env-{env}" for env in ENVS} <= ids
     if module != "time_shares":
         assert {variant["label"] for variant in VARIANTS} <= texts
     assert {path.name: path.read_bytes() for path in run(module, tmp_path, tmp_path)} == first
@@ -168,9 +168,9 @@ def test_one_environment_alone_is_drawn(tmp_path: Path) -> None:
     study, scores = made(tmp_path, TABLE1), scores_of(tmp_path)
     for module in MODULES:
         draw = importlib.import_module(f"analysis.figures.{module}").draw
-        data, _, _ = draw(study.on("Hopper-v5"), scores[scores.env == "Hopper-v5"])
+        data, _, _ = draw(study.on("hopper"), scores[scores.env == "hopper"])
         if "env" in data:
-            assert set(data.env) == {"Hopper-v5"}
+            assert set(data.env) == {"hopper"}
 
 
 def test_curves_are_means_with_t_intervals_and_every_seed(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_curves_are_means_with_t_intervals_and_every_seed(tmp_path: Path) -> Non
 
 def test_what_is_drawn_is_what_the_table_says(tmp_path: Path) -> None:
     data, figure, _ = learning_curves.draw(made(tmp_path), scores_of(tmp_path))
-    rows = data[(data.env == "Hopper-v5") & (data.variant == "clip")]
+    rows = data[(data.env == "hopper") & (data.variant == "clip")]
     thick = [line for line in figure.axes[0].lines if line.get_linewidth() > 1]
     np.testing.assert_array_equal(thick[1].get_xdata(), rows.env_step)
     np.testing.assert_array_equal(thick[1].get_ydata(), rows["mean"])
@@ -217,7 +217,7 @@ def test_profiles_are_shares_of_runs(tmp_path: Path) -> None:
 
 def test_an_environment_without_a_scale_is_left_out_of_profiles(tmp_path: Path) -> None:
     study, scores = made(tmp_path), scores_of(tmp_path)
-    scores.loc[scores.env == "Reacher-v5", "normalised"] = np.nan
+    scores.loc[scores.env == "reacher", "normalised"] = np.nan
     data, _, caption = performance_profile.draw(study, scores)
     assert len(data) and "Left out" in caption
     scores["normalised"] = np.nan
@@ -227,13 +227,13 @@ def test_an_environment_without_a_scale_is_left_out_of_profiles(tmp_path: Path) 
 def test_update_sizes_are_quantiles_over_all_updates(tmp_path: Path) -> None:
     data, _, caption = update_size.draw(made(tmp_path), scores_of(tmp_path))
     rows = data.set_index(["env", "variant", "quantity"])
-    trust = rows.loc[("Hopper-v5", "trust", "kl")]
+    trust = rows.loc[("hopper", "trust", "kl")]
     assert trust.updates == SEEDS * BINS
     np.testing.assert_allclose([trust["median"], trust.most, trust.bound], [0.01, 0.016, 0.01])
     assert trust.share_above == 0.5  # 0.012 and 0.016 of 0.004, 0.008, 0.012, 0.016
-    moved = rows.loc[("Hopper-v5", "trust", "filter_kl")]
+    moved = rows.loc[("hopper", "trust", "filter_kl")]
     assert moved.q05 == 0 and moved.most == 1e-4 and np.isnan(moved.bound)
-    assert rows.loc[("Reacher-v5", "free", "kl")].updates == 2 * BINS + 2
+    assert rows.loc[("reacher", "free", "kl")].updates == 2 * BINS + 2
     assert "50.00% of the updates above δ = 0.01, 75.00% of the steps accepted" in caption
     assert "2.00 backtracks" in caption
 
@@ -243,7 +243,7 @@ def test_each_cohort_counts_once(tmp_path: Path) -> None:
     assert len(data) == 4 and (data.cohorts == 1).all()  # PPO's two variants trained together
     assert (data.env_steps == 10 * TOTAL).all()
     rows = data.set_index(["env", "algorithm"])
-    parts = rows.loc[("Hopper-v5", "ppo"), ["env_step", "rest_of_rollout", "advantages", "update"]]
+    parts = rows.loc[("hopper", "ppo"), ["env_step", "rest_of_rollout", "advantages", "update"]]
     expected = np.array([2, 1, 0.5, 4]) / (10 * TOTAL) * 1e6
     np.testing.assert_allclose(parts.astype(float), expected)
     assert "A CPU" in caption and "4 cohorts" in caption

@@ -29,7 +29,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     reference.mkdir()
     (reference / "untrained.csv").write_text(
         "recipe,env,untrained,standard_error,episodes,seeds\n"
-        "paper2017,Hopper-v5,3.5,0.1,90,10\npaper2017,Swimmer-v5,0.5,0.1,90,10\n"
+        "paper2017,hopper,3.5,0.1,90,10\npaper2017,swimmer,0.5,0.1,90,10\n"
     )
     return tmp_path / "results"
 
@@ -53,9 +53,9 @@ def test_it_copies_describes_and_lists(results: Path) -> None:
     )
     constants = pd.read_csv(reference / "normalisers.csv").set_index("env")
     # The best of the runs that did not diverge.
-    assert constants.loc["Hopper-v5", ["untrained", "best", "best_seed"]].tolist() == [3.5, 11, 1]
-    assert constants.loc["Hopper-v5", "total_env_steps"] == 999_424
-    assert constants.loc["Swimmer-v5"].isna()["best"]
+    assert constants.loc["hopper", ["untrained", "best", "best_seed"]].tolist() == [3.5, 11, 1]
+    assert constants.loc["hopper", "total_env_steps"] == 999_424
+    assert constants.loc["swimmer"].isna()["best"]
     text = (reference / "DATA.md").read_text()
     for columns in SCHEMAS.values():
         assert all(f"| `{column.name}` |" in text for column in columns)

@@ -3,7 +3,8 @@
     python -m pytest tests/bench/bench_speed.py [--table PATH]
 
 What is compared takes turns, round after round, and the median round counts, because machines
-are seldom quiet.  The first round warms up.  About six minutes.
+are seldom quiet.  The first round warms up.  Policies are trained a little first: untrained ones
+fall at once, and much of their time goes into resets.  About twelve minutes.
 """
 
 import os
@@ -11,9 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import gymnasium
+import mujoco
+import numpy as np
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -24,13 +29,20 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from replicate.engine import resume
 from replicate.engine.train import Cohort
+from replicate.envs.mujoco_batch import MujocoBatch
+from replicate.maths.lanes import take_lanes
 from replicate.plan import compose
+from replicate.settings import RunSettings
 from tests.bench.tables import Measurements, Sample
 
 ENVIRONMENTS = {"Hopper-v5": "hopper", "HalfCheetah-v5": "half_cheetah"}
 ALGORITHMS = ("ppo", "trpo", "vpg")
 LANES = 33
-LANE_COUNTS = (1, 4, 11, 16, 33, 66)
+LANE_COUNTS = (1, 4, 11, 33, 66, 132)
+THREAD_COUNTS = (1, 2)
+TRAINED_UPDATES = 12
+# Every so many steps the states of all lanes are kept, and the physics timed on them alone.
+KEPT_STEPS = 16
 WARM_UP = 1
 ROUNDS = 5
 NUM_STEPS = 2048
@@ -59,10 +71,70 @@ def alone(env_id: str) -> Contestant:
     return walk
 
 
-def ours(env: str, algo: str, lanes: int = LANES) -> Contestant:
-    """One update of a cohort at the paper's protocol."""
+@cache
+def trained(env: str) -> Cohort:
+    """A cohort of PPO after some updates: what the others start from."""
+    cohort = Cohort(runs_of(env, "ppo", LANES))
+    for _ in range(TRAINED_UPDATES):
+        cohort.step()
+    return cohort
+
+
+def runs_of(env: str, algo: str, lanes: int) -> list[RunSettings]:
+    """One run per lane at the paper's protocol."""
     overrides = f"env={env}", f"algo={algo}", "recipe=paper2017", f"seed=range(0,{lanes})"
-    cohort = Cohort(compose(*overrides, f"algo.num_steps={NUM_STEPS}").runs)
+    return compose(*overrides, f"algo.num_steps={NUM_STEPS}").runs
+
+
+def give_policies(cohort: Cohort, source: Cohort) -> None:
+    """Let lanes have the networks and filters of lanes that were trained, over and over."""
+    lanes = torch.arange(len(cohort.runs)) % len(source.runs)
+    for ours, theirs in (
+        (cohort.state.learner.policy_state, source.state.learner.policy_state),
+        (cohort.state.learner.value_state, source.state.learner.value_state),
+    ):
+        ours.parameters.copy_(theirs.parameters[lanes])
+    moments = take_lanes(source.state.filters.observation_moments, lanes)
+    cohort.state.filters.observation_moments = moments
+
+
+class Physics:
+    """MuJoCo alone: ``mj_step`` on states that a cohort came through, in µs per env step."""
+
+    def __init__(self, envs: MujocoBatch) -> None:
+        self.batch, self.frame_skip = envs._batch, envs._frame_skip
+        self.data = mujoco.MjData(self.batch.model)
+        self.states: list[np.ndarray] = []
+        self.calls = 0
+        self.step = self.batch.step
+        self.batch.step = self.keep
+
+    def keep(self, *arguments: Any) -> None:
+        """Step, and keep the states of some steps."""
+        if self.calls % KEPT_STEPS == 0:
+            self.states.append(self.batch.state.copy())
+        self.calls += 1
+        self.step(*arguments)
+
+    def measure(self) -> float:
+        """Time the states kept since the last time, in the order they came."""
+        model, whole, seconds = self.batch.model, mujoco.mjtState.mjSTATE_INTEGRATION, 0.0
+        states = np.concatenate(self.states)
+        for state in states:
+            mujoco.mj_setState(model, self.data, state, whole)
+            begin = time.perf_counter()
+            mujoco.mj_step(model, self.data, self.frame_skip)
+            seconds += time.perf_counter() - begin
+        self.states.clear()
+        return seconds / len(states) * 1e6
+
+
+def ours(env: str, algo: str, lanes: int = LANES, threads: int = 1) -> Contestant:
+    """One update of a cohort at the paper's protocol, from trained policies."""
+    cohort = Cohort(runs_of(env, algo, lanes), threads=threads)
+    give_policies(cohort, trained(env))
+    assert isinstance(cohort.state.envs, MujocoBatch)
+    physics = Physics(cohort.state.envs)
 
     def update() -> Sample:
         before = dict(cohort.records.seconds)
@@ -70,15 +142,18 @@ def ours(env: str, algo: str, lanes: int = LANES) -> Contestant:
         cohort.step()
         total = time.perf_counter() - begin
         spent = {name: now - before[name] for name, now in cohort.records.seconds.items()}
-        parts = {
+        seconds = {
             "total": total,
-            "env.step": spent["env_step"],
-            "not env.step": total - spent["env_step"],
+            "environments": spent["env_step"],
             "rest of rollout": spent["rollout"] - spent["env_step"],
             "advantages": spent["advantages"],
             "update": spent["update"],
         }
-        return {name: value / (NUM_STEPS * lanes) * 1e6 for name, value in parts.items()}
+        parts = {name: value / (NUM_STEPS * lanes) * 1e6 for name, value in seconds.items()}
+        alone = physics.measure()
+        rest = parts.pop("environments") - alone
+        overhead = parts["total"] - alone
+        return {**parts, "physics": alone, "rest of environment": rest, "not physics": overhead}
 
     return update
 
@@ -94,6 +169,7 @@ def stable_baselines(algorithm: type[BaseAlgorithm], env_id: str, batch_size: in
         seed=0,
         device="cpu",
     )
+    model.learn(TRAINED_UPDATES * NUM_STEPS)
 
     def rollout() -> Sample:
         begin = time.perf_counter()
@@ -147,6 +223,14 @@ def test_cost_against_lanes(benchmark: BenchmarkFixture, measurements: Measureme
     """What lockstep buys, and where it stops buying more."""
     contestants = {str(lanes): ours("half_cheetah", "ppo", lanes) for lanes in LANE_COUNTS}
     measurements.lanes = take_turns(benchmark, contestants, measurements)
+
+
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+def test_threads(benchmark: BenchmarkFixture, measurements: Measurements, env_id: str) -> None:
+    """What a second core is worth to a cohort that has the machine to itself."""
+    env = ENVIRONMENTS[env_id]
+    contestants = {str(threads): ours(env, "ppo", threads=threads) for threads in THREAD_COUNTS}
+    measurements.threads[env_id] = take_turns(benchmark, contestants, measurements)
 
 
 def test_checkpoints(

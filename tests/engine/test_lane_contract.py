@@ -14,7 +14,10 @@ from torch import Tensor
 from replicate.engine.state import CohortState
 from replicate.engine.train import Cohort, LaneRecords
 from replicate.settings import RunSettings
+from tests import toy_envs
 from tests.conftest import runs_of
+
+assert toy_envs.TOYS  # registered
 
 RECIPES = ("paper2017", "paper2017_july", "paper2017_august", "modern")
 SMALL = ("algo.num_steps=128", "total_env_steps=384")
@@ -150,10 +153,10 @@ def test_a_diverged_lane_stops_costing() -> None:
     cohort = Cohort(lanes_of("hopper", "ppo", "modern", 3))
     cohort.state.learner.policy_state.parameters[1] = math.nan
     cohort.step()
-    episode, actions = cohort.state.envs.lanes[1].episode, len(cohort.state.envs.lanes[1].actions)
+    envs = cohort.state.envs
+    episode, actions = envs.episodes[1], len(envs.actions_of(1))
     cohort.step()
-    stopped = cohort.state.envs.lanes[1]
-    assert (stopped.episode, len(stopped.actions)) == (episode, actions)
+    assert (envs.episodes[1], len(envs.actions_of(1))) == (episode, actions)
     assert len(cohort.records.lanes[1].updates) == 1
     assert len(cohort.records.lanes[0].updates) == 2
 
@@ -172,6 +175,23 @@ def test_a_value_function_forced_to_nan_diverges_at_the_end_of_the_update() -> N
     cohort.train()
     assert cohort.records.lanes[0].diverged_at_env_step == 128
     assert cohort.records.lanes[1].diverged_at_env_step is None
+
+
+@pytest.mark.parametrize(
+    ("reward", "at"),
+    [
+        ("-inf", 3 * 5 + 2),  # the third step of the fourth episode, counted from 0
+        ("nan", 3 * 5 + 2),
+        ("3e38", 3 * 5 + 4),  # its last: the sum is more than float32 holds
+    ],
+)
+def test_a_return_that_cannot_be_recorded_is_where_the_lane_diverged(reward: str, at: int) -> None:
+    """Naive policy gradient with a step size of 1e22 has returns of −∞ on Reacher."""
+    windfall = ["env.id=Windfall-v0", f"env.kwargs.reward='{reward}'"]
+    (run,) = runs_of("env=cart_pole", "algo=vpg", *SMALL, *windfall)
+    _, (records,) = trained([run])
+    assert records.diverged_at_env_step == at and len(records.updates) == 1
+    assert [episode["episodic_return"] for episode in records.episodes] == [5.0] * 3
 
 
 STOP_CHECKS = ["batch_each_epoch", "last_minibatch_each_epoch", "each_minibatch"]
@@ -193,3 +213,13 @@ def test_early_stopping_is_lane_wise(check: str, stops: str, estimator: str) -> 
         assert same_records(records[index], alone_records[0])
     assert all(u["policy_epochs"] < 10 for r in records[:3] for u in r.updates)
     assert all(u["policy_epochs"] == 10 for r in records[3:] for u in r.updates)
+
+
+def test_threads_of_the_physics_change_no_bit() -> None:
+    runs = lanes_of("hopper", "ppo", "modern", 5)
+    one, three = Cohort(runs, threads=1), Cohort(runs, threads=3)
+    for cohort in (one, three):
+        cohort.train()
+    assert all(same(lane(one.state, i), lane(three.state, i)) == [] for i in range(5))
+    for ours, theirs in zip(one.records.lanes, three.records.lanes, strict=True):
+        assert same_records(ours, theirs)

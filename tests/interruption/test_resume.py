@@ -26,7 +26,7 @@ from replicate.engine import resume
 from replicate.engine.runs import train_cohort
 from replicate.engine.signals import InterruptedTraining, stop_request
 from replicate.engine.train import Progress
-from replicate.envs import EnvBatch
+from replicate.envs import make_envs
 from replicate.plan import cohorts_to_train
 from replicate.records import read_description
 from replicate.settings import RunSettings
@@ -400,17 +400,16 @@ def test_a_bipedal_walker_replays_whatever_went_before(hardcore: str) -> None:
     (run,) = runs_of("env=bipedal_walker", f"env.kwargs.hardcore={hardcore}")
     for seed in range(3):
         chance = np.random.default_rng(seed)
-        original = EnvBatch(run.env, [seed])
+        original = make_envs(run.env, [seed])
         original.reset()
         arrays = np.zeros((1, 1)), np.zeros((1, 24)), np.zeros((2, 1), bool)
-        while original.lanes[0].episode < 3 or len(original.lanes[0].actions) < 40:
+        while original.episodes[0] < 3 or len(original.actions_of(0)) < 40:
             action = chance.uniform(-1, 1, (1, 4)).astype(np.float32)
             original.step([0], 0, action, arrays[0][0], arrays[1], *arrays[2])
-        fresh = EnvBatch(run.env, [seed])
-        fresh.lanes[0].episode = original.lanes[0].episode
-        reached = fresh.lanes[0].replay(np.array(original.lanes[0].actions))
-        assert np.array_equal(np.float32(reached), original.observations[0])
-        assert fresh.lanes[0].episodic_return == original.lanes[0].episodic_return
+        fresh = make_envs(run.env, [seed])
+        fresh.replay(original.episodes, [original.actions_of(0)])
+        assert np.array_equal(fresh.observations, original.observations)
+        assert fresh.episodic_returns == original.episodic_returns
 
 
 # Disks and clocks.

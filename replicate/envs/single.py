@@ -1,0 +1,173 @@
+"""One environment of gymnasium: made, checked, measured."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
+
+from replicate.messages import first_line
+from replicate.settings import ConfigError, EnvSettings, nearest
+
+Array = NDArray[np.float32]
+Actions = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """Sizes of an environment's spaces.
+
+    Args:
+        observation_size: D.
+        num_actions: A, dimensions of a box or number of discrete actions.
+        continuous: box or discrete.
+        low, high: ``[A]`` bounds of a box.
+        first_action: number of the first discrete action.
+
+    """
+
+    observation_size: int
+    num_actions: int
+    continuous: bool
+    low: Array
+    high: Array
+    first_action: int = 0
+
+
+def episode_seed(seed: int, episode: int) -> int:
+    """Seed of ``env.reset`` for an episode of a run."""
+    return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
+
+
+class NewWorld(gymnasium.Wrapper):
+    """Every episode in a Box2D world of its own.
+
+    BipedalWalker-v3 puts each episode into the world of the one before, whose contacts then depend
+    on all that happened there; LunarLander-v3 makes a new one (Farama-Foundation/Gymnasium#979).
+    """
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset in a new world."""
+        walker: Any = self.unwrapped
+        walker._destroy()
+        walker.world = type(walker.world)()
+        return self.env.reset(**options)
+
+
+KNOWN_MESSAGE = "'settotalmass' is deprecated"
+"""What MuJoCo says, also in a file in the working folder, of gymnasium's HalfCheetah."""
+
+
+@contextmanager
+def _without_the_known_message() -> Iterator[None]:
+    """While models are compiled, make warnings of what MuJoCo says, but for ``KNOWN_MESSAGE``."""
+    messages: list[str] = []
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(messages.append)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
+        for message in messages:
+            if KNOWN_MESSAGE not in message:
+                warnings.warn(f"MuJoCo: {message}", RuntimeWarning, stacklevel=3)
+
+
+def make_env(settings: EnvSettings) -> gymnasium.Env:
+    """The environment with gymnasium's own time limit, such that its episodes are independent.
+
+    Raises:
+        ConfigError: unknown id.
+
+    """
+    if settings.id not in gymnasium.registry:
+        raise ConfigError(
+            f"env.id: unknown environment {settings.id!r}; "
+            + nearest(settings.id, gymnasium.registry)
+        )
+    kwargs: dict[str, Any] = dict(settings.kwargs)
+    with _without_the_known_message():
+        env = gymnasium.make(settings.id, disable_env_checker=True, **kwargs)
+    return NewWorld(env) if type(env.unwrapped).__name__ == "BipedalWalker" else env
+
+
+def check_env(settings: EnvSettings) -> None:
+    """Make it, reset it, step it, take it down again: what passes can be trained on.
+
+    Raises:
+        ConfigError: unknown id, keyword arguments it does not take, spaces we do not train on, or
+            a ``reset`` or ``step`` that does not give what gymnasium's do.
+
+    """
+    try:
+        env = make_env(settings)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever an environment makes of wrong arguments
+        raise ConfigError(
+            f"env.kwargs: {settings.id} does not work with {settings.kwargs}: {first_line(error)}"
+        ) from None
+    spec = env_spec(env)
+    env.action_space.seed(0)
+    action = env.action_space.sample()
+    observation, _ = _given(settings, "reset(seed=0)", 2, lambda: env.reset(seed=0))
+    following, reward, *_ = _given(
+        settings,
+        "step(action)",
+        5,
+        lambda: env.step(action.astype(np.float32) if spec.continuous else int(action)),
+    )
+    for call, found in (("reset", observation), ("step", following)):
+        if np.shape(found) != (spec.observation_size,):
+            raise ConfigError(
+                f"env.id: {settings.id}: {call} gives an observation of shape {np.shape(found)}, "
+                f"and observation_space is of shape {(spec.observation_size,)}"
+            )
+    if np.ndim(reward):
+        raise ConfigError(f"env.id: {settings.id}: step gives {reward!r} as a reward, no number")
+    env.close()
+
+
+def _given(settings: EnvSettings, call: str, parts: int, give: Callable[[], Any]) -> Any:
+    """What a call gives: a tuple of so many parts.
+
+    Raises:
+        ConfigError: it gives something else, or fails.
+
+    """
+    try:
+        found = give()
+    except Exception as error:  # whatever an environment of an older gym makes of it
+        raise ConfigError(f"env.id: {settings.id}: {call} fails: {first_line(error)}") from None
+    if not isinstance(found, tuple) or len(found) != parts:
+        what = f"{len(found)} values" if isinstance(found, tuple) else type(found).__name__
+        raise ConfigError(f"env.id: {settings.id}: {call} gives {what}, not a tuple of {parts}")
+    return found
+
+
+def env_spec(env: gymnasium.Env) -> EnvSpec:
+    """Sizes of its spaces.
+
+    Raises:
+        ConfigError: observations are not vectors, or actions neither box nor discrete.
+
+    """
+    observations, actions = env.observation_space, env.action_space
+    name = env.spec.id if env.spec else "environment"
+    if not isinstance(observations, Box) or len(observations.shape) != 1:
+        raise ConfigError(f"env.id: {name} has observations {observations}; vectors are needed")
+    size = observations.shape[0]
+    if isinstance(actions, Discrete):
+        empty = np.empty(0, np.float32)
+        return EnvSpec(size, int(actions.n), False, empty, empty, int(actions.start))
+    if isinstance(actions, Box) and len(actions.shape) == 1:
+        low, high = actions.low.astype(np.float32), actions.high.astype(np.float32)
+        return EnvSpec(size, math.prod(actions.shape), True, low, high)
+    raise ConfigError(f"env.id: {name} has actions {actions}; a vector or a choice is needed")

@@ -1,0 +1,161 @@
+"""Environments of one's own: what is refused, and what is done with actions."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
+
+from replicate.__main__ import main
+from replicate.engine.train import Cohort
+from replicate.envs import check_env
+from replicate.settings import ConfigError, EnvSettings
+from tests.conftest import runs_of
+from tests.toy_envs import Step
+
+VECTOR = np.zeros(3, np.float32)
+
+
+class Own(gymnasium.Env):
+    """Three numbers, two actions; episodes of four steps."""
+
+    observation_space = Box(-1.0, 1.0, (3,), np.float32)
+    action_space: Any = Box(-1.0, 1.0, (2,), np.float32)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.taken: list[Any] = []
+        return VECTOR, {}
+
+    def step(self, action: Any) -> Step:
+        self.taken.append(action)
+        return VECTOR, 1.0, len(self.taken) == 4, False, {}
+
+
+class OldReset(Own):
+    def reset(self) -> Any:
+        return VECTOR
+
+
+class ResetWithoutInfo(Own):
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        super().reset()
+        return VECTOR
+
+
+class OldStep(Own):
+    def step(self, action: Any) -> Any:
+        return VECTOR, 1.0, False, {}
+
+
+class OtherShape(Own):
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        super().reset()
+        return np.zeros(1, np.float32), {}
+
+
+class OtherShapeLater(Own):
+    def step(self, action: Any) -> Any:
+        return np.zeros((3, 1), np.float32), 1.0, False, False, {}
+
+
+class RewardInAList(Own):
+    def step(self, action: Any) -> Any:
+        return VECTOR, np.ones(1), False, False, {}
+
+
+class Fails(Own):
+    def step(self, action: Any) -> Any:
+        raise RuntimeError("no road here\nand more")
+
+
+REFUSED = {
+    OldReset: "reset(seed=0) fails: ",
+    ResetWithoutInfo: "reset(seed=0) gives ndarray, not a tuple of 2",
+    OldStep: "step(action) gives 4 values, not a tuple of 5",
+    OtherShape: "reset gives an observation of shape (1,), and observation_space is of shape (3,)",
+    OtherShapeLater: "step gives an observation of shape (3, 1)",
+    RewardInAList: "step gives array([1.]) as a reward, no number",
+    Fails: "step(action) fails: no road here",
+}
+
+
+class InPlace(Own):
+    """Makes the actions it is given its own."""
+
+    def step(self, action: NDArray[np.float32]) -> Step:
+        action *= 0.1
+        return super().step(action)
+
+
+class FromFive(Own):
+    action_space = Discrete(3, start=5)
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    classes = [Own, InPlace, FromFive, *REFUSED]
+    for made in classes:
+        gymnasium.register(f"{made.__name__}-v0", entry_point=made)
+    yield
+    for made in classes:
+        gymnasium.registry.pop(f"{made.__name__}-v0")
+
+
+def settings(made: type[Own], **kwargs: Any) -> EnvSettings:
+    return EnvSettings(id=f"{made.__name__}-v0", kwargs=kwargs)
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_episode_steps": 9}])
+@pytest.mark.parametrize("made", REFUSED)
+def test_what_cannot_be_trained_on_is_refused_in_one_line(
+    made: type[Own], limit: dict[str, int]
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        check_env(settings(made, **limit))
+    line = str(raised.value)
+    assert line.startswith(f"env.id: {made.__name__}-v0: ") and "\n" not in line
+    if not limit:  # gymnasium's time limit takes the step apart before we see it
+        assert REFUSED[made] in line
+
+
+def test_the_command_line_says_so(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["env=hopper", "env.id=OldReset-v0", f"out={tmp_path / 'runs'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: env.id: OldReset-v0: reset(seed=0) fails: ")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("made", [Own, InPlace, FromFive])
+def test_what_is_not_refused_trains(made: type[Own]) -> None:
+    check_env(settings(made))
+    cohort = Cohort(own_runs(made))
+    cohort.train()
+    assert [len(lane.episodes) for lane in cohort.records.lanes] == [32, 32]
+
+
+def own_runs(made: type[Own]) -> Any:
+    short = ["algo.num_steps=64", "total_env_steps=128", "seed=range(0,2)"]
+    return runs_of("env=hopper", f"env.id={made.__name__}-v0", *short)
+
+
+def test_an_action_changed_in_place_is_the_environments_own_affair() -> None:
+    """The recipe does not clip actions, so that no copy was made of them."""
+    records = []
+    for made in (Own, InPlace):
+        cohort = Cohort(own_runs(made))
+        assert not cohort.runs[0].recipe.clip_actions
+        cohort.train()
+        records.append([(lane.episodes, lane.updates) for lane in cohort.records.lanes])
+    assert repr(records[0]) == repr(records[1])
+
+
+def test_discrete_actions_begin_where_their_space_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    step = FromFive.step
+    monkeypatch.setattr(FromFive, "step", lambda self, a: (taken.append(a), step(self, a))[1])
+    Cohort(own_runs(FromFive)).train()
+    assert set(taken) == {5, 6, 7}
