@@ -37,7 +37,7 @@ rule all:
 # From the data of the repository: trains nothing.
 rule figures:
     input:
-        PLAN.targets("reference"),
+        [PLAN.targets(name) for name in PLAN.layout.references],
 
 
 # One rule per cohort of runs that are not finished; a finished run has none.
@@ -63,26 +63,25 @@ for job in PLAN.jobs:
 
 rule aggregate:
     input:
-        plan=f"{ROOT}/{{name}}/data/{{study}}/plan.json",
         runs=PLAN.runs,
         code=["analysis/aggregate.py", "analysis/manifest.py", "replicate/records.py"],
     output:
         multiext(
-            f"{ROOT}/{{name}}/data/{{study}}/{{env}}",
+            f"{ROOT}/{{name}}/data/{{env}}",
             ".episodes.parquet",
             ".updates.parquet",
             ".runs.json",
             ".manifest.json",
         ),
     log:
-        f"{LOGS}/{{name}}_{{study}}_{{env}}_aggregate.log",
+        f"{LOGS}/{{name}}_{{env}}_aggregate.log",
     conda:
         "environment.yaml"
     params:
         store=PLAN.layout.store,
     shell:
-        "python -m analysis.aggregate {input.plan:q} {params.store:q} {wildcards.env}"
-        " {output:q} > {log:q} 2>&1"
+        "python -m analysis.aggregate {params.store:q} {input.runs:q} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule measures:

@@ -4,7 +4,7 @@ python -m analysis.manifest FOLDER                   checks all that is listed b
 python -m analysis.manifest FOLDER --update FILE…    lists files that were changed on purpose
 
 ``manifest.json`` lists the data of ``results/reference`` and ``results/published``;
-``<environment>.manifest.json`` the tables of a study that were made here.
+``<environment>.manifest.json`` tables that were made here.
 """
 
 import argparse
@@ -14,6 +14,9 @@ from pathlib import Path
 
 from analysis.errors import one_line_errors
 from replicate.records import MANIFEST, REMEDY, DataError, read_json, sha256, write_json
+
+MAX_DEPTH = 3
+"""How far below its folder a manifest lists files."""
 
 
 class AlteredDataError(DataError):
@@ -38,17 +41,43 @@ def update(folder: Path, files: Iterable[Path]) -> None:
     write_json(manifest, kept | {_name(manifest, file): sha256(file) for file in files})
 
 
+def of(file: Path) -> Path | None:
+    """The manifest that is to list a file.
+
+    That of its environment, beside it, or that of the nearest folder above; none for a user's own.
+    """
+    beside = file.with_name(f"{file.name.partition('.')[0]}.{MANIFEST}")
+    above = [folder / MANIFEST for folder in file.parents[:MAX_DEPTH]]
+    return next((manifest for manifest in (beside, *above) if manifest.is_file()), None)
+
+
+def check(files: Iterable[Path]) -> None:
+    """Compare files with the manifests that are to list them.
+
+    Raises:
+        AlteredDataError: the first file that is missing, not listed, or has other bytes.
+        DataError: a manifest cannot be read.
+
+    """
+    listed: dict[Path, list[Path]] = {}
+    for file in files:
+        manifest = of(file)
+        if manifest is None:
+            raise AlteredDataError(f"{file}: no {MANIFEST} lists it; {REMEDY}")
+        listed.setdefault(manifest, []).append(file)
+    for manifest, found in listed.items():
+        verify(manifest, found)
+
+
 def renew(*files: Path) -> None:
     """After a command wrote files: their new digests, where the repository's data lists them.
 
-    A file is listed in its own folder or in the one above.  One that is listed nowhere is a
-    user's own.
+    One that is listed nowhere is a user's own.
     """
     for file in files:
-        for folder in file.parents[:2]:
-            manifest = folder / MANIFEST
-            if manifest.is_file() and _name(manifest, file) in read_json(manifest):
-                update(folder, [file])
+        manifest = of(file)
+        if manifest is not None and _name(manifest, file) in read_json(manifest):
+            update(manifest.parent, [file])
 
 
 def verify(manifest: Path, files: Iterable[Path] | None = None) -> None:

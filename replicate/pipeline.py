@@ -18,7 +18,6 @@ from replicate.checkpoints import stored
 from replicate.cohorts import cohort_name
 from replicate.plan import (
     CONF,
-    REFERENCE,
     PlannedRun,
     Study,
     check_writable,
@@ -29,13 +28,16 @@ from replicate.plan import (
     study_runs,
 )
 from replicate.records import (
+    ENV_TABLES,
     MANIFEST,
+    REFERENCE,
     RUN_FILE,
-    STUDY_TABLES,
     DataError,
     is_finished,
+    is_reference,
     read_json,
     sha256,
+    tables_of_plan,
     write_atomically,
 )
 from replicate.settings import ConfigError, RunSettings, nearest
@@ -47,6 +49,8 @@ CLAIM_DIGESTS = CONF / "claims" / "digests.json"
 PROBES = ("clipped_objective", "importance_sampling")
 """Of ``replicate.probes``, those that a claim is judged by."""
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
+REFERENCE_SCALES = ("paper", "quick")
+"""Of which the repository has data, or will have: the first is ``reference``."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +151,29 @@ class Layout:
         """Lists of the runs that train together."""
         return self.root / "cohorts"
 
-    def data(self, name: str, study: str) -> Path:
-        """The tables of a study: made at scale ``name``, or those of the repository."""
-        if name == REFERENCE:
-            return self.results / REFERENCE / study
-        return self.root / name / "data" / study
+    @cached_property
+    def references(self) -> dict[str, str]:
+        """Reports of the repository's data → their scales.
+
+        ``reference`` is of the first scale that has data, ``reference_<scale>`` of the others.
+        """
+        plans = self.results / REFERENCE / "plans"
+        found = [scale for scale in REFERENCE_SCALES if any((plans / scale).glob("*.json"))]
+        return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(found)}
+
+    def frozen_plan(self, scale: str, study: str) -> Path:
+        """What the repository has of a study."""
+        return self.results / REFERENCE / "plans" / scale / f"{study}.json"
 
     def plan(self, name: str, study: str) -> Path:
         """What the study consists of."""
-        return self.data(name, study) / "plan.json"
+        if is_reference(name):
+            return self.frozen_plan(self.references.get(name, name), study)
+        return self.root / name / "data" / study / "plan.json"
+
+    def written_plans(self) -> dict[Path, dict[str, Any]]:
+        """Every plan that was written here, at any scale."""
+        return {path: read_json(path) for path in sorted(self.root.glob("*/data/*/plan.json"))}
 
 
 @dataclass(frozen=True)
@@ -185,23 +203,33 @@ class Pipeline:
     @property
     def names(self) -> list[str]:
         """What a report can be named after."""
-        return [REFERENCE, *options("scale")]
+        return [*self.layout.references, *options("scale")]
 
     def studies(self, name: str) -> list[str]:
         """Studies at scale ``name``, or those with data in the repository."""
-        if name != REFERENCE:
+        if not is_reference(name):
             return list(self.choice.studies)
-        found = (self.layout.results / REFERENCE).glob("*/plan.json")
-        return sorted(path.parent.name for path in found)
+        return sorted(path.stem for path in self.layout.plan(name, "").parent.glob("*.json"))
 
     def runs(self, wildcards: Any) -> list[str]:
-        """Stamps of the runs that a study has on one environment."""
-        plan = self.plan(wildcards.name, wildcards.study)
-        return [
-            str(self.layout.stamp(entry["run_id"]))
-            for entry in plan["runs"]
-            if entry["env"] == wildcards.env
-        ]
+        """Stamps of the runs on one environment that the chosen studies have at a scale.
+
+        With those that other studies had there: what was made of them stays as it is.
+        """
+        chosen = self.plans(wildcards)
+        before = self.layout.plan(wildcards.name, "*").relative_to(self.layout.results)
+        names = set()
+        for path in {*map(Path, chosen), *self.layout.results.glob(str(before))}:
+            for run in self._runs_on(path, wildcards.env):
+                stamp = self.layout.stamp(run)
+                finished = stamp.is_file() and is_finished(self.layout.store / run)
+                if finished or str(path) in chosen:
+                    names.add(str(stamp))
+        return sorted(names)
+
+    def _runs_on(self, plan: Path, env: str) -> list[str]:
+        with one_line_exit():
+            return [run["run_id"] for run in read_json(plan)["runs"] if run["env"] == env]
 
     @property
     def stamps(self) -> list[str]:
@@ -218,9 +246,9 @@ class Pipeline:
     def tables(self, name: str, study: str) -> list[str]:
         """Of every environment; beside those that were made here, their manifest."""
         # The repository's manifest lists other data too: its times say nothing of a study.
-        parts = STUDY_TABLES if name == REFERENCE else (*STUDY_TABLES, MANIFEST)
-        envs, folder = self.plan(name, study)["envs"], self.layout.data(name, study)
-        return [str(folder / f"{env}.{part}") for env in envs for part in parts]
+        parts = ENV_TABLES if is_reference(name) else (*ENV_TABLES, MANIFEST)
+        stems = tables_of_plan(self.layout.plan(name, study), self.plan(name, study))
+        return [f"{stem}.{part}" for found in stems.values() for stem in found for part in parts]
 
     def plans(self, wildcards: Any) -> list[str]:
         """The plan of every study of a report."""
@@ -278,7 +306,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     runs: list[RunSettings] = []
     known = read_json(CLAIM_DIGESTS)
     begun = _begun(layout.store)
-    written = _written_plans(layout)
+    written = layout.written_plans()
     for name in choice.studies:
         study = load_study(name)
         planned = study_runs(study, scale)
@@ -347,11 +375,6 @@ def _run_ids(plan: Mapping[str, Any]) -> set[str]:
     return {entry["run_id"] for entry in plan["runs"]}
 
 
-def _written_plans(layout: Layout) -> dict[Path, dict[str, Any]]:
-    """Every plan that was written here, at any scale."""
-    return {path: read_json(path) for path in sorted(layout.root.glob("*/data/*/plan.json"))}
-
-
 def _begun(store: Path) -> Callable[[str], bool]:
     """Whether a run, by its id, is finished or in a checkpoint."""
     interrupted = {run for checkpoint in stored(store)[0] for run in checkpoint.run_ids}
@@ -388,6 +411,8 @@ def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, An
         "num_steps": first.algo.num_steps,
         "total_env_steps": first.num_updates * first.algo.num_steps,
         "envs": {p.env: p.run.env.id for p in planned},
+        # Where the tables of each environment are, from the plan's folder on.
+        "data": {p.env: [f"../{p.env}"] for p in planned},
         "variants": [
             {
                 "name": name,

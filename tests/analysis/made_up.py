@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis import manifest
 from analysis.study import Study, read_study
-from replicate.records import MANIFEST, STUDY_TABLES
+from replicate.records import MANIFEST, ENV_TABLES
 
 PAPER = {
     "half_cheetah": "HalfCheetah-v5",
@@ -129,7 +129,7 @@ def study(
 
 def list_tables(folder: Path, env: str) -> None:
     """As the aggregation does, after the tables."""
-    files = [folder / f"{env}.{table}" for table in STUDY_TABLES]
+    files = [folder / f"{env}.{table}" for table in ENV_TABLES]
     manifest.write(folder / f"{env}.{MANIFEST}", files)
 
 
