@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: setup replicate figures test regression accept check format bench lock clean
+.PHONY: setup replicate figures test regression accept traces check format bench lock clean
 
 setup: $(READY)
 
@@ -31,11 +31,15 @@ regression: setup
 accept: setup
 	@python -m tests.regression.accept --reason "$$REASON"
 
+traces: setup
+	python -m replicate.traces $(COMMITS)
+
 check: setup
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
+	python -m replicate.traces --check
 	snakefmt --check Snakefile
 	snakemake --lint --config scale=smoke
 	$(MAKE) test

@@ -12,7 +12,19 @@ PUBLISHED = [
     f"results/published/{name}.csv"
     for name in ("ppo_table1", "chapter_epsilon", "reference_returns")
 ]
-SHARED_CODE = [f"analysis/{name}.py" for name in ("summary", "statistics", "study")]
+SHARED_CODE = [
+    f"analysis/{name}.py"
+    for name in (
+        "statistics",
+        "aggregates",
+        "significance",
+        "measures",
+        "study",
+        "summaries/__init__",
+        "summaries/table1",
+        "summaries/epsilon",
+    )
+]
 
 
 wildcard_constraints:
@@ -214,6 +226,7 @@ rule report:
         claims=rules.claims.output,
         coverage="results/reference/coverage.csv",
         lock="requirements.lock",
+        traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],
         code=[
             "analysis/report.py",
             "analysis/report.html.jinja",

@@ -1,14 +1,15 @@
-"""How often do nominal 95 % intervals hold the truth, with few seeds?  By simulation.
+"""How often do the intervals that are shown hold the truth, with few seeds?  By simulation.
 
 python -m analysis.coverage OUT.csv
 
-Scores are drawn from known distributions, scaled to mean 0 and standard deviation 1 (so widths are
+Values are drawn from known distributions, scaled to mean 0 and standard deviation 1 (so widths are
 in standard deviations of one run); every environment has the same one.  Statistics:
 
 - ``mean``: over environments × seeds;
-- ``difference``: of two such means, the second from scores with half the spread, so that neither
-  skewness nor variances cancel;
-- ``iqm``: over environments × seeds, on several environments only.
+- ``paired difference``: of two such means, the second of values with half the spread, so that
+  skewness does not cancel; what the runs of one seed share does;
+- ``iqm``: interquartile mean over environments × seeds;
+- ``share``: of runs, one in ten of which are bad (this one is no simulation).
 """
 
 import csv
@@ -16,33 +17,37 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cache
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
+from scipy import special, stats  # type: ignore[import-untyped]
 
 from analysis import manifest
+from analysis.aggregates import iqm
 from analysis.statistics import (
-    PERCENTILE,
-    SATTERTHWAITE,
+    BOOTSTRAP,
+    EXACT,
+    FEW_SEEDS,
     Array,
-    iqm,
+    T,
     percentile_bounds,
-    satterthwaite_half_width,
+    satterthwaite,
+    share,
 )
 
 LEVEL = 0.95
 SEEDS = (3, 5, 10)
 ENVIRONMENTS = (1, 7)
-DATA_SETS = {"mean": 4000, "difference": 4000, "iqm": 1000}
-REPETITIONS = {"mean": 1000, "difference": 1000, "iqm": 400}
+DATA_SETS = {T: 20_000, BOOTSTRAP: 4_000}
+REPETITIONS = 1_000
 # Data sets of one batch share their resamples; more batches average the resamples' own error out.
 BATCH = 100
 
 LOG_SPREAD = 0.75
 COLLAPSED_SHARE = 0.2
 COLLAPSE_DEPTH = 5.0
+BAD_SHARE = 0.1
 
 
 def _normal(generator: Generator, shape: tuple[int, ...]) -> Array:
@@ -76,143 +81,155 @@ DISTRIBUTIONS: dict[str, Callable[[Generator, tuple[int, ...]], Array]] = {
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """One simulated case: a row of the table."""
+class Case:
+    """An interval that is shown somewhere."""
 
     statistic: str
     method: str
     distribution: str
     environments: int
     seeds: int
+
+
+@dataclass(frozen=True)
+class Coverage(Case):
+    """A row of the table.
+
+    Args:
+        nominal: what the interval claims.
+        coverage: share of data sets whose interval held the truth.
+        monte_carlo_error: its standard error ``√(c (1 − c) / data_sets)``.
+        mean_width: of the intervals, in standard deviations of one run.
+
+    """
+
     nominal: float
     coverage: float
     monte_carlo_error: float
     mean_width: float
 
 
-def simulated_coverage(
-    statistic: str,
-    method: str,
-    distribution: str,
-    environments: int,
-    seeds: int,
-    generator: Generator,
-    data_sets: int | None = None,
-    repetitions: int | None = None,
-) -> Coverage:
+def cases() -> Iterator[Case]:
+    """All that is shown: t anywhere; in Table 1, from 10 seeds on, the bootstrap."""
+    for statistic in ("mean", "paired difference"):
+        for distribution in DISTRIBUTIONS:
+            for environments in ENVIRONMENTS:
+                for seeds in SEEDS:
+                    yield Case(statistic, T, distribution, environments, seeds)
+            yield Case(statistic, BOOTSTRAP, distribution, max(ENVIRONMENTS), FEW_SEEDS)
+    for distribution in DISTRIBUTIONS:
+        yield Case("iqm", BOOTSTRAP, distribution, max(ENVIRONMENTS), FEW_SEEDS)
+    for seeds in SEEDS:
+        yield Case("share", EXACT, "one in ten", max(ENVIRONMENTS), seeds)
+
+
+def coverage_of(case: Case, generator: Generator, data_sets: int | None = None) -> Coverage:
     """Share of simulated data sets whose interval holds the true value.
 
     Args:
-        statistic: ``mean``, ``difference`` or ``iqm``.
-        method: one of ``analysis.statistics``: the percentile bootstrap, or Welch-Satterthwaite's t
-            (not for ``iqm``), which on one environment is Student's t and Welch's.
-        distribution: a key of ``DISTRIBUTIONS``.
-        environments: ``E``.
-        seeds: ``S``, per environment (and sample).
+        case: what is simulated.
         generator: of the data sets, then of the resamples: with equal seeds, two methods judge the
             same data sets.
         data_sets: how many, if not ``DATA_SETS``.
-        repetitions: resamples of one bootstrap, if not ``REPETITIONS``.
-
-    Returns:
-        The row; its ``monte_carlo_error`` is the standard error ``√(c (1 − c) / data_sets)``.
 
     Raises:
         ValueError: there is no such interval.
 
     """
-    if method not in (PERCENTILE, SATTERTHWAITE) or (statistic, method) == ("iqm", SATTERTHWAITE):
-        raise ValueError(f"no {method} interval of {statistic}")
-    count = data_sets or DATA_SETS[statistic]
-    draw = DISTRIBUTIONS[distribution]
-    # Samples are stacked along the environments: a difference is a sum with weights 1/E and −1/E.
-    spreads = {"mean": [1.0], "iqm": [1.0], "difference": [1.0, 0.5]}[statistic]
-    signs = np.repeat([1.0, -1.0][: len(spreads)], environments)
-    scores = draw(generator, (count, len(signs), seeds))
-    scores *= np.repeat(spreads, environments)[:, None]
-    truth = _true_iqm(distribution) if statistic == "iqm" else 0.0
-    if method == SATTERTHWAITE:
-        low, high = satterthwaite_intervals(scores, signs / environments)
+    if case.method == EXACT:
+        return _coverage_of_share(case)
+    known = {("mean", T), ("paired difference", T), ("mean", BOOTSTRAP)}
+    known |= {("paired difference", BOOTSTRAP), ("iqm", BOOTSTRAP)}
+    if (case.statistic, case.method) not in known:
+        raise ValueError(f"no {case.method} interval of {case.statistic}")
+    count = data_sets or DATA_SETS[case.method]
+    draw, shape = DISTRIBUTIONS[case.distribution], (count, case.environments, case.seeds)
+    values = draw(generator, shape)
+    if case.statistic == "paired difference":
+        values = values - 0.5 * draw(generator, shape)
+    truth = _true_iqm(case.distribution) if case.statistic == "iqm" else 0.0
+    if case.method == T:
+        low, high = t_bounds(values)
     else:
-        resamples = repetitions or REPETITIONS[statistic]
-        batches = [scores[i : i + BATCH] for i in range(0, count, BATCH)]
-        if statistic == "iqm":
-            bounds = [bootstrap_iqm(batch, generator, resamples) for batch in batches]
-        else:
-            weights = signs / environments
-            bounds = [bootstrap_sum(batch, weights, generator, resamples) for batch in batches]
-        low, high = (np.concatenate(side) for side in zip(*bounds, strict=True))
+        bootstrap = bootstrap_iqm if case.statistic == "iqm" else bootstrap_mean
+        batches = [values[i : i + BATCH] for i in range(0, count, BATCH)]
+        found = [bootstrap(batch, generator, REPETITIONS) for batch in batches]
+        low, high = (np.concatenate(side) for side in zip(*found, strict=True))
     coverage = float(((low <= truth) & (truth <= high)).mean())
+    error = float(np.sqrt(coverage * (1 - coverage) / count))
     return Coverage(
-        statistic=statistic,
-        method=method,
-        distribution=distribution,
-        environments=environments,
-        seeds=seeds,
+        **asdict(case),
         nominal=LEVEL,
         coverage=coverage,
-        monte_carlo_error=float(np.sqrt(coverage * (1 - coverage) / count)),
+        monte_carlo_error=error,
         mean_width=float((high - low).mean()),
     )
 
 
-def satterthwaite_intervals(scores: Array, weights: Array) -> tuple[Array, Array]:
-    """Bounds ``[N]`` of ``Σ_e w_e mean_e`` for ``N`` data sets ``[N, E, S]``."""
-    seeds = scores.shape[-1]
-    variances = weights**2 * scores.var(axis=-1, ddof=1) / seeds
-    half = satterthwaite_half_width(variances, seeds - 1, LEVEL)
-    estimate = scores.mean(axis=-1) @ weights
-    return estimate - half, estimate + half
+def _coverage_of_share(case: Case) -> Coverage:
+    """Exactly, over the binomial distribution of the bad runs."""
+    runs = case.environments * case.seeds
+    found = [share(hits, runs, LEVEL) for hits in range(runs + 1)]
+    weights = stats.binom.pmf(np.arange(runs + 1), runs, BAD_SHARE)
+    held = np.array([f.low <= BAD_SHARE <= f.high for f in found])
+    widths = np.array([f.high - f.low for f in found])
+    return Coverage(
+        **asdict(case),
+        nominal=LEVEL,
+        coverage=float(weights @ held),
+        monte_carlo_error=0.0,
+        mean_width=float(weights @ widths),
+    )
 
 
-def bootstrap_sum(
-    scores: Array, weights: Array, generator: Generator, repetitions: int
-) -> tuple[Array, Array]:
-    """Percentile bounds ``[N]`` of ``Σ_e w_e mean_e`` for ``N`` data sets ``[N, E, S]``.
+def t_bounds(values: Array) -> tuple[Array, Array]:
+    """Bounds ``[N]`` of the mean of ``N`` data sets ``[N, E, S]``, environments fixed."""
+    _, environments, seeds = values.shape
+    variances = values.var(axis=-1, ddof=1) / seeds / environments**2
+    error, df = satterthwaite(variances, np.full(environments, seeds - 1.0))
+    half = special.stdtrit(df, (1 + LEVEL) / 2) * error
+    mean = values.mean(axis=(-2, -1))
+    return mean - half, mean + half
+
+
+def bootstrap_mean(values: Array, generator: Generator, repetitions: int) -> tuple[Array, Array]:
+    """Percentile bounds ``[N]`` of the mean for ``N`` data sets ``[N, E, S]``.
 
     How often each seed is drawn is a matrix ``[B, E S]`` common to the data sets, so that all
-    resampled sums are one product with it.
+    resampled means are one product with it.
     """
-    counts = draw_counts(repetitions, scores.shape[1], scores.shape[2], generator)
-    matrix = (counts * (weights[:, None] / scores.shape[2])).reshape(repetitions, -1)
-    return percentile_bounds(matrix @ scores.reshape(len(scores), -1).T, LEVEL)
+    _, environments, seeds = values.shape
+    counts = draw_counts(repetitions, environments, seeds, generator).reshape(repetitions, -1)
+    means = counts @ values.reshape(len(values), -1).T / (environments * seeds)
+    return percentile_bounds(means, LEVEL)
 
 
 def draw_counts(repetitions: int, environments: int, seeds: int, generator: Generator) -> Array:
     """How often each seed is in each resample of each environment: ``[B, E, S]``."""
-    shape = (repetitions, environments, seeds)
-    drawn = generator.integers(seeds, size=shape)
-    rows = np.arange(repetitions * environments).reshape(repetitions, environments, 1)
-    places = (rows * seeds + drawn).ravel()
-    return np.bincount(places, minlength=drawn.size).reshape(shape).astype(np.float64)
+    even = np.full(seeds, 1 / seeds)
+    drawn = generator.multinomial(seeds, even, size=(repetitions, environments))
+    return drawn.astype(np.float64)
 
 
-def bootstrap_iqm(scores: Array, generator: Generator, repetitions: int) -> tuple[Array, Array]:
+def bootstrap_iqm(values: Array, generator: Generator, repetitions: int) -> tuple[Array, Array]:
     """Percentile bounds ``[N]`` of the interquartile mean for ``N`` data sets ``[N, E, S]``."""
-    _, environments, seeds = scores.shape
+    _, environments, seeds = values.shape
     drawn = generator.integers(seeds, size=(repetitions, environments, seeds))
     places = drawn + seeds * np.arange(environments)[:, None]
-    return percentile_bounds(iqm(scores.reshape(len(scores), -1)[:, places]).T, LEVEL)
+    return percentile_bounds(iqm(values.reshape(len(values), -1)[:, places]).T, LEVEL)
 
 
 @cache
 def _true_iqm(distribution: str) -> float:
     """From a million scores: a hundredth of the error of the largest data set's, hence harmless."""
-    return float(iqm(DISTRIBUTIONS[distribution](np.random.default_rng(0), (1_000_000,))))
+    return float(iqm(DISTRIBUTIONS[distribution](np.random.default_rng(0), (1, 1_000_000))))
 
 
 def all_coverages(seed: int = 0) -> Iterator[Coverage]:
-    """Every case of the report; the methods of a case judge the same data sets."""
-    statistics = ("mean", "difference", "iqm")
-    cases = product(statistics, DISTRIBUTIONS, ENVIRONMENTS, SEEDS)
-    for number, (statistic, distribution, environments, seeds) in enumerate(cases):
-        if statistic == "iqm" and environments == 1:
-            continue
-        for method in (PERCENTILE, SATTERTHWAITE) if statistic != "iqm" else (PERCENTILE,):
-            generator = np.random.default_rng([seed, number])
-            yield simulated_coverage(
-                statistic, method, distribution, environments, seeds, generator
-            )
+    """Every case; two methods of one case judge the same data sets."""
+    for case in cases():
+        values = [case.statistic, case.distribution, case.environments, case.seeds]
+        yield coverage_of(case, np.random.default_rng([seed, *repr(values).encode()]))
 
 
 def main(arguments: list[str]) -> int:

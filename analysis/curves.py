@@ -5,7 +5,6 @@ import pandas as pd
 
 MAX_BINS = 50
 MIN_BIN_ENV_STEPS = 2048
-FINAL_EPISODES = 100
 
 
 def binned(episodes: pd.DataFrame, total_env_steps: int) -> pd.DataFrame:
@@ -30,19 +29,3 @@ def binned(episodes: pd.DataFrame, total_env_steps: int) -> pd.DataFrame:
         .mean()
         .reset_index()
     )
-
-
-def final_scores(episodes: pd.DataFrame) -> pd.DataFrame:
-    """Mean return of the last 100 training episodes of each run (or of all, if fewer).
-
-    Source: PPO paper, section 6.1.
-
-    Returns:
-        ``env, variant, seed, score, episodes`` (how many the mean is over).
-
-    """
-    last = episodes.groupby(["env", "variant", "seed"], sort=True, observed=True)["episodic_return"]
-    return last.agg(
-        score=lambda r: float(r.iloc[-FINAL_EPISODES:].astype("float64").mean()),
-        episodes=lambda r: min(len(r), FINAL_EPISODES),
-    ).reset_index()

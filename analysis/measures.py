@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from analysis import manifest
 from analysis.errors import one_line_errors

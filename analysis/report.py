@@ -3,7 +3,7 @@
 python -m analysis.report NAME ROOT COVERAGE.csv OUT.html PLAN.json…
 
 NAME is a scale, or ``reference``; ROOT the folder that holds NAME/figures, NAME/tables,
-NAME/scores and the finished runs.  Nothing is loaded from outside, every text is escaped, and the
+NAME/measures and the finished runs.  Nothing is loaded from outside, every text is escaped, and the
 content security policy admits this file's own style sheet and script only.
 """
 
@@ -11,8 +11,9 @@ import base64
 import hashlib
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import BytesIO
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,11 @@ from analysis.figures.learning_curves import draw as draw_learning_curves
 from analysis.figures.time_shares import PARTS, cohorts
 from analysis.study import Study, read_study
 from replicate.records import MANIFEST, DataError, write_atomically
-from replicate.software import code_digest, not_locked
+from replicate.staleness import CPU_CLASS, Answer, command, compare
 
 HERE = Path(__file__).parent
 TITLE = "PPO, TRPO and naive policy gradient: a replication"
 MAX_DOWNLOAD_BYTES = 300_000
-CPU_CLASS = ("simd", "mkl_cbwr", "device")
-"""What equal bits are promised for."""
 ENV_COLUMNS = ("environment", "env")
 SECONDS_PER_HOUR = 3600
 
@@ -119,7 +118,7 @@ def stored_figure(stem: Path, data: Path, name: str, study: str | None = None) -
 
 
 def environment_curves(
-    stem: Path, name: str, study: Study, scores: pd.DataFrame
+    stem: Path, name: str, study: Study, measures: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Learning curves, one picture per environment: legible on a phone.
 
@@ -128,13 +127,13 @@ def environment_curves(
     found = []
     for env in study.envs:
         part = study.on(env)
-        _, figure, caption = draw_learning_curves(part, scores[scores.env == env])
+        _, figure, caption = draw_learning_curves(part, measures[measures.env == env])
         image = BytesIO()
         style.save_svg(figure, image)
         found.append(
             {
-                "env": env,
-                "alt": f"learning curves on {env}",
+                "env": study.env_labels[env],
+                "alt": f"learning curves on {study.env_labels[env]}",
                 "svg": base64.b64encode(image.getvalue()).decode(),
                 "caption": caption,
                 **behind(stem.with_suffix(".csv"), name, study.name),
@@ -143,7 +142,7 @@ def environment_curves(
     return found
 
 
-def section(name: str, folder: Path, study: Study, scores: pd.DataFrame) -> dict[str, Any]:
+def section(name: str, folder: Path, study: Study, measures: pd.DataFrame) -> dict[str, Any]:
     """What the page shows of a study."""
     figures = [figure for figure in study.plan["figures"] if figure != "learning_curves"]
     drawn = folder / "figures" / study.name
@@ -158,26 +157,39 @@ def section(name: str, folder: Path, study: Study, scores: pd.DataFrame) -> dict
         "figures": [
             stored_figure(drawn / f, drawn / f"{f}.csv", name, study.name) for f in figures
         ],
-        "curves": environment_curves(drawn / "learning_curves", name, study, scores),
+        "curves": environment_curves(drawn / "learning_curves", name, study, measures),
     }
 
 
-def of_other_software(runs: list[dict[str, Any]]) -> list[str]:
-    """What of the runs the present code and lock file would not make: how many, and why."""
-    present, versions = code_digest(), [not_locked(run["versions"]) for run in runs]
-    packages = sorted({pair for found in versions for pair in found.items()})
-    other_code = sum(run["code_digest"] != present for run in runs)
-    dirty = sum(any(checkout.get("dirty") for checkout in checkouts(run)) for run in runs)
-    found = [
-        (other_code, f"made by other training code than the present (code digest {present[:12]})"),
-        (
-            sum(map(bool, versions)),
-            "made with other package versions than the lock file's "
-            f"({', '.join(map(' '.join, packages))})",
-        ),
-        (dirty, "made from a checkout with uncommitted changes"),
-    ]
-    return [f"{number} of {len(runs)} runs were {why}" for number, why in found if number]
+def of_other_software(studies: list[Study]) -> list[tuple[str, list[Answer]]]:
+    """What of the runs the software here would not make, or not as far as is known.
+
+    Returns sentences, each with the answers that it counts.
+    """
+    runs = {run["digest"]: (study, run) for study in studies for run in study.runs}
+    answers = [compare(run, [settings_of(study, run)]) for study, run in runs.values()]
+    found = []
+    for kind, why in (
+        ("other", "by software that does other than the present"),
+        ("unknown", "by software of which it is not known whether it does as the present"),
+    ):
+        if counted := [answer for answer in answers if answer.same == kind]:
+            made_by = "; ".join(sorted({answer.why for answer in counted}))
+            text = f"{len(counted)} of {len(runs)} runs were made {why}: {made_by}"
+            found.append((text, counted))
+    return found
+
+
+def settings_of(study: Study, run: dict[str, Any]) -> dict[str, Any]:
+    """What a run of a study was asked to do, as far as the plan tells."""
+    variant = next(v for v in study.plan["variants"] if v["name"] == run["variant"])
+    return {
+        "env": {"id": study.plan["envs"].get(run["env"], run["env"]), "kwargs": {}},
+        "algo": variant.get("algo"),
+        "recipe": variant.get("recipe"),
+        "seed": run["seed"],
+        "total_env_steps": study.total_env_steps,
+    }
 
 
 def elsewhere(runs: list[dict[str, Any]]) -> int:
@@ -194,33 +206,31 @@ def checkouts(run: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
-    """Which runs are of other software than the present, and the command that trains them anew."""
+    """Which runs are of other software than the present, and the command that helps."""
     choice = f"scale={studies[0].plan['scale']} studies={','.join(s.name for s in studies)}"
     # Those of the repository stay: what is trained lies beside them.
     aside = "" if name == "reference" else f"python -m replicate.retrain {choice} && "
-    command = f"{aside}snakemake --config {choice}"
-    return [(text, command) for text in of_other_software(unique_runs(studies))]
+    train = f"{aside}snakemake --config {choice}"
+    return [
+        (f"{text}. To find out", command(answers))
+        if answers[0].same == "unknown"
+        else (f"{text}. To train them anew", train)
+        for text, answers in of_other_software(studies)
+    ]
 
 
-def notes(name: str, scores: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
+def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
     """What a reader must know before the numbers."""
     found = []
-    seeds = scores.groupby(["study", "env", "variant"]).seed.nunique().min()
+    seeds = measures.groupby(["study", "env", "variant"]).seed.nunique().min()
     if seeds < 10:
         found.append(
             f"With {seeds} seeds, intervals are wide and pictures are not verdicts: the coverage "
             "table below says how often such intervals hold the truth."
         )
-    if not scores.frozen.all():
-        found.append(
-            "Normalised scores are provisional: the repository has no constants for runs of this "
-            "length, and in each study its own best run counts as 1."
-        )
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:
         found.append(f"{diverged} runs left the finite numbers and are counted as diverged.")
-    if len({run["code_digest"] for run in runs}) > 1:
-        found.append("Runs of different versions of the training code are mixed here.")
     if moved := elsewhere(runs):
         found.append(
             f"{moved} runs went on, after an interruption, on another class of CPU or device: they "
@@ -311,15 +321,19 @@ def env_steps(studies: list[Study]) -> dict[tuple[str, str], int]:
     return found
 
 
-def normaliser_table(scores: pd.DataFrame) -> Table:
-    """0 and 1 of the normalised scores."""
-    known = scores.groupby(["env", "study"], sort=True)[["untrained", "best", "frozen"]].first()
+def scale_table(measures: pd.DataFrame, labels: Mapping[str, str]) -> Table:
+    """0 and 1 of the published scale."""
+    known = measures.groupby("env")[["untrained", "reference_return"]].first()
     rows = [
-        (env, study, f"{n.untrained:.4g}", f"{n.best:.4g}", "yes" if n.frozen else "provisional")
-        for (env, study), n in known.iterrows()
+        (
+            labels[env],
+            f"{n.untrained:.4g}",
+            "–" if isnan(n.reference_return) else f"{n.reference_return:g}",
+        )
+        for env, n in known.iterrows()
     ]
-    header = ["environment", "study", "0: untrained policy", "1: best run", "frozen"]
-    return grid("Normalisation: returns that count as 0 and as 1.", header, rows)
+    header = ["environment", "u = 0: untrained policy", "u = 1: the literature"]
+    return grid("The published scale: returns that count as u = 0 and as u = 1.", header, rows)
 
 
 def coverage_table(coverage: pd.DataFrame) -> Table:
@@ -341,10 +355,11 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
 def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) -> str:
     """The whole file."""
     folder = root / name
-    by_study = {s.name: pd.read_csv(folder / "scores" / f"{s.name}.csv") for s in studies}
-    scores = pd.concat(table.assign(study=name) for name, table in by_study.items())
+    by_study = {s.name: pd.read_csv(folder / "measures" / f"{s.name}.csv") for s in studies}
+    measures = pd.concat(table.assign(study=name) for name, table in by_study.items())
     sheet, script = ((HERE / f"report.{kind}").read_text() for kind in ("css", "js"))
     runs = unique_runs(studies)
+    labels = {env: label for study in studies for env, label in study.env_labels.items()}
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined
     )
@@ -360,8 +375,8 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
         recipes=sorted({study.recipe for study in studies}),
         seeds=" or ".join(map(str, sorted({len(study.seeds) for study in studies}))),
         total_env_steps=max(study.total_env_steps for study in studies),
-        envs=list(dict.fromkeys(env for study in studies for env in study.envs)),
-        notes=notes(name, scores, runs),
+        envs=list(dict.fromkeys(labels.values())),
+        notes=notes(name, measures, runs),
         software_notes=software_notes(name, studies),
         studies=[section(name, folder, study, by_study[study.name]) for study in studies],
         clipped=stored_figure(
@@ -369,7 +384,7 @@ def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) 
         ),
         facts=facts(studies),
         costs=cost_table(studies),
-        normalisers=normaliser_table(scores),
+        scale=scale_table(measures, labels),
         coverage=coverage_table(coverage),
     )
 

@@ -20,16 +20,13 @@ from numpy.typing import NDArray
 
 from replicate.messages import first_line
 from replicate.records import is_finished, write_atomically
-from replicate.settings import RunSettings, digest_of
-from replicate.software import made_by
+from replicate.settings import RunSettings
+from replicate.staleness import command, compare, label
 
 FOLDER = "checkpoints"
 SUFFIX, PREVIOUS = ".npz", ".previous.npz"
 HEADER = "header"
-HEADER_KEYS = {
-    *("runs", "run_ids", "update", "num_updates", "seconds", "history"),
-    *("code_digest", "versions"),
-}
+HEADER_KEYS = {"runs", "run_ids", "settings", "update", "num_updates", "seconds", "history"}
 DIGEST_BYTES = 32
 """SHA-256 of all that stands before it, at the end of the file."""
 
@@ -66,13 +63,14 @@ class Checkpoint:
         """Half a run by one code and half by another would be a run of neither.
 
         Raises:
-            UnusableCheckpointError: it was made by other training code or package versions.
+            UnusableCheckpointError: it was made by software that does other than the one here, or
+                of which that is not known.
 
         """
-        for name, here in made_by().items():
-            if self.header[name] != here:
-                what = "training code" if name == "code_digest" else "package versions"
-                raise UnusableCheckpointError(f"{self.file}: made by other {what}")
+        answer = compare(self.header["history"], self.header["settings"])
+        if answer.same != "same":
+            finds_out = f"; {command([answer])} finds out" if answer.same == "unknown" else ""
+            raise UnusableCheckpointError(f"{self.file}: made by {answer.why}{finds_out}")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that it holds.
@@ -133,13 +131,17 @@ def write(
         OSError: it cannot be written; the one before it is still there.
 
     """
-    known = {"runs": [r.digest for r in runs], "run_ids": [r.run_id for r in runs], **made_by()}
+    known = {
+        "runs": [run.digest for run in runs],
+        "run_ids": [run.run_id for run in runs],
+        "settings": [run.model_dump(mode="json") for run in runs],
+    }
     text = json.dumps({**header, **known}).encode()
     buffer = BytesIO()
     parts = {HEADER: np.frombuffer(text, np.uint8), **arrays}
     np.savez(buffer, allow_pickle=False, **parts)
     buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
-    name = f"{cohort}.{digest_of(made_by())[:8]}"
+    name = f"{cohort}.{label(header['history'], runs)}"
     current = store / FOLDER / f"{name}{SUFFIX}"
     with suppress(UnusableCheckpointError):  # a damaged one must not take a good one's place
         read_header(current)

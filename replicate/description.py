@@ -21,14 +21,20 @@ class Machine(Section):
     threads: int = Field(description="of the process", ge=1)
 
 
-class Checkout(Section):
-    """Which state of the repository trains."""
+class Software(Section):
+    """What trains."""
 
+    python: str = Field(description="version")
+    versions: dict[str, str] = Field(description="of the packages that can change the numbers")
+    code_digest: Sha256 = Field(
+        description="SHA-256 of the code that makes runs, comments and docstrings left out"
+    )
+    lock_digest: Sha256 | None = Field(description="SHA-256 of `requirements.lock`")
     commit: Commit | None = Field(description="of the checkout, or null")
     dirty: bool | None = Field(description="whether tracked files had uncommitted changes, or null")
 
 
-class Resumption(Machine, Checkout):
+class Resumption(Machine, Software):
     """Where a training went on from a checkpoint."""
 
     update: Count
@@ -43,7 +49,7 @@ class CohortNote(Section):
     seconds: dict[str, Annotated[float, Field(ge=0)]]
 
 
-class RunDescription(Machine, Checkout):
+class RunDescription(Machine, Software):
     """All of ``run.json``."""
 
     run_id: str = Field(description="folder of the run")
@@ -64,15 +70,9 @@ class RunDescription(Machine, Checkout):
     started: str = Field(description="time of day, UTC")
     ended: str = Field(description="time of day, UTC")
     resumed: list[Resumption] = Field(
-        description="where it went on from a checkpoint: update, time, machine, commit; mostly "
-        "empty"
+        description="where it went on from a checkpoint: update, time, machine, software; "
+        "mostly empty"
     )
-    python: str = Field(description="version")
-    versions: dict[str, str] = Field(description="of the packages that can change the numbers")
-    code_digest: Sha256 = Field(
-        description="SHA-256 of the training code without comments and docstrings"
-    )
-    lock_digest: Sha256 | None = Field(description="SHA-256 of `requirements.lock`")
     cohort: CohortNote = Field(
         description="lanes that trained together, their threads and their seconds"
     )

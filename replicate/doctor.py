@@ -37,7 +37,8 @@ from replicate.progress import SECONDS_BETWEEN_LINES
 from replicate.records import MANIFEST, DamagedRunError, read_stored
 from replicate.selftest import broken_promises
 from replicate.settings import ConfigError, nearest
-from replicate.software import LOCK, PACKAGES, code_digest, commit, made_by, unlike_the_lock
+from replicate.software import LOCK, PACKAGES, commit, made_by, unlike_the_lock
+from replicate.staleness import COMMAND, DIGITS, Answer, command, compare, is_known
 
 KEYS = ("out", "scale", "studies")
 PYTHON = (3, 11)
@@ -131,16 +132,21 @@ def versions(
     )
 
 
-def code(where: Mapping[str, Any], digest: str) -> Finding:
-    """Which code trains."""
-    text = f"training code {digest[:12]}"
+def code(where: Mapping[str, Any], digest: str, known: bool) -> Finding:
+    """Which code trains, and whether its traces on this class of CPU are in the table."""
+    text = f"training code {digest}"
     if where["commit"] is None:
-        return Finding("code", "ok", f"{text}, not in a git checkout")
-    text = f"{text}, commit {where['commit'][:12]}"
-    if not where["dirty"]:
+        text = f"{text}, not in a git checkout"
+    else:
+        text = f"{text}, commit {where['commit'][:12]}{' and changes since' * where['dirty']}"
+    if not known:
+        text = f"{text}; its traces on this class of CPU are not known"
+        todo = f"{COMMAND} adds them: what it trains stays known after a change of the code"
+    elif where["dirty"]:
+        todo = "commit or undo them before you train what others shall repeat"
+    else:
         return Finding("code", "ok", text)
-    todo = "commit or undo them before you train what others shall repeat"
-    return Finding("code", "note", f"{text} and changes since", todo)
+    return Finding("code", "note", text, todo)
 
 
 def writers(store: Path) -> Iterator[Finding]:
@@ -256,9 +262,9 @@ def bytes_needed(choice: Choice, store: Path) -> float:
 
 
 def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
-    """Finished runs that are damaged, or made by other code or versions than are here."""
+    """Finished runs that are damaged, or by software that does other than the one here."""
     folders = sorted(file.parent for file in store.glob("*/run.json"))
-    unlike: dict[str, list[str]] = {"code_digest": [], "versions": []}
+    stale: dict[str, list[tuple[str, Answer]]] = {"other": [], "unknown": [], "same": []}
     damaged = []
     for number, folder in enumerate(folders, 1):
         tell(f"{store}: reading run {number} of {len(folders)}")
@@ -267,28 +273,30 @@ def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
         except DamagedRunError as error:
             damaged.append(str(error))
             continue
-        for name, here in made_by().items():
-            if description.get(name) != here:
-                unlike[name].append(folder.name)
-                break
+        answer = compare(description, [description["settings"]])
+        stale[answer.same].append((folder.name, answer))
     for line in damaged[:3]:
         message, _, todo = line.rpartition("; ")
         yield Finding("runs", "problem", message, todo)
     if len(damaged) > 3:
         yield Finding("runs", "problem", f"{store}: {len(damaged) - 3} more are damaged")
-    for name, what in (("code_digest", "training code"), ("versions", "package versions")):
-        if unlike[name]:
-            yield Finding(
-                "runs",
-                "note",
-                f"{store}: {len(unlike[name])} of {len(folders)} made by other {what}: "
-                f"{few(unlike[name])}",
-                "they are used as they are; python -m replicate.retrain sets those of a study "
-                "aside, to be trained anew",
-            )
-    if not damaged and not any(unlike.values()):
+    finds_out = command(answer for _, answer in stale["unknown"])
+    for kind, todo in (
+        (
+            "other",
+            "they are used as they are; python -m replicate.retrain sets those of a study aside, "
+            "to be trained anew",
+        ),
+        ("unknown", f"{finds_out} finds out whether that is the same"),
+    ):
+        if found := stale[kind]:
+            names = few([name for name, _ in found])
+            why = few(sorted({answer.why for _, answer in found}))
+            text = f"{len(found)} of {len(folders)} made by {why}: {names}"
+            yield Finding("runs", "note", f"{store}: {text}", todo)
+    if len(stale["same"]) == len(folders):
         number = len(folders)
-        text = f"{number} finished, all whole and by this code" if number else "none"
+        text = f"{number} finished, all whole and as by the software here" if number else "none"
         yield Finding("runs", "ok", f"{store}: {text}")
 
 
@@ -408,6 +416,10 @@ def examination(choice: Choice, out: Path, tell: Tell) -> list[tuple[str, Check]
     def the_threads() -> list[Finding]:
         return [threads(os.cpu_count() or 1, torch.get_num_threads(), os.environ)]
 
+    def the_code() -> list[Finding]:
+        here = {**made_by(), **machine("cpu")}
+        return [code(commit(), here["code_digest"][:DIGITS], is_known(here))]
+
     def the_disk() -> Iterator[Finding]:
         for store in stores:
             needed = bytes_needed(choice, store) if store == pipeline_store else 0
@@ -419,7 +431,7 @@ def examination(choice: Choice, out: Path, tell: Tell) -> list[tuple[str, Check]
         ("threads", the_threads),
         ("SIMD", lambda: [simd(machine("cpu"))]),
         ("versions", lambda: versions(sys.version_info[:2], unlike_the_lock(), LOCK.is_file())),
-        ("code", lambda: [code(commit(), code_digest())]),
+        ("code", the_code),
         *(("locks", partial(writers, store)) for store in stores),
         ("locks", lambda: [snakemake_lock(Path())]),
         *(("checkpoints", partial(unfinished, store)) for store in stores),

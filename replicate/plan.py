@@ -22,9 +22,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, Field
+from yaml import YAMLError
 
 from replicate.checkpoints import interrupted
 from replicate.cohorts import cohorts
+from replicate.messages import first_line
 from replicate.records import is_finished, is_reference
 from replicate.settings import (
     ALGORITHMS,
@@ -58,8 +60,7 @@ def _composed(conf: Path, overrides: tuple[str, ...]) -> str:
             config = hydra_compose("config", list(overrides))
             return json.dumps(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
         except (HydraException, OmegaConfBaseException) as error:
-            first_line = str(error).strip().splitlines()[0]
-            raise ConfigError(first_line) from None
+            raise ConfigError(first_line(error)) from None
 
 
 def _parsed(overrides: Iterable[str]) -> list[Override]:
@@ -234,10 +235,23 @@ class Scale(Section):
     envs: Envs | None = None
 
 
+def load_file(file: Path) -> Any:
+    """What a YAML file says.
+
+    Raises:
+        ConfigError: it cannot be read.
+
+    """
+    try:
+        return OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, YAMLError) as error:
+        raise ConfigError(f"{file.name}: cannot be read ({first_line(error)})") from None
+
+
 def _loaded(group: str, choice: str) -> Any:
     if choice not in options(group):
         raise ConfigError(f"{group}={choice}: no such choice; {nearest(choice, options(group))}")
-    return OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"))
+    return load_file(CONF / group / f"{choice}.yaml")
 
 
 def _checked_file(model: type[Checked], group: str, choice: str, **known: str) -> Checked:

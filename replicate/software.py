@@ -7,7 +7,6 @@ code that is here now.
 import ast
 import hashlib
 import subprocess
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,8 +15,12 @@ from typing import Any
 PACKAGE = Path(__file__).resolve().parent
 LOCK = PACKAGE.parent / "requirements.lock"
 
-# Floors 0–3: what can change the numbers of a run.
-SOURCES = ("settings.py", "networks.py", "envs", "maths", "algorithms", "engine")
+# Of this package, what has no part in making a run: doors, planning, what is said and mirrored,
+# probes, upkeep.  All else is covered, a new file too.
+NOT_IN_RUNS = {
+    *("__main__.py", "interface.py", "plan.py", "pipeline.py", "progress.py", "mirror.py"),
+    *("probes", "doctor.py", "estimate.py", "retrain.py", "selftest.py", "traces.py"),
+}
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "box2d", "hydra-core", "pyarrow")
 
 
@@ -34,18 +37,20 @@ def _without_docstrings(source: str) -> str:
 
 @cache
 def code_digest() -> str:
-    """SHA-256 of floors 0–3, comments and docstrings left out, as they were when first asked."""
+    """The name of a source text: SHA-256 of all that can be involved in making a run.
+
+    Comments and docstrings are left out.  Of the files as they were when first asked.  What the
+    text does is told by its traces (``replicate.staleness``).
+    """
     files = [
         file
-        for name in SOURCES
-        for file in (
-            [PACKAGE / name] if name.endswith(".py") else sorted((PACKAGE / name).glob("*.py"))
-        )
+        for file in sorted(PACKAGE.rglob("*.py"))
+        if file.relative_to(PACKAGE).parts[0] not in NOT_IN_RUNS
     ]
     digest = hashlib.sha256()
     for file in files:
         digest.update(
-            f"{file.relative_to(PACKAGE)}\n{_without_docstrings(file.read_text())}\n".encode()
+            f"{file.relative_to(PACKAGE).as_posix()}\n{_without_docstrings(file.read_text())}\n".encode()
         )
     return digest.hexdigest()
 
@@ -79,16 +84,6 @@ def unlike_the_lock() -> dict[str, tuple[str, str | None]]:
     }
 
 
-def not_locked(versions: Mapping[str, str]) -> dict[str, str]:
-    """Those of a run's ``versions`` that the lock file, where there is one, does not ask for."""
-    locked = {name.lower(): number for name, number in locked_versions().items()}
-    return {
-        name: number
-        for name, number in versions.items()
-        if name.lower() in locked and not _is_build_of(number, locked[name.lower()])
-    }
-
-
 def _installed(name: str) -> str | None:
     try:
         return version(name)
@@ -98,7 +93,7 @@ def _installed(name: str) -> str | None:
 
 def _is_build_of(number: str | None, locked: str) -> bool:
     """Whether it is that version: 2.13.0+cpu is a build of 2.13.0."""
-    return number is not None and number.partition("+")[0] == locked
+    return number is not None and public(number) == locked
 
 
 @cache
@@ -121,6 +116,11 @@ def commit() -> dict[str, Any]:
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else status != ""}
 
 
+def public(number: str) -> str:
+    """A version without the name of its build: 2.13.0 of 2.13.0+cpu."""
+    return number.partition("+")[0]
+
+
 def made_by() -> dict[str, Any]:
-    """What must be equal for two trainings to give the same bits on one class of CPU."""
+    """What ``run.json`` says of the software; ``replicate.staleness`` says what equals it."""
     return {"code_digest": code_digest(), "versions": versions()}

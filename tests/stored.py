@@ -11,8 +11,14 @@ from replicate.software import made_by
 EPISODE = 64
 """Env steps of each."""
 MACHINE = {"cpu": "made up", "simd": "AVX2", "mkl_cbwr": None, "device": "cpu", "threads": 1}
-CHECKOUT = {"commit": "c0ffee", "dirty": False}
-RESUMED = {"update": 3, "at": "2026-01-01T00:00:00+00:00", **MACHINE, **CHECKOUT}
+SOFTWARE = {
+    "python": "3.11",
+    **made_by(),
+    "lock_digest": None,
+    "commit": "c0ffee",
+    "dirty": False,
+}
+RESUMED = {"update": 3, "at": "2026-01-01T00:00:00+00:00", **MACHINE, **SOFTWARE}
 
 
 def episodes_of(env_steps: int) -> list[dict[str, Any]]:
@@ -44,10 +50,7 @@ def description(run: RunSettings, **changed: Any) -> dict[str, Any]:
         "ended": "2026-01-01T01:00:00+00:00",
         "resumed": [],
         **MACHINE,
-        "python": "3.11",
-        **made_by(),
-        "lock_digest": None,
-        **CHECKOUT,
+        **SOFTWARE,
         "cohort": {"lanes": 1, "threads": 1, "seconds": {"rollout": 2.0, "env_step": 1.0}},
         **changed,
     }

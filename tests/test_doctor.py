@@ -21,6 +21,7 @@ from replicate.maths.returns import gae
 from replicate.networks import MKL_CODE_PATH
 from replicate.records import write_run
 from replicate.software import made_by, unlike_the_lock
+from replicate.staleness import Answer
 from tests.conftest import runs_of
 from tests.stored import description, store_run
 
@@ -92,9 +93,14 @@ def test_what_matters_for_the_numbers_is_named_first() -> None:
 
 def test_code_without_a_commit_is_told() -> None:
     clean = {"commit": "c" * 40, "dirty": False}
-    assert doctor.code(clean, "d" * 64).state == "ok"
-    assert doctor.code({**clean, "dirty": True}, "d" * 64).state == "note"
-    assert "git" in doctor.code({"commit": None, "dirty": None}, "d" * 64).text
+    assert doctor.code(clean, "d" * 12, True).state == "ok"
+    assert doctor.code({**clean, "dirty": True}, "d" * 12, True).state == "note"
+    assert "git" in doctor.code({"commit": None, "dirty": None}, "d" * 12, True).text
+
+
+def test_code_without_traces_is_told_with_the_command() -> None:
+    found = doctor.code({"commit": "c" * 40, "dirty": False}, "d" * 12, False)
+    assert found.state == "note" and "python -m replicate.traces" in found.todo
 
 
 HOLD = """
@@ -146,10 +152,10 @@ def test_the_lock_of_a_snakemake_that_is_gone_and_of_one_that_runs(tmp_path: Pat
     assert running.state == "note" and f"(process {process.pid})" in running.text
 
 
-def write_checkpoint(store: Path, update: int) -> Path:
+def write_checkpoint(store: Path, update: int, **changed: Any) -> Path:
     """Of a cohort of two; the file."""
     runs = runs_of("env=hopper", "seed=0,1")
-    history = {"commit": "c0ffee" * 6}
+    history = {"commit": "c0ffee" * 6, **made_by(), **changed}
     header = {"update": update, "num_updates": 8, "seconds": {}, "history": history}
     checkpoints.write(store, "hopper_ppo", runs, header, {"a": np.arange(100)})
     files = (store / checkpoints.FOLDER).glob(f"*{checkpoints.SUFFIX}")
@@ -181,14 +187,12 @@ def test_a_truncated_checkpoint_and_the_one_before(tmp_path: Path) -> None:
         ({"versions": {"torch": "1.0"}}, "package versions"),
     ],
 )
-def test_a_checkpoint_by_other_software(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], what: str
-) -> None:
-    with monkeypatch.context() as then:
-        then.setattr(checkpoints, "made_by", lambda: {**made_by(), **changed})
-        write_checkpoint(tmp_path, 3)
+def test_a_checkpoint_by_other_software(tmp_path: Path, changed: dict[str, Any], what: str) -> None:
+    write_checkpoint(tmp_path, 3, **changed)
     found = only(doctor.unfinished(tmp_path))
-    assert found.state == "note" and f"made by other {what} (update 3 of 8" in found.text
+    assert found.state == "note" and "(update 3 of 8" in found.text
+    assert f"made by other {what} (" in found.text
+    assert "python -m replicate.traces c0ffeec0ffee finds out" in found.text
     assert "check out commit c0ffeec0ffee" in found.todo and "start anew" in found.todo
 
 
@@ -221,12 +225,25 @@ def test_stored_runs_by_other_software(tmp_path: Path) -> None:
     store_run(tmp_path, now)
     whole = only(doctor.stored_runs(tmp_path, silent))
     assert (whole.state, "1 finished" in whole.text) == ("ok", True)
-    olds = [store_run(tmp_path, run, code_digest="0" * 64).name for run in old_ones]
-    other = store_run(tmp_path, elsewhere_one, versions={}).name
-    old, elsewhere = doctor.stored_runs(tmp_path, silent)
-    assert old.state == elsewhere.state == "note" and "replicate.retrain" in old.todo
-    assert f"5 of 7 made by other training code: {', '.join(olds[:3])} and 2 more" in old.text
-    assert f"1 of 7 made by other package versions: {other}" in elsewhere.text
+    for run in old_ones:
+        store_run(tmp_path, run, code_digest="0" * 64)
+    store_run(tmp_path, elsewhere_one, versions={}, dirty=True, commit="decade")
+    found = only(doctor.stored_runs(tmp_path, silent))
+    assert found.state == "note"
+    assert "6 of 7 made by other package versions (no box2d" in found.text
+    assert "other training code (000000000000), not known on AVX2 cpu" in found.text
+    assert found.text.count("hopper_v5-ppo") == 3 and found.text.endswith("and 3 more")
+    assert found.todo.startswith("python -m replicate.traces c0ffee finds out")
+
+
+def test_stored_runs_by_software_that_does_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = store_run(tmp_path, SEVEN[0]).name
+    monkeypatch.setattr(doctor, "compare", lambda *_: Answer("other", "other training code"))
+    found = only(doctor.stored_runs(tmp_path, silent))
+    assert found.state == "note" and f"1 of 1 made by other training code: {name}" in found.text
+    assert "replicate.retrain" in found.todo
 
 
 def test_damaged_runs(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Figures of a study.  Each module draws one; all are called alike.
 
-python -m analysis.figures.NAME PLAN.json SCORES.csv OUT.svg OUT.png OUT.csv OUT.caption.txt
+python -m analysis.figures.NAME PLAN.json MEASURES.csv OUT.svg OUT.png OUT.csv OUT.caption.txt
 
-A module has ``draw(study, scores) -> Drawing`` and hands it to :func:`main`.
+A module has ``draw(study, measures) -> Drawing`` and hands it to :func:`main`.
 """
 
 from collections.abc import Callable
@@ -43,15 +43,15 @@ class Drawing(NamedTuple):
 
 
 Draw = Callable[[Study, pd.DataFrame], Drawing]
-"""A study and its scores (``analysis.scores``, one row per run) → the drawing."""
+"""A study and its measures (``analysis.measures``, one row per run) → the drawing."""
 
 
 @one_line_errors
 def main(draw: Draw, arguments: list[str]) -> int:
     """The command line of a figure."""
-    plan, scores, svg, png, csv, caption = map(Path, arguments)
+    plan, measures, svg, png, csv, caption = map(Path, arguments)
     style.use()
-    drawing = draw(read_study(plan), pd.read_csv(scores))
+    drawing = draw(read_study(plan), pd.read_csv(measures))
     style.save(drawing.figure, svg, png)
     write_atomically(csv, drawing.data.to_csv(index=False, float_format="%.6g").encode())
     write_atomically(caption, (drawing.caption.strip() + "\n").encode())

@@ -7,23 +7,14 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis import style
 from analysis.figures import Drawing, main
 from analysis.study import Study
-from analysis.summary import (
-    GROUPS,
-    OVERALL,
-    chapter_epsilon,
-    count,
-    epsilon_of,
-    epsilon_summary,
-    provenance,
-    wilson,
-)
+from analysis.summaries import OVERALL, count, runs_text
+from analysis.summaries.epsilon import GROUPS, chapter_epsilon, epsilon_of, epsilon_summary
+from analysis.tables.epsilon import INTERVALS, meanings
 
-NEVER = "never"
 APART = 0.7
 """Between the widths of the clip and what has none."""
 
@@ -37,43 +28,43 @@ class Panel(NamedTuple):
     log: bool = False
 
 
-STEPS = "env steps to half-way"
-NOT_REACHED = "never half-way"
+THERE = "runs that get to u = 0.5"
 PANELS = [
     Panel("KL(old‖new), nats", "update_size", "KL(old‖new), nats", log=True),
-    Panel("mean |r − 1|", "update_size", "mean |r − 1|", log=True),
+    Panel("|r − 1|, 99 % quantile", "update_size", "|r − 1|, 99 % quantile", log=True),
     Panel("clip fraction", "update_size", "share with |r − 1| > ε"),
-    Panel("mean of the first quarter", "speed", "normalised return, first quarter"),
-    Panel(STEPS, "speed", "median env steps to half-way"),
-    Panel(NOT_REACHED, "speed", "share never half-way"),
-    Panel("spread over seeds", "stability", "spread over seeds"),
-    Panel("worst drawdown", "stability", "worst drawdown"),
-    Panel("collapsed", "stability", "share collapsed"),
+    Panel("u, first quarter", "speed", "u, first quarter"),
+    Panel(THERE, "speed", "share that gets to u = 0.5"),
+    Panel("u, last tenth", "speed", "u, last tenth"),
+    Panel("ruined or collapsed", "stability", "share ruined or collapsed"),
+    Panel("spread over seeds / level", "stability", "spread over seeds / level"),
+    Panel("largest fall / level", "stability", "largest fall / level"),
 ]
 
 
-def points(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+def points(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     """What is drawn: ``group, measure, env, variant, epsilon, value, low, high``.
 
-    Bounds are there over all environments only.  A median that no run sets is infinite.
+    Bounds are there over all environments only.
     """
-    summary = epsilon_summary(study, scores).rename(columns={"estimate": "value"})
-    steps = summary.measure == STEPS
-    never = summary[steps].assign(measure=NOT_REACHED)
-    rates = [wilson(int(row.hits), row.runs) for row in never.itertuples()]
-    never[["value", "low", "high"]] = [[r.estimate, r.low, r.high] for r in rates]
-    summary.loc[steps, "value"] = summary.value[steps].fillna(float("inf"))
-    table = pd.concat([summary, never], ignore_index=True)
+    summary = epsilon_summary(study, measures)
+    table = summary.rename(columns={"estimate": "value"})
+    there = table.measure == "env steps to u = 0.5"
+    table.loc[there, "value"] = table.hits[there] / table.runs[there]
+    table.loc[there, "measure"] = THERE
     table.loc[table.env != OVERALL, ["low", "high"]] = float("nan")
-    order = {panel.measure: place for place, panel in enumerate(PANELS)}
-    table = table.sort_values("measure", key=lambda m: m.map(order), kind="stable")
+    place = {panel.measure: number for number, panel in enumerate(PANELS)}
+    group = {panel.measure: panel.group for panel in PANELS}
+    table = table[table.measure.isin(place)]
+    table = table.assign(group=table.measure.map(group))
+    table = table.sort_values("measure", key=lambda m: m.map(place), kind="stable")
     columns = ["group", "measure", "env", "variant", "epsilon", "value", "low", "high"]
     return table[columns].reset_index(drop=True)
 
 
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One row of panels for each column of the chapter's table."""
-    table = points(study, scores)
+    table = points(study, measures)
     figure = plt.figure(figsize=(10.2, 8.2), layout="constrained")
     rows = figure.subfigures(len(GROUPS), 1, squeeze=False, hspace=0.04)
     for row, (group, title) in zip(rows[:, 0], GROUPS.items(), strict=True):
@@ -91,15 +82,8 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
     style.legend_below(figure, _looks(study), names, note)
     caption = (
         f"{study.plan['title']}: what was measured against the width ε of the clip (not to scale), "
-        f"under the chapter's words for it. {note} Update size: means over updates; share of "
-        "samples outside 1 ± ε (± 0.2 without a clip). Speed: mean of the normalised learning "
-        "curve over the first quarter of the run; median env steps to half-way between the "
-        "untrained policy and the best setting, at “never” where half of the runs do not get "
-        "there; share of such runs. Stability: standard deviation of normalised scores over seeds; "
-        "largest fall of the normalised curve below an earlier peak; share of runs that end below "
-        "half of their peak, or diverge. Intervals are about other seeds on the same environments: "
-        "Welch-Satterthwaite t for means, jackknife for the standard deviation, Wilson's for "
-        f"shares. {provenance(study, scores)}"
+        f"under the chapter's words for it. {note} {meanings(study, measures)} {INTERVALS} "
+        f"{runs_text(study, measures)}"
     )
     return Drawing(table, figure, caption)
 
@@ -116,13 +100,6 @@ def _looks(study: Study) -> dict[str, dict[str, Any]]:
 
 def _panel(axis: Axes, study: Study, table: pd.DataFrame, panel: Panel) -> None:
     places = _places(study)
-    if panel.measure == STEPS:
-        never = 1.12 * study.total_env_steps
-        table = table.replace({"value": {float("inf"): never}})
-        ticks = [*MaxNLocator(4).tick_values(0, study.total_env_steps)]
-        ticks = [tick for tick in ticks if tick <= study.total_env_steps]
-        axis.set_yticks([*ticks, never], [*map(EngFormatter(sep=""), ticks), NEVER])
-        axis.set_ylim(0, 1.06 * never)
     for env, look in _looks(study).items():
         rows = table[table.env == env].dropna(subset="value")
         color, x = look["color"], rows.variant.map(places)
@@ -147,7 +124,7 @@ def _empty(axis: Axes, table: pd.DataFrame) -> None:
     """Say so where there is nothing to draw."""
     if table.value.notna().any():
         return
-    text = "no run beats no training"
+    text = "no published return"
     axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", fontsize="small")
 
 

@@ -12,9 +12,9 @@ from matplotlib.ticker import EngFormatter
 from analysis import style
 from analysis.curves import binned
 from analysis.figures import Drawing, main, variant_groups
-from analysis.statistics import t_interval
+from analysis.statistics import interval, mean_estimate
 from analysis.study import Study
-from analysis.summary import count
+from analysis.summaries import count
 
 KEYS = ["env", "variant", "env_step"]
 
@@ -34,7 +34,7 @@ def curves(study: Study) -> pd.DataFrame:
     )
     wide = wide.reindex(columns=study.seeds).astype("float64")
     complete = wide.dropna()
-    intervals = [t_interval(row) for row in complete.to_numpy()]
+    intervals = [interval(mean_estimate(row, "return")) for row in complete.to_numpy()]
     wide.columns = [f"seed_{seed}" for seed in wide.columns]
     table = wide.reset_index()
     for place, name in enumerate(["mean", "low", "high"]):
@@ -44,15 +44,15 @@ def curves(study: Study) -> pd.DataFrame:
     return table
 
 
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel per environment; with many variants, one column of panels per kind of them."""
     table = curves(study)
     groups = variant_groups(study)
-    diverged = int(scores.diverged.sum())
+    diverged = int(measures.diverged.sum())
     note = (
         f"Thick: mean over {count(len(study.seeds), 'seed')}; band: 95 % t-interval of the mean; "
         "thin: every seed"
-        + (f"; ×: diverged ({diverged} of {len(scores)} runs)." if diverged else ".")
+        + (f"; ×: diverged ({diverged} of {len(measures)} runs)." if diverged else ".")
     )
     if len(groups) == 1:
         figure = _one_panel_each(study, table, note)

@@ -6,52 +6,56 @@ import numpy as np
 import pandas as pd
 
 from analysis import style
+from analysis.aggregates import performance_profile
 from analysis.figures import Drawing, main, variant_groups
-from analysis.statistics import performance_profile_band
+from analysis.statistics import FEW_SEEDS, Array, bootstrap_intervals
 from analysis.study import Study
-from analysis.summary import FEW_SEEDS, count, matrix, normalised_envs, provenance
+from analysis.summaries import count, held_u, runs_text, scale_text, scaled_envs
 
-LEAST = -0.2
-"""Normalised score at the left edge: some way below the untrained policy's 0."""
-STEP = 0.01
+LEAST = -1.0
+"""u at the left edge: what is below counts as it."""
+STEP = 0.02
 
 
-def profiles(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per variant and normalised score τ.
+def profiles(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
+    """One row per variant and threshold τ.
 
     Returns:
-        ``variant, normalised_score, share`` (of runs, over seeds and environments, above τ),
-        ``low, high`` (95 % percentile bootstrap, seeds redrawn on each environment).
+        ``variant, u`` (τ), ``share`` (of runs, over seeds and environments, above τ), ``low, high``
+        (95 % percentile bootstrap, seeds redrawn on each environment; empty below 10 seeds).
 
     """
-    envs = normalised_envs(study, scores)
+    envs = scaled_envs(study, measures)
     if not envs:
-        columns = ["variant", "normalised_score", "share", "low", "high"]
-        return pd.DataFrame(columns=columns, dtype="float64")
-    runs = matrix(study, scores, "normalised", envs)
+        return pd.DataFrame(columns=["variant", "u", "share", "low", "high"], dtype="float64")
+    runs = held_u(study, measures, envs)
     most = max(1.0, np.ceil(runs.max() * 10) / 10)
     thresholds = np.round(np.arange(LEAST, most + STEP / 2, STEP), 2)
+
+    def profile(values: Array) -> Array:
+        return performance_profile(values, thresholds)
+
     parts = []
     for place, variant in enumerate(study.variants):
         # One seed for all variants: a drawing does not depend on what is drawn beside it.
-        band = performance_profile_band(runs[:, place], thresholds, np.random.default_rng(0))
+        found = bootstrap_intervals(profile, runs[:, place], np.random.default_rng(0))
         parts.append(
             pd.DataFrame(
                 {
                     "variant": variant,
-                    "normalised_score": thresholds,
-                    "share": band.estimate,
-                    "low": band.low,
-                    "high": band.high,
+                    "u": thresholds,
+                    "share": [interval.estimate for interval in found],
+                    "low": [interval.low for interval in found],
+                    "high": [interval.high for interval in found],
                 }
             )
         )
     return pd.concat(parts, ignore_index=True)
 
 
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel, or one per kind of variants where there are many."""
-    table = profiles(study, scores)
+    table = profiles(study, measures)
     groups = variant_groups(study)
     size = (6.4, 4.0) if len(groups) == 1 else (3.8, 3.2, 1.2)
     figure, (axes,) = style.panels(1, len(groups), *size, sharex=True, sharey=True)
@@ -59,25 +63,26 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
         looks = style.lines(variants)
         for variant, look in looks.items():
             rows = table[table.variant == variant]
-            style.band(axis, rows.normalised_score, rows.low, rows.high, look["color"])
-            axis.plot(rows.normalised_score, rows.share, lw=1.8, **look)
-        axis.set_xlabel("normalised score τ")
+            style.band(axis, rows.u, rows.low, rows.high, look["color"])
+            axis.plot(rows.u, rows.share, lw=1.8, **look)
+        axis.set_xlabel("u (0: untrained, 1: the literature)")
         axis.set_ylim(-0.02, 1.02)
         if len(groups) > 1:
             style.legend_above(axis, looks, study.labels, heading)
     axes[0].set_ylabel("share of runs above τ")
-    runs = len(normalised_envs(study, scores)) * len(study.seeds)
-    note = f"{count(runs, 'run')} per variant; band: pointwise 95 % bootstrap interval over seeds."
+    runs = len(scaled_envs(study, measures)) * len(study.seeds)
+    few = len(study.seeds) < FEW_SEEDS
+    band = "" if few else "; band: pointwise 95 % bootstrap interval over seeds"
+    note = f"{count(runs, 'run')} per variant{band}."
     if len(groups) == 1:
         style.legend_below(figure, style.lines(study.variants), study.labels, note)
     else:
         style.add_note(figure, note)
-    few = len(study.seeds) < FEW_SEEDS
     caption = (
         f"{study.plan['title']}: performance profiles, the share of runs (seeds × environments) "
-        f"whose normalised score is above τ; higher is better at every τ. {note} "
-        + (f"Below {FEW_SEEDS} seeds these intervals are too narrow. " if few else "")
-        + provenance(study, scores)
+        f"whose u is above a threshold; higher is better at every one. {note} "
+        + (f"With fewer than {FEW_SEEDS} seeds there is no interval. " if few else "")
+        + f"{scale_text(study, measures)} {runs_text(study, measures)}"
     )
     return Drawing(table, figure, caption)
 

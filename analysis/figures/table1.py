@@ -9,16 +9,14 @@ from matplotlib.axes import Axes
 
 from analysis import style
 from analysis.figures import Drawing, main
+from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
-from analysis.summary import (
-    FEW_SEEDS,
+from analysis.summaries import count, runs_text
+from analysis.summaries.table1 import (
     PAPER_SEEDS,
-    count,
     left_out,
-    provenance,
     published_table1,
     seed_scores,
-    table1_envs,
     table1_summary,
     unlike_the_paper,
 )
@@ -27,10 +25,10 @@ OURS, PUBLISHED, SEED, REDRAWN = "ours", "published", "every seed", "redrawn"
 ROW_INCHES = 0.42
 
 
-def points(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+def points(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     """What is drawn: ``variant, label, kind, seed, value, low, high``; without empty values."""
     generator = np.random.default_rng(0)
-    summary = table1_summary(study, scores, published_table1(), generator)
+    summary = table1_summary(study, measures, published_table1(), generator)
     columns = {
         REDRAWN: ["redrawn_median", "redrawn_low", "redrawn_high"],
         OURS: ["ours", "ours_low", "ours_high"],
@@ -42,24 +40,24 @@ def points(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         .assign(kind=kind)
         for kind, names in columns.items()
     ]
-    seeds = seed_scores(study, scores).rename(columns={"score": "value"})
+    seeds = seed_scores(study, measures).rename(columns={"score": "value"})
     parts.append(seeds.assign(kind=SEED, label=seeds.variant.map(study.labels)))
     table = pd.concat([part.dropna(subset="value") for part in parts if len(part)])
     columns_of_all = ["variant", "label", "kind", "seed", "value", "low", "high"]
     return study.in_order(table.reindex(columns=columns_of_all))
 
 
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One row per variant, in the order of the paper."""
-    table = points(study, scores)
-    unlike = unlike_the_paper(study, scores)
+    table = points(study, measures)
+    unlike = unlike_the_paper(study, measures)
     height = ROW_INCHES * len(study.variants) + 1.0
     figure, [[axis]] = style.panels(1, 1, width=7.5, height=height)
     _rows(axis, study, table)
     axis.set_xlabel("mean normalised score (0: untrained policy, 1: best single run)")
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
     differs = f"Not comparable one to one: {'; '.join(unlike)}. " if unlike else ""
-    method = "bootstrap" if len(study.seeds) >= FEW_SEEDS else "Welch-Satterthwaite t"
+    method = "bootstrap" if len(study.seeds) >= FEW_SEEDS else "t"
     note = f"{differs}Ours: mean and 95 % interval ({method}), {count(len(study.seeds), 'seed')}."
     style.add_note(figure, note)
     several = len(study.seeds) > PAPER_SEEDS
@@ -74,8 +72,7 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
         "environments and seeds of the score, scaled on each environment to 0 = untrained policy "
         f"and 1 = the best single run of this table. {note} Strokes: one seed number on all "
         f"environments each. {redrawn}The paper gives no interval. "
-        f"{provenance(study, scores, normalisers=False)}"
-        f"{left_out(study, table1_envs(study, scores))}"
+        f"{runs_text(study, measures)}{left_out(study, measures)}"
     )
     return Drawing(table, figure, caption)
 

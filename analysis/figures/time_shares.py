@@ -8,7 +8,7 @@ import pandas as pd
 from analysis import style
 from analysis.figures import Drawing, main
 from analysis.study import Study
-from analysis.summary import count
+from analysis.summaries import count
 
 PARTS = {
     "env_step": "environment step",
@@ -60,7 +60,7 @@ def costs(study: Study) -> pd.DataFrame:
     return study.in_order(table.reset_index())
 
 
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel per environment, one bar per algorithm (and CPU, where there are several)."""
     table = costs(study)
     cpus = list(dict.fromkeys(table.cpu))

@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 
 from analysis import style
 from analysis.figures import Drawing, main
+from analysis.measures import SIZE_RANGE, held
+from analysis.statistics import share
 from analysis.study import Study
-from analysis.summary import count
+from analysis.summaries import count
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "most": 1.0}
 QUANTITIES = {"kl": "of the update", "filter_kl": "of the moving filter"}
-FLOOR = 1e-8
-"""Nats; float32 has no smaller KL that means anything."""
+FLOOR = SIZE_RANGE[0]
 FILTER_COLOUR = "0.45"
 
 
@@ -23,17 +24,16 @@ def sizes(study: Study) -> pd.DataFrame:
     """Per environment, variant and quantity: quantiles over all updates of all seeds.
 
     Returns:
-        ``env, variant, quantity`` (``kl`` or ``filter_kl``, nats), ``updates`` (with a finite
-        value), ``q05, q25, median, q75, q95, most``, and for TRPO ``bound`` (δ) and ``share_above``
-        it.
+        ``env, variant, quantity`` (``kl`` or ``filter_kl``, nats, held within [1e-8, 1e2]; not
+        finite: the upper end), ``updates``, ``q05, q25, median, q75, q95, most``, and for TRPO
+        ``bound`` (δ) and ``above`` (how many of the updates).
 
     """
     bounds = {v["name"]: v["algo"].get("max_kl", np.nan) for v in study.plan["variants"]}
     rows = []
     for (env, variant), updates in study.updates.groupby(["env", "variant"], sort=False):
         for quantity in QUANTITIES:
-            values = updates[quantity].astype("float64")
-            values = values[np.isfinite(values)]
+            values = pd.Series(held(updates[quantity], len(updates)))
             bound = bounds[variant] if quantity == "kl" else np.nan
             rows.append(
                 {
@@ -41,15 +41,15 @@ def sizes(study: Study) -> pd.DataFrame:
                     "variant": variant,
                     "quantity": quantity,
                     "updates": len(values),
-                    **{name: values.quantile(share) for name, share in QUANTILES.items()},
+                    **{name: values.quantile(q) for name, q in QUANTILES.items()},
                     "bound": bound,
-                    "share_above": np.nan if np.isnan(bound) else (values > bound).mean(),
+                    "above": np.nan if np.isnan(bound) else (values > bound).sum(),
                 }
             )
     return study.in_order(pd.DataFrame(rows))
 
 
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel per environment; one row per variant, its moving filter in grey below it."""
     table = sizes(study)
     height = 0.9 + 0.36 * len(study.variants)
@@ -108,14 +108,23 @@ def _trpo(study: Study, table: pd.DataFrame) -> str:
     """The claim in numbers: how many updates were beyond the bound, how many steps accepted."""
     text = ""
     for variant, rows in table[table.bound.notna()].groupby("variant", sort=False):
-        above = (rows.share_above * rows.updates).sum() / rows.updates.sum()
+        above, total = int(rows.above.sum()), int(rows.updates.sum())
         updates = study.updates[study.updates.variant == variant]
+        runs = count(len(updates.groupby(["env", "seed"])), "run")
+        accepted = int((updates.step_accepted > 0).sum())
         text += (
-            f" {study.labels[variant]}: {above:.2%} of the updates above δ = {rows.bound.max():g}, "
-            f"{updates.step_accepted.mean():.2%} of the steps accepted (0 is a refused step), "
-            f"{updates.backtracks.mean():.2f} backtracks on average."
+            f" {study.labels[variant]}: {above} of {total} updates of {runs} above "
+            f"δ = {rows.bound.max():g} ({_at_most(above, total)}), {accepted} of {len(updates)} "
+            f"steps accepted (0 is a refused step), {updates.backtracks.mean():.2f} backtracks on "
+            "average."
         )
     return text
+
+
+def _at_most(hits: int, total: int) -> str:
+    """The share's exact 95 % interval."""
+    found = share(hits, total)
+    return f"95 % interval {found.low:.2%} to {found.high:.2%}"
 
 
 if __name__ == "__main__":

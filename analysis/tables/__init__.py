@@ -1,8 +1,8 @@
 r"""Tables of a study.  Each module makes one; all are called alike.
 
-python -m analysis.tables.NAME PLAN.json SCORES.csv OUT.csv OUT.md OUT.tex OUT.caption.txt
+python -m analysis.tables.NAME PLAN.json MEASURES.csv OUT.csv OUT.md OUT.tex OUT.caption.txt
 
-A module has ``make(study, scores) -> Table`` and hands it to :func:`main`.  The CSV holds the
+A module has ``make(study, measures) -> Table`` and hands it to :func:`main`.  The CSV holds the
 numbers; Markdown and LaTeX (``\usepackage{booktabs}``) hold the same table, formatted for people.
 """
 
@@ -63,14 +63,14 @@ class Table(NamedTuple):
 
 
 Make = Callable[[Study, pd.DataFrame], Table]
-"""A study and its scores (``analysis.scores``, one row per run) → the table."""
+"""A study and its measures (``analysis.measures``, one row per run) → the table."""
 
 
 @one_line_errors
 def main(make: Make, arguments: list[str]) -> int:
     """The command line of a table."""
-    plan, scores, csv, md, tex, caption = map(Path, arguments)
-    table = make(read_study(plan), pd.read_csv(scores))
+    plan, measures, csv, md, tex, caption = map(Path, arguments)
+    table = make(read_study(plan), pd.read_csv(measures))
     texts = {
         csv: table.data.to_csv(index=False, float_format="%.6g"),
         md: markdown(table.shown),

@@ -1,30 +1,106 @@
-"""The last variant of a study minus each other one."""
+"""The last variant of a study minus each other one, in u, paired by seed."""
 
 import sys
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
+from analysis.aggregates import probability_of_improvement
+from analysis.significance import holm, holm_levels
+from analysis.statistics import (
+    FEW_SEEDS,
+    Array,
+    bootstrap_intervals,
+    interval,
+    paired_difference,
+)
 from analysis.study import Study
-from analysis.summary import OVERALL, differences, provenance
-from analysis.tables import INTERVALS, TOO_FEW, Table, main, p_text, with_interval
+from analysis.summaries import OVERALL, bounds, held_u, label_of, runs_text, scale_text, scaled_envs
+from analysis.tables import TOO_FEW, Table, main, p_text, with_interval
+
+LEVEL = 0.95
+SHRINKING = "reacher"
+"""An untrained policy gains most of the way here by merely shrinking its noise."""
 
 
-def make(study: Study, scores: pd.DataFrame) -> Table:
+def differences(study: Study, measures: pd.DataFrame, generator: Generator) -> pd.DataFrame:
+    """Per environment, overall, and overall without Reacher.
+
+    Returns:
+        ``env`` (or :data:`OVERALL`, or what is left out of it), ``variant, label, reference,
+        reference_label, difference`` (of *final* u, mean over environments), ``difference_low,
+        difference_high, level, method, p_value`` (two-sided, of the same interval), ``p_holm``
+        (adjusted for all comparisons overall, apart from them for those without Reacher, and for
+        all of the single environments), ``improvement, improvement_low, improvement_high``
+        (probability that a run of the reference is better than one of the variant), ``runs`` (of
+        both).  An interval excludes 0 exactly where ``p_holm`` is at most 1 − 0.95.
+
+    """
+    envs = scaled_envs(study, measures)
+    rest = [env for env in envs if env != SHRINKING]
+    families: list[dict[str, Sequence[str]]] = [{OVERALL: envs}] if envs else []
+    if rest and len(rest) < len(envs):
+        families.append({f"{OVERALL} but {study.env_labels[SHRINKING]}": rest})
+    families.append({env: [env] for env in envs})
+    tables = [_family(study, measures, places, generator) for places in families if places]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _family(
+    study: Study,
+    measures: pd.DataFrame,
+    places: Mapping[str, Sequence[str]],
+    generator: Generator,
+) -> pd.DataFrame:
+    """All comparisons that are adjusted together."""
+    *others, reference = study.variants
+    keys = [(place, place_in_plan) for place in places for place_in_plan in range(len(others))]
+    u = {place: held_u(study, measures, envs) for place, envs in places.items()}
+    found = [paired_difference(u[place][:, -1], u[place][:, v]) for place, v in keys]
+    p_values = [estimate.p_value for estimate in found]
+    rows = []
+    for (place, v), estimate, level in zip(keys, found, holm_levels(p_values), strict=True):
+        shown = interval(estimate, float(level))
+        pair = u[place][:, [-1, v]]
+        (better,) = bootstrap_intervals(_improvement, pair, generator)
+        rows.append(
+            {
+                "env": place,
+                "variant": others[v],
+                "label": study.labels[others[v]],
+                "reference": reference,
+                "reference_label": study.labels[reference],
+                **bounds("difference", shown),
+                "level": shown.level,
+                "method": shown.method,
+                "p_value": estimate.p_value,
+                **bounds("improvement", better),
+                "runs": pair.size,
+            }
+        )
+    table = pd.DataFrame(rows)
+    table.insert(table.columns.get_loc("p_value") + 1, "p_holm", holm(p_values))
+    return table
+
+
+def _improvement(pair: Array) -> Array:
+    """Probability that a run of the first is better than one of the second: ``[..., E, 2, S]``."""
+    return probability_of_improvement(pair[..., 0, :], pair[..., 1, :])
+
+
+def make(study: Study, measures: pd.DataFrame) -> Table:
     """The table of the differences."""
-    table = differences(study, scores, np.random.default_rng(0))
+    table = differences(study, measures, np.random.default_rng(0))
     reference = study.labels[study.variants[-1]]
     rows = [
         {
-            "environment": row.env,
+            "environment": label_of(study, row.env),
             f"“{reference}” minus": row.label,
-            "difference": with_interval(
-                row.difference,
-                row.difference_low,
-                row.difference_high,
-                decimals=2 if row.env == OVERALL else None,
+            "difference in u": with_interval(
+                row.difference, row.difference_low, row.difference_high, decimals=2
             ),
-            "unit": "normalised score" if row.env == OVERALL else "return",
             "p (Holm)": p_text(row.p_holm),
             f"probability that “{reference}” is better": with_interval(
                 row.improvement, row.improvement_low, row.improvement_high, decimals=2
@@ -34,15 +110,16 @@ def make(study: Study, scores: pd.DataFrame) -> Table:
         for row in table.itertuples()
     ]
     caption = (
-        f"{study.plan['title']}: differences of the score (mean return of the last 100 training "
-        "episodes). Over all environments: the mean of the environments' differences of normalised "
-        f"scores. {INTERVALS}: Welch's t on one environment, Welch-Satterthwaite t over all, each "
-        "on its own, about other seeds on the same environments. p: two-sided, of the same "
-        "intervals, adjusted by Holm for all comparisons over all environments, and for all on "
-        "single environments. A large p is no evidence that two are equal. Probability that a run "
-        "of the one is better than a run of the other on the same environment (half of ties): "
-        f"percentile bootstrap over seeds, “{TOO_FEW}” with three seeds or fewer, or where every "
-        f"resample agrees. {provenance(study, scores)}"
+        f"{study.plan['title']}: differences of u, the mean return of the last 10 % of env steps "
+        "on the published scale, paired by seed on each environment. "
+        f"{scale_text(study, measures)} Brackets: t interval (“{TOO_FEW}”: too few runs for one), "
+        "about other seeds on the same environments, at the level that Holm's procedure leaves it, "
+        f"so that it excludes 0 exactly where p (Holm) is {1 - LEVEL:.2g} or less; p is two-sided, "
+        "adjusted for all comparisons over all environments, and apart from them for all on single "
+        "ones. A large p is no evidence that two are equal. Probability that a run of the one is "
+        "better than a run of the other on the same environment (half of ties): 95 % bootstrap "
+        f"over seeds, “{TOO_FEW}” below {FEW_SEEDS} seeds, or where every resample agrees. "
+        f"{runs_text(study, measures)}"
     )
     return Table(table, pd.DataFrame(rows), caption)
 

@@ -5,27 +5,25 @@ import sys
 import numpy as np
 import pandas as pd
 
+from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
-from analysis.summary import (
-    FEW_SEEDS,
+from analysis.summaries import count, runs_text
+from analysis.summaries.table1 import (
     PAPER_ENVS,
     PAPER_SEEDS,
-    count,
     left_out,
-    provenance,
     published_table1,
-    table1_envs,
     table1_summary,
     unlike_the_paper,
 )
 from analysis.tables import INTERVALS, Table, main, number, with_interval
 
 
-def make(study: Study, scores: pd.DataFrame) -> Table:
+def make(study: Study, measures: pd.DataFrame) -> Table:
     """The table of the paper beside ours."""
     generator = np.random.default_rng(0)
-    summary = table1_summary(study, scores, published_table1(), generator)
-    unlike = unlike_the_paper(study, scores)
+    summary = table1_summary(study, measures, published_table1(), generator)
+    unlike = unlike_the_paper(study, measures)
 
     def column(name: str) -> list[str]:
         values = summary[[name, f"{name}_low", f"{name}_high"]].to_numpy()
@@ -40,8 +38,6 @@ def make(study: Study, scores: pd.DataFrame) -> Table:
     ours = f"ours ({'; '.join(unlike)}; {seeds})" if unlike else f"ours ({seeds})"
     shown = pd.DataFrame({"setting": summary.label, theirs: plain("published")})
     shown[ours] = column("ours")
-    if first.seeds >= FEW_SEEDS:
-        shown["ours, the best run taken as given"] = column("given")
     shown["ours − published" + (" (not like for like)" if unlike else "")] = plain("difference")
     if first.reference:
         shown[f"ours − ours of “{study.labels[first.reference]}”"] = [
@@ -60,10 +56,10 @@ def make(study: Study, scores: pd.DataFrame) -> Table:
         shown["interquartile mean"] = column("iqm")
     shown["runs"] = summary.runs.astype(str)
     shown["diverged"] = summary.diverged.astype(str)
-    return Table(summary, shown, _caption(study, scores, first, unlike))
+    return Table(summary, shown, _caption(study, measures, first, unlike))
 
 
-def _caption(study: Study, scores: pd.DataFrame, first: pd.Series, unlike: list[str]) -> str:
+def _caption(study: Study, measures: pd.DataFrame, first: pd.Series, unlike: list[str]) -> str:
     alike = (
         f"Not comparable one to one with the published numbers: {'; '.join(unlike)}."
         if unlike
@@ -84,18 +80,19 @@ def _caption(study: Study, scores: pd.DataFrame, first: pd.Series, unlike: list[
     method = (
         f"{first.ours_method}, the best run taken as given, no interval of the interquartile mean"
         if first.seeds < FEW_SEEDS
-        else f"stratified {first.ours_method} over seeds, the best run found in every resample, "
-        "which pulls the interval upwards, as the best of a resample is at most the best; taken as "
-        "given: Welch-Satterthwaite t, and the bootstrap for the interquartile mean"
+        else f"{first.ours_method} over seeds, the best run found in every resample, which pulls "
+        "the interval upwards, as the best of a resample is at most the best; of the interquartile "
+        "mean the best run taken as given"
     )
     return (
         f"{study.plan['title']}. Mean over environments and seeds of the score, scaled on each "
         "environment to 0 = untrained policy and 1 = the best single run of this table, as in "
         f"section 6.1 of the paper (arXiv 1707.06347), which gives no spread. {alike} "
-        f"{INTERVALS} ({method}); they are about other seeds on the same environments and not "
-        "corrected for several comparisons. A difference whose interval holds 0 is no evidence "
-        f"that two settings are equal. {redrawn} {provenance(study, scores, normalisers=False)}"
-        f"{left_out(study, table1_envs(study, scores))}"
+        f"{INTERVALS} ({method}; differences paired by seed); they are about other seeds on the "
+        "same environments and not corrected for several comparisons. A difference whose interval "
+        f"holds 0 is no evidence that two settings are equal. {redrawn} "
+        f"{runs_text(study, measures)}"
+        f"{left_out(study, measures)}"
     )
 
 

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from replicate.checkpoints import Arrays, Checkpoint, UnusableCheckpointError, stored, write
 from replicate.cohorts import cohort_name
-from replicate.engine.provenance import machine, provenance
+from replicate.engine.provenance import provenance
 from replicate.engine.state import ReplayError, take_lanes_of_tensors
 from replicate.engine.train import Cohort, LaneRecords
 from replicate.messages import say
 from replicate.settings import RunSettings
-from replicate.software import commit
 
 STATE = "state."
 TABLES = ("episodes", "updates")
@@ -77,10 +76,9 @@ def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
     """Become the cohort's lanes of a checkpoint.
 
     Raises:
-        UnusableCheckpointError: damaged, by other software, or an environment does not replay.
+        UnusableCheckpointError: damaged, or an environment does not replay.
 
     """
-    checkpoint.check_software()
     arrays = checkpoint.arrays()
     places = {digest: place for place, digest in enumerate(checkpoint.runs)}
     lanes = [places[run.digest] for run in cohort.runs]
@@ -100,6 +98,22 @@ def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
     cohort.state.envs.seconds = cohort.records.seconds["env_step"]
 
 
+def restored(runs: list[RunSettings], checkpoint: Checkpoint, device: str, threads: int) -> Cohort:
+    """The cohort where a checkpoint left it.
+
+    Raises:
+        UnusableCheckpointError: damaged, or an environment does not replay.
+
+    """
+    cohort = Cohort(runs, device, threads)
+    try:
+        restore(cohort, checkpoint)
+    except BaseException:
+        cohort.state.envs.close()
+        raise
+    return cohort
+
+
 def begin(
     runs: list[RunSettings], store: Path, device: str, threads: int
 ) -> tuple[Cohort, dict[str, Any]]:
@@ -116,16 +130,15 @@ def begin(
     for checkpoint in found:
         if not wanted <= set(checkpoint.runs):
             continue
-        cohort = Cohort(runs, device, threads)
         try:
-            restore(cohort, checkpoint)
+            checkpoint.check_software()
+            cohort = restored(runs, checkpoint, device, threads)
         except UnusableCheckpointError as error:
-            cohort.state.envs.close()
             say(str(error))
             continue
         say(f"going on after update {cohort.state.update} of {cohort.num_updates}")
         before = checkpoint.header["history"]
-        resumed = {"update": cohort.state.update, "at": now(), **machine(device), **commit()}
+        resumed = {"update": cohort.state.update, "at": now(), **provenance(device)}
         return cohort, {**before, "resumed": [*before["resumed"], resumed]}
     return Cohort(runs, device, threads), {"started": now(), "resumed": [], **provenance(device)}
 

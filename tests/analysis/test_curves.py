@@ -1,11 +1,11 @@
-"""Curves and scores on cases small enough to compute by hand."""
+"""Curves on cases small enough to compute by hand."""
 
 import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.curves import binned, final_scores
+from analysis.curves import binned
 
 
 def episodes(steps: list[int], returns: list[float], seed: int = 0) -> pd.DataFrame:
@@ -22,16 +22,6 @@ def test_an_episode_counts_in_the_bin_where_it_ended() -> None:
 
 def test_a_bin_without_an_episode_end_is_left_out() -> None:
     assert binned(episodes([4096], [5.0]), 4096).env_step.tolist() == [3072.0]
-
-
-def test_the_score_is_the_mean_of_the_last_100_episodes() -> None:
-    (row,) = final_scores(episodes(list(range(150)), [*[1e6] * 50, *range(100)])).to_dict("records")
-    assert row["score"] == 49.5 and row["episodes"] == 100
-
-
-def test_fewer_than_100_episodes_are_all_used_and_counted() -> None:
-    frame = pd.concat([episodes([1, 2], [1.0, 2.0]), episodes([1], [7.0], seed=1)])
-    assert final_scores(frame)[["score", "episodes"]].values.tolist() == [[1.5, 2], [7.0, 1]]
 
 
 @settings(max_examples=50, deadline=None)

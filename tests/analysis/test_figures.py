@@ -56,7 +56,7 @@ def value(env: str, variant: int, seed: int, place: int) -> float:
 
 
 def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = SEEDS) -> Study:
-    """A study whose every number is known; its scores lie beside it."""
+    """A study whose every number is known; its measures lie beside it."""
     keys = [
         {"env": env, "variant": variant["name"], "seed": seed}
         for env in ENVS
@@ -102,6 +102,7 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
                 {
                     **key,
                     "status": "diverged" if diverged else "finished",
+                    "diverged_at_env_step": 2 * 2048 if diverged else None,
                     "env_steps": TOTAL,
                     "cohort": {"lanes": 10, "seconds": seconds},
                     "cpu": "A CPU",
@@ -114,23 +115,20 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
             table.to_parquet(folder / f"{env}.{name}.parquet")
         (folder / f"{env}.runs.json").write_text(json.dumps(runs))
         made_up.list_tables(folder, env)
-    scores = pd.DataFrame(keys)
-    scores["normalised"] = [
-        (names.index(k["variant"]) + k["seed"] / seeds) / len(names) for k in keys
-    ]
-    scores["diverged"] = [tuple(k.values()) == DIVERGED for k in keys]
-    scores["frozen"] = False
-    scores.to_csv(folder / "scores.csv", index=False)
+    measures = pd.DataFrame(keys)
+    measures["u"] = [(names.index(k["variant"]) + k["seed"] / seeds) / len(names) for k in keys]
+    measures["diverged"] = [tuple(k.values()) == DIVERGED for k in keys]
+    measures.to_csv(folder / "measures.csv", index=False)
     return read_study(folder / "plan.json")
 
 
-def scores_of(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "scores.csv")
+def measures_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "measures.csv")
 
 
 def run(module: str, folder: Path, out: Path) -> list[Path]:
     outputs = [out / f"{module}{suffix}" for suffix in (".svg", ".png", ".csv", ".caption.txt")]
-    inputs = [folder / "plan.json", folder / "scores.csv"]
+    inputs = [folder / "plan.json", folder / "measures.csv"]
     draw = importlib.import_module(f"analysis.figures.{module}").draw
     assert main(draw, [str(path) for path in (*inputs, *outputs)]) == 0
     return outputs
@@ -165,17 +163,17 @@ def test_many_variants_and_single_runs_are_drawn(
 
 
 def test_one_environment_alone_is_drawn(tmp_path: Path) -> None:
-    study, scores = made(tmp_path, TABLE1), scores_of(tmp_path)
+    study, measures = made(tmp_path, TABLE1), measures_of(tmp_path)
     for module in MODULES:
         draw = importlib.import_module(f"analysis.figures.{module}").draw
-        data, _, _ = draw(study.on("hopper"), scores[scores.env == "hopper"])
+        data, _, _ = draw(study.on("hopper"), measures[measures.env == "hopper"])
         if "env" in data:
             assert set(data.env) == {"hopper"}
 
 
 def test_curves_are_means_with_t_intervals_and_every_seed(tmp_path: Path) -> None:
     study = made(tmp_path)
-    data, _, caption = learning_curves.draw(study, scores_of(tmp_path))
+    data, _, caption = learning_curves.draw(study, measures_of(tmp_path))
     assert len(data) == len(ENVS) * len(VARIANTS) * BINS
     for row in data.to_dict("records"):
         variant = study.variants.index(row["variant"])
@@ -195,7 +193,7 @@ def test_curves_are_means_with_t_intervals_and_every_seed(tmp_path: Path) -> Non
 
 
 def test_what_is_drawn_is_what_the_table_says(tmp_path: Path) -> None:
-    data, figure, _ = learning_curves.draw(made(tmp_path), scores_of(tmp_path))
+    data, figure, _ = learning_curves.draw(made(tmp_path), measures_of(tmp_path))
     rows = data[(data.env == "hopper") & (data.variant == "clip")]
     thick = [line for line in figure.axes[0].lines if line.get_linewidth() > 1]
     np.testing.assert_array_equal(thick[1].get_xdata(), rows.env_step)
@@ -205,41 +203,52 @@ def test_what_is_drawn_is_what_the_table_says(tmp_path: Path) -> None:
 
 
 def test_profiles_are_shares_of_runs(tmp_path: Path) -> None:
-    data, _, caption = performance_profile.draw(made(tmp_path), scores_of(tmp_path))
+    data, _, caption = performance_profile.draw(made(tmp_path), measures_of(tmp_path))
     # Of `clip`: 3/9, 4/9 and 5/9 on both environments.
-    clip = data[data.variant == "clip"].set_index("normalised_score")
-    assert [clip.share[at] for at in (-0.2, 0.33, 0.34, 0.44, 0.45, 0.56, 1.0)] == pytest.approx(
+    clip = data[data.variant == "clip"].set_index("u")
+    assert [clip.share[at] for at in (-0.2, 0.32, 0.34, 0.44, 0.46, 0.56, 1.0)] == pytest.approx(
         [1, 1, 2 / 3, 2 / 3, 1 / 3, 0, 0]
     )
-    assert ((clip.low <= clip.share) & (clip.share <= clip.high)).all()
-    assert "provisional" in caption and "too narrow" in caption
+    assert data.low.isna().all() and "fewer than 10 seeds" in caption
+    data, _, _ = performance_profile.draw(made(tmp_path, seeds=10), measures_of(tmp_path))
+    inside = data[(data.share > 0.1) & (data.share < 0.9)]
+    assert (inside.low < inside.share).all() and (inside.share < inside.high).all()
 
 
 def test_an_environment_without_a_scale_is_left_out_of_profiles(tmp_path: Path) -> None:
-    study, scores = made(tmp_path), scores_of(tmp_path)
-    scores.loc[scores.env == "reacher", "normalised"] = np.nan
-    data, _, caption = performance_profile.draw(study, scores)
-    assert len(data) and "Left out" in caption
-    scores["normalised"] = np.nan
-    assert performance_profile.draw(study, scores).data.empty
+    study, measures = made(tmp_path), measures_of(tmp_path)
+    measures.loc[measures.env == "reacher", "u"] = np.nan
+    data, _, caption = performance_profile.draw(study, measures)
+    assert len(data) and "left out: Reacher-v5" in caption
+    measures["u"] = np.nan
+    assert performance_profile.draw(study, measures).data.empty
 
 
 def test_update_sizes_are_quantiles_over_all_updates(tmp_path: Path) -> None:
-    data, _, caption = update_size.draw(made(tmp_path), scores_of(tmp_path))
+    data, _, caption = update_size.draw(made(tmp_path), measures_of(tmp_path))
     rows = data.set_index(["env", "variant", "quantity"])
     trust = rows.loc[("hopper", "trust", "kl")]
     assert trust.updates == SEEDS * BINS
     np.testing.assert_allclose([trust["median"], trust.most, trust.bound], [0.01, 0.016, 0.01])
-    assert trust.share_above == 0.5  # 0.012 and 0.016 of 0.004, 0.008, 0.012, 0.016
+    assert trust.above == 6  # 0.012 and 0.016 of 0.004, 0.008, 0.012, 0.016
     moved = rows.loc[("hopper", "trust", "filter_kl")]
-    assert moved.q05 == 0 and moved.most == 1e-4 and np.isnan(moved.bound)
+    assert moved.q05 == 1e-8 and moved.most == 1e-4 and np.isnan(moved.bound)
     assert rows.loc[("reacher", "free", "kl")].updates == 2 * BINS + 2
-    assert "50.00% of the updates above δ = 0.01, 75.00% of the steps accepted" in caption
+    assert "12 of 24 updates of 6 runs above δ = 0.01 (95 % interval 29." in caption
+    assert "18 of 24 steps accepted" in caption
     assert "2.00 backtracks" in caption
 
 
+def test_an_infinite_kl_is_the_largest_and_not_left_out(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    study.updates.loc[study.updates.index[0], "kl"] = np.inf
+    rows = update_size.sizes(study).set_index(["env", "variant", "quantity"])
+    assert rows.loc[("hopper", "trust", "kl")].most == 100
+    assert rows.loc[("hopper", "trust", "kl")].updates == SEEDS * BINS
+
+
 def test_each_cohort_counts_once(tmp_path: Path) -> None:
-    data, _, caption = time_shares.draw(made(tmp_path), scores_of(tmp_path))
+    data, _, caption = time_shares.draw(made(tmp_path), measures_of(tmp_path))
     assert len(data) == 4 and (data.cohorts == 1).all()  # PPO's two variants trained together
     assert (data.env_steps == 10 * TOTAL).all()
     rows = data.set_index(["env", "algorithm"])

@@ -3,16 +3,17 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from analysis import freeze, manifest
-from analysis.scores import main as run_scores_command
+from analysis.measures import COLUMNS
+from analysis.measures import main as measure
 from analysis.study import read_study
 from replicate.records import MANIFEST, SCHEMAS
 from tests.analysis import made_up
 
 ENVS = {"hopper": "Hopper-v5"}
+ROOT = Path(freeze.__file__).parents[1] / "conf" / "claims"
 
 
 @pytest.fixture
@@ -21,15 +22,12 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     made = tmp_path / "results/replication/quick"
     study = made_up.study(made / "data/table1", [made_up.clip(0.2)], ENVS, name="table1")
-    (made / "scores").mkdir()
-    scores = made_up.scores(study, score=lambda env, variant, seed: 10.0 + seed)
-    scores.loc[scores.seed == 2, "diverged"] = True
-    scores.to_csv(made / "scores/table1.csv", index=False)
+    (made / "measures").mkdir()
+    made_up.measures(study).to_csv(made / "measures/table1.csv", index=False)
     reference = tmp_path / "results/reference"
     reference.mkdir()
     (reference / "untrained.csv").write_text(
-        "recipe,env,untrained,standard_error,episodes,seeds\n"
-        "paper2017,hopper,3.5,0.1,90,10\npaper2017,swimmer,0.5,0.1,90,10\n"
+        "env,untrained,standard_error,episodes,seeds\nhopper,3.5,0.1,90,10\n"
     )
     return tmp_path / "results"
 
@@ -39,9 +37,8 @@ def test_it_copies_describes_and_lists(results: Path) -> None:
     reference = results / "reference"
     listed = json.loads((reference / MANIFEST).read_text())
     copied = {f"table1/{file.name}" for file in (reference / "table1").iterdir()}
-    listed = {name for name in listed if name not in ("normalisers.csv", "untrained.csv")}
     assert (
-        set(listed)
+        set(listed) - {"untrained.csv"}
         == copied
         == {
             "table1/plan.json",
@@ -51,14 +48,9 @@ def test_it_copies_describes_and_lists(results: Path) -> None:
             ),
         }
     )
-    constants = pd.read_csv(reference / "normalisers.csv").set_index("env")
-    # The best of the runs that did not diverge.
-    assert constants.loc["hopper", ["untrained", "best", "best_seed"]].tolist() == [3.5, 11, 1]
-    assert constants.loc["hopper", "total_env_steps"] == 999_424
-    assert constants.loc["swimmer"].isna()["best"]
     text = (reference / "DATA.md").read_text()
-    for columns in SCHEMAS.values():
-        assert all(f"| `{column.name}` |" in text for column in columns)
+    names = [column.name for columns in SCHEMAS.values() for column in columns]
+    assert all(f"| `{name}` |" in text for name in (*names, *COLUMNS))
 
 
 def test_it_writes_once(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,9 +110,9 @@ def test_a_figure_of_altered_data_is_refused_in_one_line(
     freeze.main(["quick"])
     (results / "reference/table1/hopper.episodes.parquet").write_bytes(b"")
     plan = results / "reference/table1/plan.json"
-    normalisers = results / "reference/normalisers.csv"
-    out = results / "scores.csv"
-    assert run_scores_command([str(plan), str(normalisers), str(out)]) == 2
+    untrained, scale = results / "reference/untrained.csv", ROOT / "published_scale.yaml"
+    out = results / "measures.csv"
+    assert measure([str(path) for path in (plan, untrained, scale, out)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error:") and "hopper.episodes.parquet" in line and not out.exists()
 

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from analysis import manifest, summary, tables
-from analysis.scores import main as run_scores_command
+from analysis import manifest, summaries, tables
+from analysis.measures import main as measure
 from analysis.study import Study, read_study
+from analysis.summaries.epsilon import chapter_epsilon
+from analysis.summaries.table1 import published_table1
 from replicate.records import MANIFEST, STUDY_TABLES, DataError
 from tests.analysis import made_up
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
+SCALE = RESULTS.parent / "conf" / "claims" / "published_scale.yaml"
 DATA = (".parquet", ".csv", ".json", ".gz")
 ENVS = {"hopper": "Hopper-v5", "swimmer": "Swimmer-v5"}
 
@@ -81,17 +84,17 @@ def test_a_file_that_is_not_listed_is_refused(study: Study) -> None:
         read_study(study.folder / "plan.json")
 
 
-def test_scores_and_tables_of_altered_data_are_one_line_and_exit_code_2(
+def test_measures_and_tables_of_altered_data_are_one_line_and_exit_code_2(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scores = tmp_path / "scores.csv"
-    made_up.scores(study).to_csv(scores, index=False)
+    measures = tmp_path / "measures.csv"
+    made_up.measures(study).to_csv(measures, index=False)
     cut_in_half(study.folder / "hopper.episodes.parquet")
     plan, outputs = str(study.folder / "plan.json"), [tmp_path / f"out{i}" for i in range(4)]
-    make = importlib.import_module("analysis.tables.scores").make
-    frozen = RESULTS / "reference/normalisers.csv"
-    assert tables.main(make, [plan, str(scores), *map(str, outputs)]) == 2
-    assert run_scores_command([plan, str(frozen), str(outputs[0])]) == 2
+    make = importlib.import_module("analysis.tables.finals").make
+    untrained = RESULTS / "reference/untrained.csv"
+    assert tables.main(make, [plan, str(measures), *map(str, outputs)]) == 2
+    assert measure([plan, str(untrained), str(SCALE), str(outputs[0])]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and not any(out.exists() for out in outputs)
     assert all(line.startswith("error: ") and "hopper.episodes.parquet" in line for line in lines)
@@ -100,7 +103,7 @@ def test_scores_and_tables_of_altered_data_are_one_line_and_exit_code_2(
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize(
     ("name", "read"),
-    [("ppo_table1", summary.published_table1), ("chapter_epsilon", summary.chapter_epsilon)],
+    [("ppo_table1", published_table1), ("chapter_epsilon", chapter_epsilon)],
 )
 def test_altered_numbers_of_the_literature_are_refused(
     tmp_path: Path,
@@ -111,25 +114,26 @@ def test_altered_numbers_of_the_literature_are_refused(
 ) -> None:
     for file in (RESULTS / "published").glob("*.*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(summary, "PUBLISHED", tmp_path)
+    monkeypatch.setattr(summaries, "PUBLISHED", tmp_path)
     read()
     DAMAGES[damage](tmp_path / f"{name}.csv")
     with pytest.raises(manifest.AlteredDataError, match=f"{name}.csv"):
         read()
 
 
-def test_frozen_normalisers_that_were_edited_are_refused(
+def test_returns_of_the_untrained_policy_that_were_edited_are_refused(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    frozen = tmp_path / "reference" / "normalisers.csv"
-    frozen.parent.mkdir()
-    frozen.write_bytes((RESULTS / "reference/normalisers.csv").read_bytes())
-    manifest.update(frozen.parent, [frozen])
-    arguments = [str(study.folder / "plan.json"), str(frozen), str(tmp_path / "scores.csv")]
-    assert run_scores_command(arguments) == 0
-    edit(frozen)
-    assert run_scores_command(arguments) == 2
-    assert "normalisers.csv: not the file" in capsys.readouterr().err
+    untrained = tmp_path / "reference" / "untrained.csv"
+    untrained.parent.mkdir()
+    untrained.write_bytes((RESULTS / "reference/untrained.csv").read_bytes())
+    manifest.update(untrained.parent, [untrained])
+    paths = (study.folder / "plan.json", untrained, SCALE, tmp_path / "measures.csv")
+    arguments = [str(path) for path in paths]
+    assert measure(arguments) == 0
+    edit(untrained)
+    assert measure(arguments) == 2
+    assert "untrained.csv: not the file" in capsys.readouterr().err
 
 
 def test_the_command_checks_all_that_is_below(

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,12 @@ from analysis import coverage, manifest, report
 from analysis.report import markdown_rows
 from analysis.study import Study, read_study
 from replicate import software
+from replicate.pipeline import plan_of
+from replicate.plan import load_scale, load_study, study_runs
+from replicate.settings import RunSettings, validated
+from replicate.staleness import Answer
 from tests.analysis import made_up
+from tests.conftest import runs_of
 
 HOSTILE = "<img src=x onerror=alert(1)></script>|\u2028\"'"
 SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><path d='M0 0h9v9z'/></svg>"
@@ -71,7 +77,7 @@ def describe_runs(study: Study, more: Callable[[dict[str, Any]], object] = nothi
                 "threads": 1,
                 "device": "cpu",
                 "python": "3.11",
-                "versions": {"torch": "2.13.0"},
+                "versions": software.versions(),
                 "code_digest": software.code_digest(),
                 "lock_digest": "1" * 64,
             }
@@ -87,12 +93,12 @@ def page(tmp_path: Path) -> Path:
     variants = [{**made_up.clip(0.2), "label": HOSTILE}]
     study = made_up.study(folder / "data/table1", variants, envs, name="table1")
     plan = {**study.plan, "title": HOSTILE, "question": HOSTILE}
-    plan |= {"figures": ["table1", "learning_curves"], "tables": ["scores"]}
+    plan |= {"figures": ["table1", "learning_curves"], "tables": ["finals"]}
     (study.folder / "plan.json").write_text(json.dumps(plan))
     describe_runs(study)
-    (folder / "scores").mkdir()
-    made_up.scores(study, frozen=False).to_csv(folder / "scores/table1.csv", index=False)
-    shown = ("figures/table1/learning_curves", "figures/table1/table1", "tables/table1/scores")
+    (folder / "measures").mkdir()
+    made_up.measures(study).to_csv(folder / "measures/table1.csv", index=False)
+    shown = ("figures/table1/learning_curves", "figures/table1/table1", "tables/table1/finals")
     for product in (*shown, "figures/clipped_objective"):
         store_product(folder / product)
     (tmp_path / "probes").mkdir()
@@ -120,7 +126,7 @@ def test_it_is_self_contained_and_escaped(page: Path) -> None:
 def test_it_shows_the_numbers_and_what_is_behind_them(page: Path) -> None:
     text = page.read_text()
     assert "<td>0.82</td>" in text and "95%" in text
-    assert "provisional" in text and "3 seeds" in text
+    assert "u = 1: the literature" in text and "3 seeds" in text
     assert "snakemake --config scale=quick" in text
     downloads = [a for tag, a in Elements(text).found if tag == "a" and "download" in a]
     assert len(downloads) == 5  # a table, two figures, the curves of two environments
@@ -144,11 +150,12 @@ def of_other_code(run: dict[str, Any]) -> None:
 
 def with_other_torch(run: dict[str, Any]) -> None:
     if run["seed"] > 0:
-        run["versions"] = {"torch": "2.12.1+cpu", "made_up": "1"}
+        run["versions"] = {**software.versions(), "torch": "2.12.1+cpu"}
 
 
-def dirty(run: dict[str, Any]) -> None:
-    run |= {"commit": "c0ffee" * 7, "dirty": run["seed"] > 0}
+def of_dirty_code(run: dict[str, Any]) -> None:
+    of_other_code(run)
+    run |= {"commit": "c0ffee" * 7, "dirty": True}
 
 
 def resumed_dirty(run: dict[str, Any]) -> None:
@@ -156,29 +163,72 @@ def resumed_dirty(run: dict[str, Any]) -> None:
     run["resumed"] = [{"commit": "decade" * 7, "dirty": True}] * (run["seed"] > 0)
 
 
+def resumed_by_other_code(run: dict[str, Any]) -> None:
+    run["resumed"] = [{"commit": "decade" * 7, "code_digest": "0" * 64}] * (run["seed"] > 0)
+
+
+UNKNOWN = "by software of which it is not known whether it does as the present: other "
+
+
 @pytest.mark.parametrize(
-    ("more", "expected"),
+    ("more", "expected", "todo"),
     [
-        (of_other_code, "made by other training code than the present"),
-        (with_other_torch, "made with other package versions than the lock file's (torch 2.12.1+"),
-        (dirty, "made from a checkout with uncommitted changes"),
-        (resumed_dirty, "made from a checkout with uncommitted changes"),
+        (of_other_code, "training code (000000000000)", ""),
+        (with_other_torch, "package versions (torch 2.12.1+cpu)", ""),
+        (of_dirty_code, "training code (000000000000), with uncommitted changes", ""),
+        (resumed_by_other_code, "training code (000000000000)", " decadedecade"),
     ],
 )
-def test_runs_of_other_software_are_counted_and_retrained(
-    page: Path, more: Callable[[dict[str, Any]], object], expected: str
+def test_runs_of_which_it_is_not_known_are_counted_and_traced(
+    page: Path,
+    more: Callable[[dict[str, Any]], object],
+    expected: str,
+    todo: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    settings = runs_of("env=hopper")[0].model_dump(mode="json")
+    monkeypatch.setattr(report, "settings_of", lambda *_: settings)
     study = read_study(page.parent / "quick/data/table1/plan.json")
     describe_runs(study)
     assert report.software_notes("quick", [read_study(study.folder / "plan.json")]) == []
     describe_runs(study, more)
     study = read_study(study.folder / "plan.json")
     ((note, command),) = report.software_notes("quick", [study])
-    assert note.startswith(f"4 of 6 runs were {expected}")  # two seeds of three, twice
+    # Two seeds of three, twice.
+    assert note.startswith(f"4 of 6 runs were made {UNKNOWN}{expected}")
+    assert note.endswith("To find out") and command == f"python -m replicate.traces{todo}"
+
+
+def test_the_plan_tells_what_each_run_was_asked_to_do() -> None:
+    planned = study_runs(load_study("table1"), load_scale("smoke"))
+    plan = plan_of(load_study("table1"), "smoke", planned)
+    study = Study(Path(), plan)
+    for entry in plan["runs"]:
+        run = validated(RunSettings, report.settings_of(study, entry))
+        assert run.digest == entry["digest"]
+
+
+def test_runs_of_other_software_are_counted_and_retrained(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    asked = []
+
+    def other(made: dict[str, Any], settings: list[dict[str, Any]]) -> Answer:
+        asked.extend(settings)
+        return Answer("other", "other code") if made["seed"] else Answer("same")
+
+    monkeypatch.setattr(report, "compare", other)
+    ((note, command),) = report.software_notes("quick", [study])
+    assert note == (
+        "4 of 6 runs were made by software that does other than the present: other code. "
+        "To train them anew"
+    )
     aside, train = command.split(" && ")
     assert aside == "python -m replicate.retrain scale=paper studies=table1"
     assert train == "snakemake --config scale=paper studies=table1"
     assert report.software_notes("reference", [study]) == [(note, train)]
+    assert asked[0]["env"]["id"] == "Hopper-v5" and asked[0]["algo"]["clip_epsilon"] == 0.2
 
 
 def moved_on(run: dict[str, Any]) -> None:
@@ -192,8 +242,8 @@ def test_runs_that_went_on_on_another_class_of_cpu_are_told(page: Path) -> None:
     assert report.elsewhere(study.runs) == 0
     describe_runs(study, moved_on)
     study = read_study(study.folder / "plan.json")
-    scores = pd.read_csv(page.parent / "quick/scores/table1.csv").assign(study="table1")
-    (note,) = [text for text in report.notes("quick", scores, study.runs) if "bit by bit" in text]
+    measures = pd.read_csv(page.parent / "quick/measures/table1.csv").assign(study="table1")
+    (note,) = [text for text in report.notes("quick", measures, study.runs) if "bit by bit" in text]
     assert note.startswith("4 runs went on")
 
 
@@ -254,7 +304,8 @@ def test_a_browser_runs_its_own_script_and_nothing_else(page: Path, tmp_path: Pa
 
 def test_the_coverage_of_the_repository_is_what_the_code_simulates() -> None:
     stored = pd.read_csv(Path(report.HERE).parent / "results/reference/coverage.csv")
-    assert set(stored.statistic) == set(coverage.DATA_SETS)
-    normal = stored.query("statistic == 'mean' and distribution == 'normal' and environments == 1")
-    t_intervals = normal[~normal.method.str.contains("percentile")]
-    assert len(t_intervals) and t_intervals.coverage.between(0.93, 0.97).all()
+    keys = ["statistic", "method", "distribution", "environments", "seeds"]
+    simulated = pd.DataFrame([asdict(case) for case in coverage.cases()])
+    pd.testing.assert_frame_equal(stored[keys], simulated[keys])
+    normal = stored[(stored.distribution == "normal") & (stored.method == "t")]
+    assert len(normal) and normal.coverage.between(0.94, 0.97).all()

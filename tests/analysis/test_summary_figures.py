@@ -20,16 +20,17 @@ SUFFIXES = (".svg", ".png", ".csv", ".caption.txt")
 def made(folder: Path, module: ModuleType, seeds: int) -> tuple[Study, pd.DataFrame]:
     variants = made_up.TABLE1 if module is table1 else made_up.EPSILONS
     study = made_up.study(folder, variants, TWO, seeds=seeds)
-    return study, made_up.scores(study, made_up.noisy(dict.fromkeys(study.variants, 50.0)))
+    return study, made_up.measures(study, made_up.noisy(dict.fromkeys(study.variants, 50.0)))
 
 
-def run(module: ModuleType, study: Study, scores: pd.DataFrame, folder: Path) -> list[Path]:
+def run(module: ModuleType, study: Study, measures: pd.DataFrame, folder: Path) -> list[Path]:
     folder.mkdir()
-    scores.to_csv(folder / "scores.csv", index=False)
+    measures.to_csv(folder / "measures.csv", index=False)
     outputs = [folder / f"out{suffix}" for suffix in SUFFIXES]
     plan = study.folder / "plan.json"
     assert (
-        figures.main(module.draw, [str(plan), str(folder / "scores.csv"), *map(str, outputs)]) == 0
+        figures.main(module.draw, [str(plan), str(folder / "measures.csv"), *map(str, outputs)])
+        == 0
     )
     return outputs
 
@@ -43,7 +44,7 @@ def test_no_panel_is_empty(tmp_path: Path, module: ModuleType, seeds: int) -> No
     assert len(axes) == (1 if module is table1 else 9)
     for axis in axes:
         points = [x for line in axis.lines for x in np.ravel(line.get_xydata())]
-        empty = seeds == 1 and axis.get_title() == "spread over seeds"
+        empty = seeds == 1 and axis.get_title() == "spread over seeds / level"
         assert empty or np.isfinite(points).any()
         assert np.isfinite([*axis.get_xlim(), *axis.get_ylim()]).all()
     assert f"{seeds} seed" in drawing.caption
@@ -52,14 +53,14 @@ def test_no_panel_is_empty(tmp_path: Path, module: ModuleType, seeds: int) -> No
 
 @pytest.mark.parametrize("module", [table1, epsilon])
 def test_the_same_scores_give_the_same_bytes(tmp_path: Path, module: ModuleType) -> None:
-    study, scores = made(tmp_path / "study", module, 4)
-    first, second = (run(module, study, scores, tmp_path / name) for name in "ab")
+    study, measures = made(tmp_path / "study", module, 4)
+    first, second = (run(module, study, measures, tmp_path / name) for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 def test_the_data_of_table1_is_what_is_drawn(tmp_path: Path) -> None:
-    study, scores = made(tmp_path, table1, 4)
-    data = table1.points(study, scores)
+    study, measures = made(tmp_path, table1, 4)
+    data = table1.points(study, measures)
     kinds = data.groupby("kind").size().to_dict()
     assert kinds == {"ours": 3, "published": 3, "every seed": 12, "redrawn": 3}
     ours = data[data.kind == "ours"].set_index("variant").value
@@ -77,16 +78,16 @@ def test_no_clip_stands_apart(tmp_path: Path) -> None:
 def test_where_nothing_is_known_the_panel_says_so(tmp_path: Path) -> None:
     style.use()
     study = made_up.study(tmp_path, made_up.EPSILONS, TWO)
-    nothing = dict.fromkeys(["normalised", "early_area", "drawdown", "steps_to_half"], np.nan)
-    drawing = epsilon.draw(study, made_up.scores(study, -1.0, **nothing))
+    nothing = dict.fromkeys(["u", "early_u", "steps_to_half", "peak_u", "drawdown"], np.nan)
+    drawing = epsilon.draw(study, made_up.measures(study, -1.0, reference_return=np.nan, **nothing))
     said = [axis for axis in drawing.figure.axes if axis.texts]
-    assert len(said) == 4  # first quarter, spread, drawdown, collapses
+    assert len(said) == 6  # all but the sizes of updates
     plt.close(drawing.figure)
 
 
 def test_table1_without_a_scale_still_shows_what_was_published(tmp_path: Path) -> None:
     style.use()
     study = made_up.study(tmp_path, made_up.TABLE1, TWO)
-    drawing = table1.draw(study, made_up.scores(study, -1.0, normalised=np.nan))
+    drawing = table1.draw(study, made_up.measures(study, -1.0))
     assert set(drawing.data.kind) == {"published"}
     plt.close(drawing.figure)

@@ -8,27 +8,28 @@ import pandas as pd
 import pytest
 
 from analysis import tables
-from analysis.scores import run_scores
+from analysis.measures import Scale, run_measures
 from analysis.study import Study
 from tests.analysis import made_up
 
 NAMES = {
-    "scores": made_up.TABLE1,
+    "finals": made_up.TABLE1,
     "table1": made_up.TABLE1,
     "epsilon": made_up.EPSILONS,
+    "epsilon_environments": made_up.EPSILONS,
     "differences": made_up.TABLE1,
 }
 TWO = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}
 
 
-def run(name: str, study: Study, scores: pd.DataFrame, folder: Path) -> dict[str, str]:
+def run(name: str, study: Study, measures: pd.DataFrame, folder: Path) -> dict[str, str]:
     """The four files that a table makes."""
     folder.mkdir(exist_ok=True)
-    scores.to_csv(folder / "scores.csv", index=False)
+    measures.to_csv(folder / "measures.csv", index=False)
     outputs = [folder / f"out{suffix}" for suffix in (".csv", ".md", ".tex", ".caption.txt")]
     plan = study.folder / "plan.json"
     module = importlib.import_module(f"analysis.tables.{name}")
-    arguments = map(str, [plan, folder / "scores.csv", *outputs])
+    arguments = map(str, [plan, folder / "measures.csv", *outputs])
     assert tables.main(module.make, list(arguments)) == 0
     return {path.name[3:]: path.read_text() for path in outputs}
 
@@ -42,61 +43,67 @@ def markdown_rows(text: str) -> list[list[str]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_table_at_every_number_of_seeds(tmp_path: Path, name: str, seeds: int) -> None:
     study = made_up.study(tmp_path, NAMES[name], TWO, seeds=seeds)
-    scores = made_up.scores(study, made_up.noisy(dict.fromkeys(study.variants, 50.0)))
-    first = run(name, study, scores, tmp_path / "a")
-    assert first == run(name, study, scores, tmp_path / "b")
+    measures = made_up.measures(study, made_up.noisy(dict.fromkeys(study.variants, 50.0)))
+    first = run(name, study, measures, tmp_path / "a")
+    assert first == run(name, study, measures, tmp_path / "b")
     header, rule, *rows = markdown_rows(first[".md"])
     assert {len(row) for row in [rule, *rows]} == {len(header)}
     assert all(label in first[".md"] for label in study.labels.values())
     assert not re.search(r"\bnan\b|\binf\b|None", first[".md"] + first[".caption.txt"])
     assert len(pd.read_csv(tmp_path / "a" / "out.csv"))
     assert first[".tex"].count(r"\\") == len(rows) + 1 and first[".tex"].isascii()
-    one = "best single run of this table" if name == "table1" else "frozen"
+    one = (
+        "best single run of this table" if name == "table1" else "1 = a return from the literature"
+    )
     assert f"{seeds} seed" in first[".caption.txt"] and one in first[".caption.txt"]
 
 
-def test_a_table_of_runs_as_the_pipeline_scores_them(tmp_path: Path) -> None:
+def test_a_table_of_runs_as_the_pipeline_measures_them(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, made_up.EPSILONS, TWO)
-    frozen = tmp_path / "normalisers.csv"
-    frozen.write_text("recipe,total_env_steps,env,untrained,best\n")
-    found = run("epsilon", study, run_scores(study, frozen), tmp_path / "out")
-    assert "provisional" in found[".caption.txt"] and "never" in found[".caption.txt"]
+    measures = run_measures(study, {"hopper": Scale(0.0, 100.0), "reacher": Scale(0.0, 1000.0)})
+    # Returns rise evenly to 100: half-way at 0.6 of the run on Hopper, never on Reacher.
+    found = run("epsilon", study, measures, tmp_path / "out")[".md"]
+    assert "| 3 of 6 there |" in found and "0.100 [0.100, 0.100]" in found
+    found = run("epsilon_environments", study, measures, tmp_path / "out")[".md"]
+    assert "599,654 (3 of 3 there)" in found and "never (0 of 3 there)" in found
 
 
 def test_table1_says_what_is_not_comparable(tmp_path: Path) -> None:
     study = made_up.study(tmp_path / "study", made_up.TABLE1, TWO, total_env_steps=81_920)
-    found = run("table1", study, made_up.scores(study), tmp_path)
+    found = run("table1", study, made_up.measures(study), tmp_path)
     header = markdown_rows(found[".md"])[0]
     assert any("2 of the paper's 7 environments" in cell for cell in header)
     assert "Not comparable one to one" in found[".caption.txt"]
     assert "only one draw" in found[".caption.txt"]
     full = made_up.study(tmp_path / "full", made_up.TABLE1)
     assert (
-        "Not comparable" not in run("table1", full, made_up.scores(full), tmp_path)[".caption.txt"]
+        "Not comparable"
+        not in run("table1", full, made_up.measures(full), tmp_path)[".caption.txt"]
     )
 
 
 def test_an_empty_published_cell_for_an_objective_of_ones_own(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, [*made_up.TABLE1, made_up.clip(0.7)])
-    found = run("table1", study, made_up.scores(study), tmp_path / "out")
+    found = run("table1", study, made_up.measures(study), tmp_path / "out")
     own = markdown_rows(found[".md"])[-1]
     assert own[:2] == ["ε = 0.7", "–"]
 
 
 def test_the_chapters_words_stand_above_what_was_measured(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, made_up.EPSILONS, TWO)
-    header, _, words, measured, *_ = markdown_rows(
-        run("epsilon", study, made_up.scores(study), tmp_path / "out")[".md"]
-    )
-    assert header[2:8] == ["ε = 0.05", "ε = 0.1", "ε = 0.2", "ε = 0.3", "ε = 0.5", "no clip"]
-    assert words[2:8] == ["very small", "small", "medium", "larger", "very large", "–"]
-    assert measured[1] == "KL(old‖new), nats" and measured[2].startswith("0.0100 [0.0100")
+    text = run("epsilon", study, made_up.measures(study), tmp_path / "out")[".md"]
+    header, _, words, measured, *_ = markdown_rows(text)
+    widths = ["ε = 0.05", "ε = 0.1", "ε = 0.2", "ε = 0.3", "ε = 0.5"]
+    assert header == ["measure", *widths, "no clip", "trend with ε"]
+    assert words[1:7] == ["very small", "small", "medium", "larger", "very large", "–"]
+    assert measured[0] == "KL(old‖new), nats" and measured[1].startswith("0.0100 [0.0100")
+    assert measured[-1] == "rises: τ = 0.00, p = 1"
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
     hostile = {**made_up.clip(0.2), "label": r"a|b_c & 100% \x"}
     study = made_up.study(tmp_path, [made_up.clip(0.1), hostile], TWO)
-    found = run("scores", study, made_up.scores(study), tmp_path / "out")
+    found = run("finals", study, made_up.measures(study), tmp_path / "out")
     assert r"a\|b_c & 100% \x" in found[".md"]
     assert r"a$\vert$b\_c \& 100\% \textbackslash{}x" in found[".tex"]
     assert {len(row) for row in markdown_rows(found[".md"])} == {7}

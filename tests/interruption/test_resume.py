@@ -19,10 +19,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-from replicate import checkpoints, locks, records
+from replicate import checkpoints, locks, records, software, staleness
 from replicate.__main__ import main
 from replicate.cohorts import cohort_name, cohorts
-from replicate.engine import resume
+from replicate.engine import provenance, resume
 from replicate.engine.runs import train_cohort
 from replicate.engine.signals import InterruptedTraining, stop_request
 from replicate.engine.train import Progress
@@ -234,15 +234,20 @@ def pickle_in(file: Path) -> None:
 
 
 def of_other_code(file: Path) -> None:
-    rewrite_header(file, code_digest="0" * 64)
+    rewrite_history(file, code_digest="0" * 64)
 
 
 def of_other_versions(file: Path) -> None:
-    rewrite_header(file, versions={"torch": "1.0"})
+    rewrite_history(file, versions={"torch": "1.0"})
 
 
 def without_history(file: Path) -> None:
     rewrite_header(file, history=None)
+
+
+def rewrite_history(file: Path, **changes: Any) -> None:
+    history = checkpoints.read_header(file).header["history"]
+    rewrite_header(file, history={**history, **changes})
 
 
 def rewrite_header(file: Path, **changes: Any) -> None:
@@ -333,7 +338,8 @@ def test_a_checkpoint_by_other_code_is_kept_for_who_goes_back_to_it(
     runs: list[RunSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as then:
-        then.setattr(checkpoints, "made_by", lambda: {"code_digest": "old", "versions": {}})
+        for module in (staleness, provenance):
+            then.setattr(module, "made_by", lambda: {"code_digest": "old", "versions": {}})
         train(runs, tmp_path, crash=5)
         (old,) = checkpoint_files(tmp_path)
         kept = old.read_bytes()
@@ -341,6 +347,43 @@ def test_a_checkpoint_by_other_code_is_kept_for_who_goes_back_to_it(
     assert old.read_bytes() == kept and len(checkpoint_files(tmp_path)) == 3
     train(runs, tmp_path)
     assert not old.exists(), "its runs are finished"
+
+
+def test_environments_are_made_for_a_checkpoint_of_this_code_only(
+    runs: list[RunSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The software is looked at first."""
+    train(runs, tmp_path, crash=5)
+    of_other_code(checkpoint_files(tmp_path)[0])
+    made = []
+    original = resume.Cohort
+
+    def count(*arguments: Any) -> Any:
+        made.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(resume, "Cohort", count)
+    train(runs, tmp_path)
+    assert len(made) == 1
+
+
+def test_a_checkpoint_of_code_with_equal_traces_goes_on(
+    runs: list[RunSettings],
+    whole: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And each part is recorded with its own code."""
+    train(runs, tmp_path, crash=5)
+    monkeypatch.setattr(staleness, "traces_of", lambda *_: dict.fromkeys(staleness.panel(), "1"))
+    kind = staleness.kind_of(runs[0])
+    monkeypatch.setattr(staleness, "panel", lambda: {"row": kind})
+    of_other_code(checkpoint_files(tmp_path)[0])
+    train(runs, tmp_path)
+    assert digests(tmp_path) == whole and resumed(tmp_path) == {(3,)}
+    description = read_description(tmp_path / runs[0].run_id)
+    assert description["code_digest"] == "0" * 64
+    assert description["resumed"][0]["code_digest"] == software.code_digest()
 
 
 def test_without_a_usable_checkpoint_it_begins_anew(

@@ -13,7 +13,8 @@ import pytest
 from analysis import manifest
 from replicate.interface import compose
 from replicate.records import MANIFEST, write_atomically
-from tests.regression import accept, baselines
+from tests.regression import accept, baselines, false_alarms
+from tests.regression.baselines import BASELINES
 from tests.regression.cells import Cell, Sample, mean_over_training, read_design
 from tests.regression.gate import judge, table
 
@@ -95,6 +96,26 @@ def test_false_alarms_of_the_whole_gate_are_as_rare_as_it_says() -> None:
         for _ in range(400)
     )
     assert 0 < alarms <= 32
+
+
+def test_false_alarms_where_only_the_mean_is_as_before_are_as_rare_as_the_table_says() -> None:
+    stored = pd.read_csv(BASELINES.parent / "false_alarms.csv").set_index(["baseline", "current"])
+    assert list(stored.index) == list(false_alarms.CASES)
+    same = stored.gate[[key for key in stored.index if key[1] == "the same"]]
+    assert (same <= 0.01 + 3 * stored.monte_carlo_error.max()).all()
+    # A cell at 5 %, for a rate that a few data sets can show.
+    for names, bound in {
+        ("normal", "twice the spread"): 0.07,
+        ("normal", "the same"): 0.06,
+    }.items():
+        old, new = false_alarms.CASES[names]
+        rate = false_alarms.alarm_rate(old, new, 0.05, np.random.default_rng(0), 400)
+        assert rate < bound + 0.02
+    # What the README and the gate say.
+    told = {"twice the spread": 1, "four times the spread": 1, "skewed right": 3}
+    assert {name: round(100 * stored.gate["normal", name]) for name in told} == told
+    assert round(100 * stored.gate["skewed right", "twice the spread"]) == 11
+    assert stored.gate["skewed left", "twice the spread"] < stored.gate["normal", "the same"]
 
 
 def test_the_table_has_a_line_per_cell_with_effect_interval_and_verdict() -> None:
