@@ -13,22 +13,38 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from analysis import manifest
 from analysis.errors import one_line_errors
+from replicate.messages import first_line
 from replicate.records import (
     ENV_TABLES,
+    REMEDY,
     RUN,
     SCHEMAS,
+    DataError,
     check_rows,
     parquet_bytes,
     read_stored,
     read_table,
     write_atomically,
 )
+
+
+class StoredRun(NamedTuple):
+    """A run in tables.
+
+    Args:
+        stem: of the tables: paths without ``.<table>``.
+        description: its ``run.json``.
+
+    """
+
+    stem: Path
+    description: dict[str, Any]
 
 
 def tables_of_runs(store: Path, run_ids: Iterable[str]) -> dict[str, bytes]:
@@ -76,6 +92,38 @@ def described(descriptions: Iterable[dict[str, Any]]) -> bytes:
     """A list of ``run.json``, one to a line."""
     lines = (json.dumps(run, sort_keys=True, separators=(",", ":")) for run in descriptions)
     return ("[\n" + ",\n".join(lines) + "\n]\n").encode()
+
+
+def runs_below(folder: Path) -> dict[str, StoredRun]:
+    """Run id → the run, of all ``runs.json`` below a folder.
+
+    Raises:
+        DataError: one cannot be read.
+
+    """
+    stems = [
+        file.with_name(file.name.removesuffix(".runs.json"))
+        for file in sorted(folder.rglob("*.runs.json"))
+    ]
+    return {
+        run["run_id"]: StoredRun(stem, run)
+        for stem in stems
+        for run in read_runs(stem.with_name(f"{stem.name}.runs.json"))
+    }
+
+
+def read_runs(file: Path) -> list[dict[str, Any]]:
+    """What ``runs.json`` tells of the runs.
+
+    Raises:
+        DataError: it is no list.
+
+    """
+    try:
+        found: list[dict[str, Any]] = json.loads(file.read_text())
+    except ValueError as error:
+        raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
+    return found
 
 
 @one_line_errors

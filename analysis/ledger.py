@@ -1,7 +1,8 @@
 """Parts → verdicts, at the level that the claim's family leaves to it.
 
-A claim of several parts is a conjunction: all must be supported.  Its p is that of its weakest part
-(for what is claimed) or of its strongest (against it), Holm's procedure over the family gives each
+A claim of several parts is a conjunction: all must be supported, and one that is contradicted
+contradicts it.  So nothing is corrected for what is claimed, and Bonferroni over the parts is for
+what speaks against.  The claim's p follows from both; Holm's procedure over the family gives each
 test its level, and every interval is shown at the level at which it was judged.  Claims of a family
 that were not run count as tests with p = 1: a later run cannot weaken a verdict of today.
 """
@@ -15,6 +16,7 @@ from scipy import special, stats  # type: ignore[import-untyped]
 
 from analysis.claims.configuration import Claim, LedgerSettings
 from analysis.claims.parts import Evidence, Part, U, without_env
+from analysis.significance import holm_levels
 from analysis.statistics import Estimate, mean_over_environments
 
 NOT_RUN = "not run"
@@ -29,6 +31,7 @@ VERDICTS = (NOT_RUN, NO_EFFECT, SUPPORTED, CONTRADICTED, IN_PART, INCONCLUSIVE, 
 TOO_SHORT = "too short on"
 NOT_EVERYWHERE = "not on"
 TOO_FEW = "too few seeds"
+UNCORRECTED = "against the claim only if its parts are not corrected for each other"
 MAX_SEEDS = 10_000
 JUDGED = ("above", "not below", "often", "rises", "never")
 
@@ -92,27 +95,10 @@ def ledger(
 # ----------------------------------------------------------------------------- levels of a family
 
 
-def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
-    """The level at which Holm's procedure judges each of ``K`` tests.
-
-    α/(K − i + 1) for the i-th smallest p, until the first that exceeds its level; the rest are
-    judged at that test's level, and exceed it too.
-    """
-    levels = [alpha] * len(p_values)
-    stopped = False
-    level = alpha
-    for place, index in enumerate(np.argsort(p_values, kind="stable")):
-        if not stopped:
-            level = alpha / (len(p_values) - place)
-            stopped = p_values[index] > level
-        levels[index] = level
-    return levels
-
-
 def _levels(
     claims: Mapping[str, Claim], evidence: Mapping[str, Evidence], settings: LedgerSettings
 ) -> dict[tuple[str, str], float]:
-    """(claim, test) → α at which it is judged."""
+    """(claim, test) → level at which it is judged."""
     found: dict[tuple[str, str], float] = {}
     families = {claim.family for claim in claims.values() if claim.family is not None}
     for family in sorted(families):
@@ -124,8 +110,8 @@ def _levels(
                     tests = {"": []}
                 for test, parts in tests.items():
                     p_values[name, test] = _p_of_test(parts, settings)
-        levels = holm_levels(list(p_values.values()), settings.alpha)
-        found.update(zip(p_values, levels, strict=True))
+        levels = holm_levels(list(p_values.values()), 1 - settings.alpha)
+        found.update(zip(p_values, map(float, levels), strict=True))
     return found
 
 
@@ -205,25 +191,26 @@ def _on_learnt(part: Part, settings: LedgerSettings) -> Estimate | None:
     return mean_over_environments(kept) if kept else None
 
 
-def judge(part: Part, level: float, settings: LedgerSettings) -> Judged:
-    """The verdict of one part, from the interval at ``level``."""
+def judge(part: Part, level: float, settings: LedgerSettings, parts: int = 1) -> Judged:
+    """The verdict of one part, from the interval at ``level``.
+
+    Args:
+        parts: of its test; with so many chances to be contradicted, α is divided by them.
+
+    """
     if part.estimate is None and part.count is None:
         return Judged(part, NOT_RUN, level, math.nan, math.nan, "not run")
     low, high = _bounds(part, level)
     if part.aim == "never":
         assert part.count is not None
         verdict, why = (CONTRADICTED if part.count[0] else SUPPORTED), ""
-    elif part.aim == "rises":
-        verdict, why = _rises(part, 1 - level)
-    elif part.aim == "often":
-        below = CONTRADICTED if high < part.margin else INCONCLUSIVE
-        verdict, why = (SUPPORTED if low > part.margin else below), ""
-    elif part.aim == "not below":
-        verdict, why = _not_below(part, level, settings)
-    elif part.aim == "above":
-        verdict, why = _above(part, low, high, settings)
-    else:
+    elif part.aim in ("guard", "shown"):
         verdict, why = "", ""
+    else:
+        verdict, why = _for_the_claim(part, level, settings)
+        if verdict == INCONCLUSIVE and (p := _p_against(part)) <= 1 - level:
+            corrected = p * parts <= 1 - level
+            verdict, why = (CONTRADICTED, "") if corrected else (INCONCLUSIVE, UNCORRECTED)
     return Judged(part, verdict, level, low, high, why, seeds_to_tell(part, level, settings.power))
 
 
@@ -239,41 +226,34 @@ def _bounds(part: Part, level: float) -> tuple[float, float]:
     return part.estimate.bounds(level)
 
 
-def _rises(part: Part, alpha: float) -> tuple[str, str]:
-    if part.p_values is None:
-        return INCONCLUSIVE, TOO_FEW
-    if 2 * part.p_values[0] <= alpha:
-        return SUPPORTED, ""
-    return (CONTRADICTED if 2 * part.p_values[1] <= alpha else INCONCLUSIVE), ""
-
-
-def _above(part: Part, low: float, high: float, settings: LedgerSettings) -> tuple[str, str]:
+def _for_the_claim(part: Part, level: float, settings: LedgerSettings) -> tuple[str, str]:
+    """Whether a part passes or has no relevant effect, and else what keeps it from that."""
+    low, high = _bounds(part, level)
+    if part.aim == "rises":
+        if part.p_values is None:
+            return INCONCLUSIVE, TOO_FEW
+        return (SUPPORTED if 2 * part.p_values[0] <= 1 - level else INCONCLUSIVE), ""
+    if part.aim == "often":
+        return (SUPPORTED if low > part.margin else INCONCLUSIVE), ""
     assert part.estimate is not None
     if math.isnan(low):
         return INCONCLUSIVE, TOO_FEW
+    better = low > 0 and part.estimate.value >= part.margin
+    if part.aim == "not below":
+        # What is better needs no level that was reached.
+        return (SUPPORTED, "") if better else _equal_or_better(part, level, settings)
     if -part.margin < low and high < part.margin:
         # Policies that have not learnt are alike; that says nothing of the methods.
         return (INCONCLUSIVE, TOO_SHORT) if _short(part, settings) else (NO_EFFECT, "")
-    if low > 0 and part.estimate.value >= part.margin:
-        return SUPPORTED, ""
-    return (CONTRADICTED if high < 0 else INCONCLUSIVE), ""
+    return (SUPPORTED if better else INCONCLUSIVE), ""
 
 
-def _not_below(part: Part, level: float, settings: LedgerSettings) -> tuple[str, str]:
-    assert part.estimate is not None
-    low, high = part.estimate.bounds(level)
-    if math.isnan(low):
-        return INCONCLUSIVE, TOO_FEW
-    if high < -part.margin:
-        return CONTRADICTED, ""
-    if low > 0 and part.estimate.value >= part.margin:
-        return SUPPORTED, ""  # better, which needs no level that was reached
-    long_enough = _on_learnt(part, settings)
-    if long_enough is None:
-        return INCONCLUSIVE, TOO_SHORT
-    if long_enough.bounds(level)[0] > -part.margin:
-        return (IN_PART, TOO_SHORT) if _short(part, settings) else (SUPPORTED, "")
-    return INCONCLUSIVE, TOO_SHORT if _short(part, settings) else ""
+def _equal_or_better(part: Part, level: float, settings: LedgerSettings) -> tuple[str, str]:
+    short, long_enough = _short(part, settings), _on_learnt(part, settings)
+    why = TOO_SHORT if short else ""
+    if long_enough is None or not long_enough.bounds(level)[0] > -part.margin:
+        return INCONCLUSIVE, why
+    return (IN_PART if short else SUPPORTED), why
 
 
 def guard_failures(judged: Judged) -> list[str]:
@@ -344,13 +324,14 @@ def _finding(
     env_labels: Mapping[str, str],
 ) -> Finding:
     judged = []
+    tests = _tests(evidence.parts)
     for part in evidence.parts:
-        alpha = levels.get((claim.name, part.test), settings.alpha)
-        judged.append(judge(part, 1 - alpha, settings))
+        level = levels.get((claim.name, part.test), 1 - settings.alpha)
+        judged.append(judge(part, level, settings, len(tests.get(part.test, [part]))))
         if part.aim in JUDGED and part.estimate is not None and part.estimate.unit == U:
             for env in settings.shown_without:
                 beside = without_env(part, env, env_labels.get(env, env))
-                judged += [judge(found, 1 - alpha, settings) for found in beside]
+                judged += [judge(found, level, settings) for found in beside]
     verdict, why = verdict_of(judged, evidence.undecided)
     needed = evidence.seeds_needed
     if needed is None and verdict in (INCONCLUSIVE, IN_PART) and why != TOO_SHORT:

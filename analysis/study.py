@@ -1,6 +1,6 @@
 """A study as data: its plan, and what the tables of runs have of it."""
 
-import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import manifest
+from analysis.aggregate import read_runs
 from replicate.records import (
     ENV_TABLES,
     REMEDY,
@@ -63,16 +64,17 @@ class Study:
 
     @property
     def envs(self) -> list[str]:
-        """Names, in the order of the plan."""
+        """Names of files of ``conf/env``, in the order of the plan."""
         return list(self.plan["envs"])
 
     @property
     def env_labels(self) -> dict[str, str]:
-        """Environment → what people read: its gymnasium id, with the name where ids are equal."""
-        ids = list(self.plan["envs"].values())
+        """Environment → what people read: its gymnasium id, and its name if others have that id."""
+        ids = self.plan["envs"]
+        shared = {env_id for env_id, count in Counter(ids.values()).items() if count > 1}
         return {
-            env: env_id if ids.count(env_id) == 1 else f"{env_id} ({env})"
-            for env, env_id in self.plan["envs"].items()
+            name: f"{env_id} ({name})" if env_id in shared else env_id
+            for name, env_id in ids.items()
         }
 
     @property
@@ -127,7 +129,7 @@ class Study:
     def _stored(self) -> dict[str, dict[str, Any]]:
         """Id → ``run.json``, of all runs of the tables."""
         files = [_table(stem, "runs.json") for stems in self._stems.values() for stem in stems]
-        return {run["run_id"]: run for file in files for run in json.loads(file.read_text())}
+        return {run["run_id"]: run for file in files for run in read_runs(file)}
 
     @property
     def files(self) -> list[Path]:

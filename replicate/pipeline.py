@@ -171,10 +171,6 @@ class Layout:
             return self.frozen_plan(self.references.get(name, name), study)
         return self.root / name / "data" / study / "plan.json"
 
-    def written_plans(self) -> dict[Path, dict[str, Any]]:
-        """Every plan that was written here, at any scale."""
-        return {path: read_json(path) for path in sorted(self.root.glob("*/data/*/plan.json"))}
-
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -306,7 +302,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     runs: list[RunSettings] = []
     known = read_json(CLAIM_DIGESTS)
     begun = _begun(layout.store)
-    written = layout.written_plans()
+    written = written_plans(layout.root)
     for name in choice.studies:
         study = load_study(name)
         planned = study_runs(study, scale)
@@ -315,7 +311,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         runs += [p.run for p in planned]
         plan, path = plan_of(study, choice.scale, planned), layout.plan(choice.scale, name)
         plan["claims"] = claims_of(plan, written.get(path), list(written.values()), begun, known)
-        _write_if_changed(path, plan)
+        write_if_changed(path, plan)
     for run in runs:
         _renew_stamp(layout, run)
     jobs = []
@@ -325,7 +321,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         steps = sum(run.num_updates * run.algo.num_steps for run in cohort)
         stamps = [str(layout.stamp(run.run_id)) for run in cohort]
         data = {"store": str(layout.store), "env_steps": steps, "stamps": stamps}
-        _write_if_changed(path, {**data, "runs": entries})
+        write_if_changed(path, {**data, "runs": entries})
         jobs.append(CohortJob(path.stem, str(path), stamps, steps))
     if jobs:
         check_writable(layout.root)
@@ -373,6 +369,11 @@ def claims_of(
 
 def _run_ids(plan: Mapping[str, Any]) -> set[str]:
     return {entry["run_id"] for entry in plan["runs"]}
+
+
+def written_plans(root: Path) -> dict[Path, dict[str, Any]]:
+    """Every plan that was written to a ``results/replication``, at any scale."""
+    return {path: read_json(path) for path in sorted(root.glob("*/data/*/plan.json"))}
 
 
 def _begun(store: Path) -> Callable[[str], bool]:
@@ -459,7 +460,8 @@ def _renew_stamp(layout: Layout, run: RunSettings) -> None:
         os.utime(stamp, ns=(made.stat().st_mtime_ns,) * 2)
 
 
-def _write_if_changed(path: Path, data: Any) -> None:
+def write_if_changed(path: Path, data: Any) -> None:
+    """JSON, unless it is there as it is: what depends on it is not made anew."""
     text = json.dumps(data, indent=1) + "\n"
     if not path.is_file() or path.read_text() != text:
         write_atomically(path, text.encode())

@@ -111,7 +111,7 @@ def record(
         "post_hoc": any(known != digest for known in recorded),
         "digest": digest,
         "parts": [part_record(judged, labels, settings) for judged in finding.parts],
-        "tables": [table_record(table) for table in finding.evidence.tables] if ran else [],
+        "tables": [table_record(table) for table in finding.evidence.tables()] if ran else [],
         "seeds_needed": finding.seeds_needed,
         "runs": len(runs),
         "seeds": sorted({seed for study in used for seed in study.seeds}),

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats  # type: ignore[import-untyped]
 
+from analysis.aggregates import redrawn_statistic, table1_scores
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
     FACTOR,
@@ -27,14 +28,8 @@ from analysis.claims.parts import (
     ruined_or_collapsed,
     samples,
 )
-from analysis.statistics import (
-    Array,
-    Estimate,
-    percentile_bounds,
-    redrawn_statistic,
-    stratified_logrank,
-    table1_scores,
-)
+from analysis.significance import stratified_logrank
+from analysis.statistics import Array, Estimate, percentile_bounds
 
 STUDY, TABLE1 = "epsilon", "table1"
 WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -98,7 +93,7 @@ def e2(data: Data, claim: Claim) -> Evidence:
     ]
     fast = gain(0.5, 0.2, "fast", "not below", claim.margins["not_slower"])
     parts = [whole, *steps, fast]
-    return Evidence(parts, variants=VARIANTS, tables=_half_way(data, claim))
+    return Evidence(parts, variants=VARIANTS, tables=lambda: _half_way(data, claim))
 
 
 def _half_way(data: Data, claim: Claim) -> list[Table]:
@@ -152,8 +147,9 @@ def e3(data: Data, claim: Claim, permutations: int = PERMUTATIONS) -> Evidence:
     few = claim.margins["runs"]
     undecided = f"fewer than {few:g} runs for each ε" if runs < few else ""
     needed = math.ceil(few / len(unsafe)) if undecided else None
-    tables = [_relative(final, peak, drawdown, unsafe)]
-    return Evidence(parts, undecided, needed, VARIANTS, tables)
+    return Evidence(
+        parts, undecided, needed, VARIANTS, lambda: [_relative(final, peak, drawdown, unsafe)]
+    )
 
 
 def _peak(runs: pd.DataFrame) -> "pd.Series[float]":
@@ -309,7 +305,7 @@ def e5(data: Data, claim: Claim) -> Evidence:
         for other in (0.1, 0.3)
         if best in scores and variant(other) in scores and variant(other) in published
     ]
-    return Evidence([*parts, *told_apart], tables=_table1(data, claim, published))
+    return Evidence([*parts, *told_apart], tables=lambda: _table1(data, claim, published))
 
 
 def _published_scores(data: Data, name: str) -> dict[str, float]:

@@ -74,5 +74,7 @@ def i1(data: Data, claim: Claim) -> Evidence:
                 ~(large >= claim.margins["variance_factor"]),
             ),
         ],
-        tables=[Table("Averages of old data, by enumeration", columns, rows.to_numpy().tolist())],
+        tables=lambda: [
+            Table("Averages of old data, by enumeration", columns, rows.to_numpy().tolist())
+        ],
     )

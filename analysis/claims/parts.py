@@ -104,7 +104,7 @@ class Evidence:
         undecided: why the data cannot decide, whatever they say; empty: they can.
         seeds_needed: for what ``undecided`` says.
         variants: whose runs it read, of all its studies; empty: all.
-        tables: beside the verdict.
+        tables: makes what is shown beside the verdict.
 
     """
 
@@ -112,7 +112,7 @@ class Evidence:
     undecided: str = ""
     seeds_needed: int | None = None
     variants: tuple[str, ...] = ()
-    tables: list[Table] = field(default_factory=list)
+    tables: Callable[[], list[Table]] = list
 
 
 Column = Callable[[pd.DataFrame], pd.Series]

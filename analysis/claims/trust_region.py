@@ -69,5 +69,5 @@ def t1(data: Data, claim: Claim) -> Evidence:
             Part("runs", "runs with such an update", "never", share, count=(runs_over, runs)),
         ],
         variants=tuple(sorted(variants)),
-        tables=[Table("TRPO's updates", columns, rows)],
+        tables=lambda: [Table("TRPO's updates", columns, rows)],
     )

@@ -18,7 +18,8 @@ from analysis.ledger import (
     seeds_to_tell,
     verdict_of,
 )
-from analysis.statistics import Estimate, holm, mean_estimate, mean_over_environments
+from analysis.significance import holm
+from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 
 CLAIMS = load_claims()
 SETTINGS = load_ledger()
@@ -161,7 +162,7 @@ def test_a_guard_spoils_what_holds_on_average() -> None:
     by_env = {"hopper": estimate(-0.4, -0.2), "walker2d": estimate(0.5, 0.7)}
     overall = mean_over_environments(list(by_env.values()))
     guard = judge(Part("g", "g", "guard", overall, 0.1, by_env), LEVEL, SETTINGS)
-    assert guard_failures(guard) == ["hopper"] and level_of_each(guard) == 0.975
+    assert guard_failures(guard) == ["hopper"] and level_of_each(guard) == pytest.approx(0.975)
     # Below at 95 %, but not at a level for both environments at once.
     by_env = {**by_env, "hopper": estimate(-0.3, -0.101)}
     close = judge(Part("g", "g", "guard", overall, 0.1, by_env), LEVEL, SETTINGS)
@@ -202,9 +203,8 @@ def test_a_family_is_judged_by_holm_and_intervals_have_the_same_level() -> None:
 
 def test_after_the_first_that_fails_the_rest_are_judged_at_its_level() -> None:
     findings = found(E1=[with_p(0.02)], E2=[with_p(0.04)], E3=[with_p(0.03)])
-    assert {f.parts[0].level for n, f in findings.items() if n in ("E1", "E2", "E3")} == {
-        1 - 0.05 / 4
-    }
+    levels = [findings[name].parts[0].level for name in ("E1", "E2", "E3")]
+    assert levels == pytest.approx([1 - 0.05 / 4] * 3)
     assert not any(findings[name].verdict == "supported" for name in ("E1", "E2", "E3"))
 
 
@@ -212,7 +212,7 @@ def test_other_families_do_not_matter() -> None:
     alone = found(E5=[with_p(0.03, "x")])["E5"]
     beside = found(E5=[with_p(0.03, "x")], E1=[with_p(1e-9)], P1=[with_p(0.9)])["E5"]
     assert alone.verdict == beside.verdict == "supported"
-    assert alone.parts[0].level == beside.parts[0].level == 0.95
+    assert alone.parts[0].level == beside.parts[0].level == pytest.approx(0.95)
 
 
 def test_tests_of_one_claim_are_a_family() -> None:
@@ -225,8 +225,26 @@ def test_tests_of_one_claim_are_a_family() -> None:
 
 def test_parts_of_one_test_need_no_correction_for_each_other() -> None:
     finding = found(E1=[with_p(0.012)] * 4)["E1"]
-    assert finding.verdict == "supported" and finding.parts[0].level == 1 - 0.05 / 4
+    assert finding.verdict == "supported"
+    assert finding.parts[0].level == pytest.approx(1 - 0.05 / 4)
     assert found(E1=[with_p(0.012)] * 3 + [with_p(0.013)])["E1"].verdict == "supported in part"
+
+
+def test_one_of_several_parts_contradicts_at_a_level_for_all_of_them() -> None:
+    def verdicts(high: float) -> list[str]:
+        against = above(-0.5, high)
+        finding = found(E1=[above(0.3, 0.9), above(0.3, 0.9), above(0.3, 0.9), against])["E1"]
+        judged = finding.parts[-1]
+        assert judged.high < 0
+        return [finding.verdict, judged.verdict, judged.why]
+
+    # At 1 − 0.05 / 4 below 0, at 1 − 0.05 / 16 not; further down at both.
+    assert verdicts(-0.09) == [
+        "supported in part",
+        "inconclusive",
+        "against the claim only if its parts are not corrected for each other",
+    ]
+    assert verdicts(-0.2) == ["contradicted", "contradicted", ""]
 
 
 def test_p_and_interval_agree() -> None:

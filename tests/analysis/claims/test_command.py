@@ -66,7 +66,11 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
     assert first["low"] < first["estimate"] < first["high"] and first["margin"] == pytest.approx(
         1.25
     )
-    assert first["unit"] == "factor" and first["n"] == 6 and first["level"] == 1 - 0.05 / 4
+    assert (
+        first["unit"] == "factor"
+        and first["n"] == 6
+        and first["level"] == pytest.approx(1 - 0.05 / 4)
+    )
     assert first["text"] in e1["sentence"]
     assert [each["label"] for each in first["environments"]] == ["Hopper-v5", "Walker2d-v5"]
     assert found["E3"]["why"] == "fewer than 35 runs for each ε"

@@ -308,7 +308,7 @@ def test_differences_are_paired_by_seed() -> None:
 
 def test_table_1_says_whether_the_paper_could_have_had_these_seeds() -> None:
     found = find("E5", table1_world(0.5, sd=0.05))
-    (table,) = found.evidence.tables
+    (table,) = found.evidence.tables()
     rows = {row[0]: row for row in table.rows}
     assert rows["clip_0.2"][-2] == 0.82 and rows["clip_0.2"][2] < rows["clip_0.2"][3]
     assert rows["clip_0.1"][-1] is False  # 0.76 published, about 0.6 here
@@ -321,7 +321,7 @@ def test_table_1_says_whether_the_paper_could_have_had_these_seeds() -> None:
 def test_published_returns_stand_beside_ours_with_their_definitions() -> None:
     returns = pd.read_csv("results/published/reference_returns.csv")
     data = dataclasses.replace(methods_world(0.0, 0.0), published={"reference_returns": returns})
-    beside, table = find("P1", data).evidence.tables
+    beside, table = find("P1", data).evidence.tables()
     rows = pd.DataFrame(table.rows, columns=table.columns)
     hopper = rows[rows.environment.str.startswith("Hopper")]
     assert hopper.source.iloc[0].startswith("here, paper2017")

@@ -1,0 +1,110 @@
+"""The simulation of wrong verdicts: its noise is that of the runs, its truths are what they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.claims.configuration import load_claims, load_ledger
+from analysis.claims.error_rates import (
+    COLUMNS,
+    LEARNT,
+    Noise,
+    Scenario,
+    World,
+    main,
+    noise_of,
+    scenarios,
+    verdicts,
+)
+from analysis.ledger import CONTRADICTED, SUPPORTED
+from tests.analysis.claims.worlds import around, world
+from tests.analysis.made_up import PAPER
+
+CLAIMS, SETTINGS = load_claims(), load_ledger()
+ENVS = ("hopper", "walker2d", "swimmer")
+
+
+def normal(sd: float) -> dict[str, Noise]:
+    rng = np.random.default_rng(0)
+    return {env: Noise(sd * rng.standard_normal((2000, 5)), np.zeros(2000)) for env in ENVS}
+
+
+def scenario(claim: str, truth: str) -> Scenario:
+    (found,) = [s for s in scenarios(CLAIMS) if s.claim == claim and s.truth.startswith(truth)]
+    return found
+
+
+def measures(sd: float = 0.1) -> pd.DataFrame:
+    means = {"clip_0.1": 0.2, "clip_0.2": 0.7}
+    data = world("epsilon", tuple(means), 10, u=around(means, sd), early_u=around(means, sd))
+    return data.measures["epsilon"].assign(study="epsilon")
+
+
+def test_residuals_have_the_spread_of_the_runs_and_not_their_means() -> None:
+    table = measures()
+    table.loc[table.env == "swimmer", "u"] = np.nan  # no published scale, no noise in u
+    found = noise_of(table)
+    assert list(found) == [env for env in PAPER if env != "swimmer"]
+    pooled = np.concatenate([noise.residuals[:, 0] for noise in found.values()])
+    assert pooled.mean() == pytest.approx(0, abs=1e-12)
+    assert pooled.std() == pytest.approx(0.1, rel=0.15)
+    assert all(len(noise.residuals) == 20 for noise in found.values())
+
+
+def test_a_drawn_world_is_its_truth_plus_noise() -> None:
+    drawn = World(CLAIMS["P1"], normal(0.01), 400).draw(
+        scenario("P1", "PPO is worse by just the margin under one"), np.random.default_rng(0)
+    )
+    means = {
+        name: table.groupby("variant").u.mean().round(2).to_dict()
+        for name, table in drawn.measures.items()
+    }
+    assert means["comparison"]["trpo"] - means["comparison"]["ppo"] == pytest.approx(0.1)
+    assert means["comparison_modern"]["trpo"] == means["comparison_modern"]["ppo"] == LEARNT
+
+
+def error(claim: str, truth: str, sd: float, seeds: int = 5, data_sets: int = 100) -> float:
+    case = scenario(claim, truth)
+    found = verdicts(case, CLAIMS[claim], SETTINGS, normal(sd), seeds, data_sets)
+    assert sum(found.values()) == data_sets
+    return sum(found[verdict] for verdict in case.wrong) / data_sets
+
+
+@pytest.mark.parametrize(
+    ("claim", "truth"),
+    [("P1", "PPO is worse by just the margin under both"), ("E1", "no step changes KL")],
+)
+def test_errors_keep_their_level(claim: str, truth: str) -> None:
+    assert error(claim, truth, 0.3) < 0.05 + 3 * 0.022  # three standard errors
+
+
+def test_an_error_would_be_seen() -> None:
+    """A ledger that calls everything supported is wrong in all data sets."""
+    generous = SETTINGS.model_copy(update={"alpha": 0.49, "learnt_u": 0.01})
+    case = scenario("P1", "PPO is worse by just the margin under both")
+    claim = CLAIMS["P1"].model_copy(update={"margins": {"u": 5.0}})
+    found = verdicts(case, claim, generous, normal(0.02), 5, 20)
+    assert found[SUPPORTED] == 20 and found[CONTRADICTED] == 0
+
+
+def test_the_table_is_the_same_every_time(tmp_path: Path) -> None:
+    measures().to_csv(tmp_path / "epsilon.csv", index=False)
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file in files:
+        assert main([str(file), str(tmp_path / "epsilon.csv")], data_sets=1) == 0
+    assert files[0].read_bytes() == files[1].read_bytes()
+    table = pd.read_csv(files[0])
+    assert list(table) == COLUMNS and set(table.seeds) == {3, 5, 10}
+    assert set(table.claim) == {"E1", "E2", "E3", "E5", "C5", "I2", "P1"}
+    assert ((table.error >= 0) & (table.error <= 1)).all() and (table.environments == 7).all()
+
+
+def test_runs_without_a_second_seed_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measures().query("seed == 0").to_csv(tmp_path / "epsilon.csv", index=False)
+    assert main([str(tmp_path / "out.csv"), str(tmp_path / "epsilon.csv")]) == 2
+    assert main([str(tmp_path / "out.csv")]) == 2
+    assert [line[:6] for line in capsys.readouterr().err.splitlines()] == ["error:"] * 2
