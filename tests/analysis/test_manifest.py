@@ -12,7 +12,7 @@ from analysis.measures import main as measure
 from analysis.study import Study, read_study
 from analysis.summaries.epsilon import chapter_epsilon
 from analysis.summaries.table1 import published_table1
-from replicate.records import MANIFEST, STUDY_TABLES, DataError
+from replicate.records import MANIFEST, ENV_TABLES, DataError
 from tests.analysis import made_up
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -55,7 +55,7 @@ def test_every_data_file_of_the_repository_is_listed_and_matches(name: str) -> N
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("table", STUDY_TABLES)
+@pytest.mark.parametrize("table", ENV_TABLES)
 def test_a_study_made_here_is_refused_when_a_table_is_not_the_one_that_was_made(
     study: Study, table: str, damage: str
 ) -> None:

@@ -390,7 +390,8 @@ def test_a_diverged_run_in_a_study(study: Study) -> None:
     runs = json.loads(file.read_text())
     runs[0] |= {"status": "diverged", "diverged_at_env_step": 500_000}
     file.write_text(json.dumps(runs))
-    found = run_measures(study, KNOWN)
+    made_up.list_tables(study.folder, "hopper")
+    found = run_measures(read_study(study.folder / "plan.json"), KNOWN)
     gone, kept = found.iloc[0], found.iloc[1]
     assert gone.diverged and gone.u == -1 and gone.final == gone.score == -100
     assert gone.collapsed and gone.ruined and not kept.collapsed and not kept.diverged
