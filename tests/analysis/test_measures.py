@@ -27,7 +27,7 @@ from analysis.measures import (
     start_returns,
     update_measures,
 )
-from analysis.study import Study
+from analysis.study import Study, read_study
 from tests.analysis import made_up
 
 ROOT = Path(__file__).parents[2]
