@@ -342,6 +342,8 @@ def asked_for(options: argparse.Namespace) -> Asked:
         ConfigError: an unknown key, scale, study or seed, or no name of a part.
 
     """
+    if not re.fullmatch(r"[a-z0-9_-]+", options.part or ""):
+        raise ConfigError(f"{options.part or 'PART'}: name a part with a-z, 0-9, _ and -")
     given = {}
     for text in options.choices:
         key, _, value = text.partition("=")
@@ -350,8 +352,6 @@ def asked_for(options: argparse.Namespace) -> Asked:
         given[key] = value
     chosen = {"studies": given["studies"]} if "studies" in given else {}
     choice = choice_of({"scale": options.scale, **chosen})
-    if not re.fullmatch(r"[a-z0-9_-]+", options.part or ""):
-        raise ConfigError(f"{options.part or 'PART'}: name a part with a-z, 0-9, _ and -")
     seeds = given.get("seeds")
     if seeds and not re.fullmatch(r"\d+(,\d+)*", seeds):
         raise ConfigError(f"seeds={seeds}: not numbers with commas between")
