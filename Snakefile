@@ -97,7 +97,7 @@ rule measures:
         published="conf/claims/published_scale.yaml",
         code=files_of("analysis.measures"),
     output:
-        f"{ROOT}/{{name}}/measures/{{study}}.csv",
+        multiext(f"{ROOT}/{{name}}/measures/{{study}}", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/{{name}}_{{study}}_measures.log",
     conda:
@@ -110,7 +110,7 @@ rule measures:
 rule figure:
     input:
         data=PLAN.data,
-        measures=rules.measures.output,
+        measures=rules.measures.output[0],
         published=PUBLISHED,
         code=lambda wildcards: files_of(f"analysis.figures.{wildcards.figure}"),
     output:
@@ -120,6 +120,7 @@ rule figure:
             ".png",
             ".csv",
             ".caption.txt",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_{{study}}_figure_{{figure}}.log",
@@ -133,7 +134,7 @@ rule figure:
 rule table:
     input:
         data=PLAN.data,
-        measures=rules.measures.output,
+        measures=rules.measures.output[0],
         published=PUBLISHED,
         code=lambda wildcards: files_of(f"analysis.tables.{wildcards.table}"),
     output:
@@ -143,6 +144,7 @@ rule table:
             ".md",
             ".tex",
             ".caption.txt",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_{{study}}_table_{{table}}.log",
@@ -157,7 +159,7 @@ rule probe:
     input:
         code=lambda wildcards: files_of(f"replicate.probes.{wildcards.figure}"),
     output:
-        f"{ROOT}/probes/{{figure}}.csv",
+        multiext(f"{ROOT}/probes/{{figure}}", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/probe_{{figure}}.log",
     conda:
@@ -176,7 +178,7 @@ rule claims:
         untrained="results/reference/untrained.csv",
         code=files_of("analysis.claims.__main__"),
     output:
-        multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv"),
+        multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/{{name}}_claims.log",
     conda:
@@ -197,6 +199,7 @@ rule clipped_objective:
             ".svg",
             ".png",
             ".caption.txt",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_clipped_objective.log",
