@@ -204,20 +204,6 @@ def satterthwaite(variances: Array, df: Array) -> tuple[Array, Array]:
     return np.sqrt(total), freedom
 
 
-def welch_interval(x: npt.ArrayLike, y: npt.ArrayLike, level: float = 0.95) -> Interval:
-    """``mean(x) − mean(y) ± t_ν √(s_x²/n_x + s_y²/n_y)`` of independent samples ``[n_x], [n_y]``.
-
-    Bounds are NaN if either sample has one value.
-
-    Source: Welch, Biometrika 34 (1947).
-
-    Raises:
-        ValueError: as :func:`mean_estimate`.
-
-    """
-    return interval(weighted_sum([mean_estimate(x, ""), mean_estimate(y, "")], [1, -1]), level)
-
-
 def share(hits: int, total: int, level: float = 0.95) -> Interval:
     """Share of cases with the exact interval of Clopper and Pearson, which takes them as alike.
 
