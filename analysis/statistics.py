@@ -3,9 +3,10 @@
 Shapes: ``E`` environments, ``V`` variants, ``S`` seeds.  Environments are fixed, not sampled: every
 interval is about other seeds on the same environments.  Seeds are shared: the run with seed 3
 starts from the same networks, noise and environment in every variant, so that differences are
-paired by seed.  Means and their differences have t intervals, which hold the truth as often as they
-say from 3 seeds on; statistics that have none are bootstrapped, from 10 seeds on
-(``analysis.coverage``).  Values must be finite.
+paired by seed.  Means and their differences have t intervals: from 3 seeds on they hold the truth
+about as often as they say, or in nine cases of ten where the runs of one environment are skewed;
+statistics that have none are bootstrapped, from 10 seeds on (``results/reference/coverage.csv``, by
+``analysis.coverage``).  Values must be finite.
 """
 
 import math
