@@ -1,5 +1,7 @@
 from pathlib import Path
 from snakemake.utils import min_version
+from replicate.failures import tell_at_exit
+from replicate.imports import files_of
 from replicate.pipeline import pipeline
 
 min_version("9.19")
@@ -11,19 +13,6 @@ LOGS = f"{ROOT}/logs"
 PUBLISHED = [
     f"results/published/{name}.csv"
     for name in ("ppo_table1", "chapter_epsilon", "reference_returns")
-]
-SHARED_CODE = [
-    f"analysis/{name}.py"
-    for name in (
-        "statistics",
-        "aggregates",
-        "significance",
-        "measures",
-        "study",
-        "summaries/__init__",
-        "summaries/table1",
-        "summaries/epsilon",
-    )
 ]
 
 
@@ -38,6 +27,10 @@ wildcard_constraints:
 localrules:
     all,
     figures,
+
+
+onerror:
+    tell_at_exit(log)
 
 
 rule all:
@@ -77,7 +70,7 @@ rule aggregate:
     input:
         plan=f"{ROOT}/{{name}}/data/{{study}}/plan.json",
         runs=PLAN.runs,
-        code=["analysis/aggregate.py", "analysis/manifest.py", "replicate/records.py"],
+        code=files_of("analysis.aggregate"),
     output:
         multiext(
             f"{ROOT}/{{name}}/data/{{study}}/{{env}}",
@@ -102,7 +95,7 @@ rule measures:
         data=PLAN.data,
         untrained="results/reference/untrained.csv",
         published="conf/claims/published_scale.yaml",
-        code=["analysis/measures.py", "analysis/study.py"],
+        code=files_of("analysis.measures"),
     output:
         f"{ROOT}/{{name}}/measures/{{study}}.csv",
     log:
@@ -119,12 +112,7 @@ rule figure:
         data=PLAN.data,
         measures=rules.measures.output,
         published=PUBLISHED,
-        code=[
-            "analysis/figures/{figure}.py",
-            *SHARED_CODE,
-            "analysis/style.py",
-            "analysis/figures/__init__.py",
-        ],
+        code=lambda wildcards: files_of(f"analysis.figures.{wildcards.figure}"),
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/{{study}}/{{figure}}",
@@ -147,7 +135,7 @@ rule table:
         data=PLAN.data,
         measures=rules.measures.output,
         published=PUBLISHED,
-        code=["analysis/tables/{table}.py", *SHARED_CODE, "analysis/tables/__init__.py"],
+        code=lambda wildcards: files_of(f"analysis.tables.{wildcards.table}"),
     output:
         multiext(
             f"{ROOT}/{{name}}/tables/{{study}}/{{table}}",
@@ -167,7 +155,7 @@ rule table:
 
 rule probe:
     input:
-        code=["replicate/probes/{figure}.py", "replicate/maths/objectives.py"],
+        code=lambda wildcards: files_of(f"replicate.probes.{wildcards.figure}"),
     output:
         f"{ROOT}/probes/{{figure}}.csv",
     log:
@@ -186,7 +174,7 @@ rule claims:
         published=PUBLISHED,
         rules=PLAN.rules_of_claims,
         untrained="results/reference/untrained.csv",
-        code=["analysis/ledger.py", "analysis/measures.py", *SHARED_CODE],
+        code=files_of("analysis.claims.__main__"),
     output:
         multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv"),
     log:
@@ -202,7 +190,7 @@ rule claims:
 rule clipped_objective:
     input:
         data=f"{ROOT}/probes/clipped_objective.csv",
-        code=["analysis/clipped_objective.py", "analysis/style.py"],
+        code=files_of("analysis.clipped_objective"),
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/clipped_objective",
@@ -228,14 +216,8 @@ rule report:
         coverage="results/reference/coverage.csv",
         lock="requirements.lock",
         traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],
-        code=[
-            "analysis/report.py",
-            "analysis/report.html.jinja",
-            "analysis/report.css",
-            "analysis/report.js",
-            "analysis/figures/learning_curves.py",
-            "analysis/figures/time_shares.py",
-        ],
+        code=files_of("analysis.report"),
+        page=[f"analysis/report.{part}" for part in ("html.jinja", "css", "js")],
     output:
         f"{ROOT}/{{name}}/report.html",
     log:

@@ -184,7 +184,7 @@ def settings_of(study: Study, run: dict[str, Any]) -> dict[str, Any]:
     """What a run of a study was asked to do, as far as the plan tells."""
     variant = next(v for v in study.plan["variants"] if v["name"] == run["variant"])
     return {
-        "env": {"id": study.plan["envs"].get(run["env"], run["env"]), "kwargs": {}},
+        "env": {"id": study.plan["envs"][run["env"]], "kwargs": {}},
         "algo": variant.get("algo"),
         "recipe": variant.get("recipe"),
         "seed": run["seed"],
