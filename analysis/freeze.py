@@ -118,7 +118,7 @@ def freeze(scale: str, replace: bool) -> None:
         for source in (study.folder / "plan.json", *study.files):
             copied.append(Path(shutil.copyfile(source, REFERENCE / study.name / source.name)))
     write_atomically(REFERENCE / "DATA.md", dictionary().encode())
-    tables = [REFERENCE / f"{name}.csv" for name in ("untrained", "coverage")]
+    tables = [REFERENCE / f"{name}.csv" for name in ("untrained", "coverage", "error_rates")]
     manifest.update(REFERENCE, [*copied, *(table for table in tables if table.is_file())])
 
 
