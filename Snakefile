@@ -1,5 +1,7 @@
 from pathlib import Path
 from snakemake.utils import min_version
+from replicate.failures import tell_at_exit
+from replicate.imports import files_of
 from replicate.pipeline import pipeline
 
 min_version("9.19")
@@ -11,19 +13,6 @@ LOGS = f"{ROOT}/logs"
 PUBLISHED = [
     f"results/published/{name}.csv"
     for name in ("ppo_table1", "chapter_epsilon", "reference_returns")
-]
-SHARED_CODE = [
-    f"analysis/{name}.py"
-    for name in (
-        "statistics",
-        "aggregates",
-        "significance",
-        "measures",
-        "study",
-        "summaries/__init__",
-        "summaries/table1",
-        "summaries/epsilon",
-    )
 ]
 
 
@@ -38,6 +27,10 @@ wildcard_constraints:
 localrules:
     all,
     figures,
+
+
+onerror:
+    tell_at_exit(log)
 
 
 rule all:
@@ -76,7 +69,7 @@ for job in PLAN.jobs:
 rule aggregate:
     input:
         runs=PLAN.runs,
-        code=["analysis/aggregate.py", "analysis/manifest.py", "replicate/records.py"],
+        code=files_of("analysis.aggregate"),
     output:
         multiext(
             f"{ROOT}/{{name}}/data/{{env}}",
@@ -101,9 +94,9 @@ rule measures:
         data=PLAN.data,
         untrained="results/reference/untrained.csv",
         published="conf/claims/published_scale.yaml",
-        code=["analysis/measures.py", "analysis/study.py"],
+        code=files_of("analysis.measures"),
     output:
-        f"{ROOT}/{{name}}/measures/{{study}}.csv",
+        multiext(f"{ROOT}/{{name}}/measures/{{study}}", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/{{name}}_{{study}}_measures.log",
     conda:
@@ -116,14 +109,9 @@ rule measures:
 rule figure:
     input:
         data=PLAN.data,
-        measures=rules.measures.output,
+        measures=rules.measures.output[0],
         published=PUBLISHED,
-        code=[
-            "analysis/figures/{figure}.py",
-            *SHARED_CODE,
-            "analysis/style.py",
-            "analysis/figures/__init__.py",
-        ],
+        code=lambda wildcards: files_of(f"analysis.figures.{wildcards.figure}"),
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/{{study}}/{{figure}}",
@@ -131,6 +119,7 @@ rule figure:
             ".png",
             ".csv",
             ".caption.txt",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_{{study}}_figure_{{figure}}.log",
@@ -144,9 +133,9 @@ rule figure:
 rule table:
     input:
         data=PLAN.data,
-        measures=rules.measures.output,
+        measures=rules.measures.output[0],
         published=PUBLISHED,
-        code=["analysis/tables/{table}.py", *SHARED_CODE, "analysis/tables/__init__.py"],
+        code=lambda wildcards: files_of(f"analysis.tables.{wildcards.table}"),
     output:
         multiext(
             f"{ROOT}/{{name}}/tables/{{study}}/{{table}}",
@@ -154,6 +143,7 @@ rule table:
             ".md",
             ".tex",
             ".caption.txt",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_{{study}}_table_{{table}}.log",
@@ -166,9 +156,9 @@ rule table:
 
 rule probe:
     input:
-        code=["replicate/probes/{figure}.py", "replicate/maths/objectives.py"],
+        code=lambda wildcards: files_of(f"replicate.probes.{wildcards.figure}"),
     output:
-        f"{ROOT}/probes/{{figure}}.csv",
+        multiext(f"{ROOT}/probes/{{figure}}", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/probe_{{figure}}.log",
     conda:
@@ -185,9 +175,9 @@ rule claims:
         published=PUBLISHED,
         rules=PLAN.rules_of_claims,
         untrained="results/reference/untrained.csv",
-        code=["analysis/ledger.py", "analysis/measures.py", *SHARED_CODE],
+        code=files_of("analysis.claims.__main__"),
     output:
-        multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv"),
+        multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/{{name}}_claims.log",
     conda:
@@ -201,13 +191,14 @@ rule claims:
 rule clipped_objective:
     input:
         data=f"{ROOT}/probes/clipped_objective.csv",
-        code=["analysis/clipped_objective.py", "analysis/style.py"],
+        code=files_of("analysis.clipped_objective"),
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/clipped_objective",
             ".svg",
             ".png",
             ".caption.txt",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_clipped_objective.log",
@@ -227,14 +218,8 @@ rule report:
         coverage="results/reference/coverage.csv",
         lock="requirements.lock",
         traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],
-        code=[
-            "analysis/report.py",
-            "analysis/report.html.jinja",
-            "analysis/report.css",
-            "analysis/report.js",
-            "analysis/figures/learning_curves.py",
-            "analysis/figures/time_shares.py",
-        ],
+        code=files_of("analysis.report"),
+        page=[f"analysis/report.{part}" for part in ("html.jinja", "css", "js")],
     output:
         f"{ROOT}/{{name}}/report.html",
     log:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from analysis import manifest
 from analysis.errors import one_line_errors
 from replicate.messages import first_line
 from replicate.records import REMEDY, DataError
@@ -46,6 +47,7 @@ def _numbers(record: dict[str, Any]) -> str:
 def main(arguments: list[str]) -> int:
     """The command line."""
     (file,) = map(Path, arguments)
+    manifest.check([file])
     try:
         records = json.loads(file.read_text())
     except ValueError as error:

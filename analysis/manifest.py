@@ -4,7 +4,7 @@ python -m analysis.manifest FOLDER                   checks all that is listed b
 python -m analysis.manifest FOLDER --update FILE…    lists files that were changed on purpose
 
 ``manifest.json`` lists the data of ``results/reference`` and ``results/published``;
-``<environment>.manifest.json`` tables that were made here.
+``<name>.manifest.json`` the files ``<name>.…`` beside it that were made here.
 """
 
 import argparse
@@ -13,7 +13,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.errors import one_line_errors
-from replicate.records import MANIFEST, REMEDY, DataError, read_json, sha256, write_json
+from replicate.records import (
+    MANIFEST,
+    REMEDY,
+    DataError,
+    name_in,
+    read_json,
+    sha256,
+    write_json,
+    write_manifest,
+)
 
 MAX_DEPTH = 3
 """How far below its folder a manifest lists files."""
@@ -23,9 +32,7 @@ class AlteredDataError(DataError):
     """A data file is not the one that the manifest lists."""
 
 
-def write(manifest: Path, files: Iterable[Path]) -> None:
-    """List ``files``, which lie below the manifest's folder, and nothing else."""
-    write_json(manifest, {_name(manifest, file): sha256(file) for file in files})
+write = write_manifest
 
 
 def update(folder: Path, files: Iterable[Path]) -> None:
@@ -38,7 +45,7 @@ def update(folder: Path, files: Iterable[Path]) -> None:
     manifest = folder / MANIFEST
     listed = read_json(manifest) if manifest.exists() else {}
     kept = {name: digest for name, digest in listed.items() if (folder / name).is_file()}
-    write_json(manifest, kept | {_name(manifest, file): sha256(file) for file in files})
+    write_json(manifest, kept | {name_in(manifest, file): sha256(file) for file in files})
 
 
 def of(file: Path) -> Path | None:
@@ -76,7 +83,7 @@ def renew(*files: Path) -> None:
     """
     for file in files:
         manifest = of(file)
-        if manifest is not None and _name(manifest, file) in read_json(manifest):
+        if manifest is not None and name_in(manifest, file) in read_json(manifest):
             update(manifest.parent, [file])
 
 
@@ -90,20 +97,13 @@ def verify(manifest: Path, files: Iterable[Path] | None = None) -> None:
     """
     listed = read_json(manifest)
     for file in [manifest.parent / name for name in listed] if files is None else files:
-        digest = listed.get(_name(manifest, file))
+        digest = listed.get(name_in(manifest, file))
         if digest is None:
             raise AlteredDataError(f"{file}: not listed in {manifest}; {REMEDY}")
         if not file.is_file():
             raise AlteredDataError(f"{file}: missing, but listed in {manifest}; {REMEDY}")
         if sha256(file) != digest:
             raise AlteredDataError(f"{file}: not the file that {manifest} lists; {REMEDY}")
-
-
-def _name(manifest: Path, file: Path) -> str:
-    folder = manifest.parent.resolve()
-    if not file.resolve().is_relative_to(folder):
-        raise DataError(f"{file}: not below {manifest.parent}, whose {MANIFEST} is to list it")
-    return file.resolve().relative_to(folder).as_posix()
 
 
 @one_line_errors

@@ -87,6 +87,7 @@ def markdown_rows(text: str) -> list[list[str]]:
 
 def behind(file: Path, name: str, study: str | None = None) -> dict[str, Any]:
     """The file behind something shown, and the command that makes it."""
+    manifest.check([file])
     choice = f"scale={name}" + (f" studies={study}" if study else "")
     data = file.read_bytes()
     small = len(data) <= MAX_DOWNLOAD_BYTES
@@ -102,6 +103,7 @@ def behind(file: Path, name: str, study: str | None = None) -> dict[str, Any]:
 
 def stored_table(stem: Path, name: str, study: str) -> Table:
     """A table that the pipeline wrote."""
+    manifest.check(stem.with_suffix(suffix) for suffix in (".md", ".caption.txt"))
     header, *rows = markdown_rows(stem.with_suffix(".md").read_text())
     caption = stem.with_suffix(".caption.txt").read_text().strip()
     return {**grid(caption, header, rows), **behind(stem.with_suffix(".csv"), name, study)}
@@ -109,6 +111,7 @@ def stored_table(stem: Path, name: str, study: str) -> Table:
 
 def stored_figure(stem: Path, data: Path, name: str, study: str | None = None) -> dict[str, Any]:
     """A figure that the pipeline drew, and the data it drew."""
+    manifest.check(stem.with_suffix(suffix) for suffix in (".svg", ".caption.txt"))
     return {
         "alt": stem.name.replace("_", " "),
         "svg": base64.b64encode(stem.with_suffix(".svg").read_bytes()).decode(),
@@ -184,7 +187,7 @@ def settings_of(study: Study, run: dict[str, Any]) -> dict[str, Any]:
     """What a run of a study was asked to do, as far as the plan tells."""
     variant = next(v for v in study.plan["variants"] if v["name"] == run["variant"])
     return {
-        "env": {"id": study.plan["envs"].get(run["env"], run["env"]), "kwargs": {}},
+        "env": {"id": study.plan["envs"][run["env"]], "kwargs": {}},
         "algo": variant.get("algo"),
         "recipe": variant.get("recipe"),
         "seed": run["seed"],
@@ -355,7 +358,9 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
 def render(name: str, root: Path, studies: list[Study], coverage: pd.DataFrame) -> str:
     """The whole file."""
     folder = root / name
-    by_study = {s.name: pd.read_csv(folder / "measures" / f"{s.name}.csv") for s in studies}
+    files = {study.name: folder / "measures" / f"{study.name}.csv" for study in studies}
+    manifest.check(files.values())
+    by_study = {study: pd.read_csv(file) for study, file in files.items()}
     measures = pd.concat(table.assign(study=name) for name, table in by_study.items())
     sheet, script = ((HERE / f"report.{kind}").read_text() for kind in ("css", "js"))
     runs = unique_runs(studies)

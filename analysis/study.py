@@ -128,7 +128,7 @@ class Study:
     @cached_property
     def _stored(self) -> dict[str, dict[str, Any]]:
         """Id → ``run.json``, of all runs of the tables."""
-        files = [_table(stem, "runs.json") for stems in self._stems.values() for stem in stems]
+        files = [_table(stem, "runs.json") for env in self.envs for stem in self._stems[env]]
         return {run["run_id"]: run for file in files for run in read_runs(file)}
 
     @property

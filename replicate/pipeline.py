@@ -263,9 +263,8 @@ class Pipeline:
 
     @property
     def rules_of_claims(self) -> list[str]:
-        """Statements, margins and wording, and what judges them."""
-        files = [*Path("conf/claims").glob("*.yaml"), *Path("analysis/claims").glob("*.py")]
-        return sorted(map(str, files))
+        """Statements, margins and wording."""
+        return sorted(map(str, Path("conf/claims").glob("*.yaml")))
 
     def targets(self, name: str) -> list[str]:
         """The report and all that it is made of: what is missing is made again."""

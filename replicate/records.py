@@ -146,6 +146,24 @@ def write_json(path: Path, data: Any) -> None:
     write_atomically(path, (json.dumps(data, indent=2, sort_keys=True) + "\n").encode())
 
 
+def write_manifest(manifest: Path, files: Iterable[Path]) -> None:
+    """List ``files``, which lie below the manifest's folder, and nothing else."""
+    write_json(manifest, {name_in(manifest, file): sha256(file) for file in files})
+
+
+def name_in(manifest: Path, file: Path) -> str:
+    """What a manifest calls a file: its path from the manifest's folder.
+
+    Raises:
+        DataError: it lies elsewhere.
+
+    """
+    folder = manifest.parent.resolve()
+    if not file.resolve().is_relative_to(folder):
+        raise DataError(f"{file}: not below {manifest.parent}, whose {MANIFEST} is to list it")
+    return file.resolve().relative_to(folder).as_posix()
+
+
 def write_table(path: Path, data: pa.Table) -> None:
     """Atomic; as :func:`parquet_bytes`."""
     write_atomically(path, parquet_bytes(data))

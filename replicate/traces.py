@@ -51,6 +51,7 @@ FILE = CONF / "traces.yaml"
 WHAT_A_TRACE_IS = 1
 """Part of each row's digest: to be raised with any change of ``trace_of`` or ``train_rows``."""
 MOST_COMPARED = 3
+DEVICES = ("device=cpu", "device=cuda")
 
 
 class TraceError(RuntimeError):
@@ -455,9 +456,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """The command line; returns the exit code."""
     asked = parser().parse_args(arguments)
-    device = "cuda" if "device=cuda" in asked.words else "cpu"
-    commits = [word for word in asked.words if not word.startswith("device=")]
     try:
+        devices = [word.partition("=")[2] for word in asked.words if "=" in word]
+        commits = [word for word in asked.words if "=" not in word]
+        device = devices[-1] if devices else "cpu"
+        if wrong := [word for word in asked.words if "=" in word and word not in DEVICES]:
+            raise ConfigError(f"{wrong[0]}: {nearest(wrong[0], DEVICES)}")
         if asked.rows:
             answer_with_traces(asked.rows, device)
         elif asked.check:

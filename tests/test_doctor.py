@@ -438,7 +438,7 @@ def test_a_check_that_fails_is_a_problem_and_the_others_go_on(
     assert "the check failed: RuntimeError: it broke" in problems[0]
     assert any(line.split()[:2] == ["ok", "self-test"] for line in lines)
     assert lines[-1] == "2 problems"
-    assert lines[0] == "scale=smoke studies=comparison,table1,epsilon out=runs"
+    assert lines[0] == "scale=smoke studies=comparison,comparison_modern,table1,epsilon out=runs"
     assert all(line.split()[0] in ("ok", "note", "problem") for line in lines[1:-1])
 
 

@@ -127,6 +127,17 @@ def test_changing_a_figure_redraws_that_figure_only(tree: Path) -> None:
     assert rules(planned(tree, *SMOKE)) == {"figure": 1, "report": 1, "all": 1}
 
 
+@pytest.mark.parametrize(
+    ("file", "first"), [("analysis/manifest.py", "aggregate"), ("analysis/study.py", "measures")]
+)
+def test_changing_what_a_program_imports_runs_it_again(tree: Path, file: str, first: str) -> None:
+    with (tree / file).open("a") as changed:
+        changed.write("\n# changed\n")
+    counted = rules(planned(tree, *SMOKE))
+    assert counted[first] and counted["figure"] and counted["table"] and counted["report"]
+    assert counted["train"] == 0 and counted["aggregate"] == (6 if first == "aggregate" else 0)
+
+
 def test_changing_training_code_redraws_the_report_only(tree: Path) -> None:
     networks = tree / "replicate/networks.py"
     source = networks.read_text()
@@ -288,6 +299,8 @@ def test_an_objective_of_ones_own_ends_beside_the_others_in_table_1(tree: Path) 
     table = pd.read_csv(tree / MADE / "smoke/tables/table1/table1.csv")
     row = table.set_index("variant").loc["spo"]
     assert len(table) == 12 and row.runs == 4 and pd.isna(row.published)
+    page = (tree / MADE / "smoke/report.html").read_text()
+    assert "not known whether it does as the present" in page and "replicate.traces" in page
 
 
 def test_a_clock_that_jumps_trains_nothing_anew(tree: Path) -> None:
@@ -333,12 +346,15 @@ def test_a_rule_that_changes_after_the_runs_is_post_hoc(tree: Path) -> None:
     assert [claim["claim"] for claim in claims if claim["post_hoc"]] == ["E1"]
 
 
-def test_a_failing_job_shows_the_end_of_its_log_and_where_it_is(tree: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--quiet", "rules"]], ids=["plain", "make replicate"])
+def test_why_a_job_failed_is_the_last_thing_said(tree: Path, options: list[str]) -> None:
     (tree / "analysis/figures/epsilon.py").write_text("raise SystemExit('it broke here')\n")
-    done = snakemake(tree, *SMOKE)
+    done = snakemake(tree, *options, *SMOKE)
     assert done.returncode == 1
-    assert "it broke here" in done.stderr
-    assert "results/replication/logs/smoke_epsilon_figure_epsilon.log" in done.stderr
+    assert done.stderr.splitlines()[-2:] == [
+        "results/replication/logs/smoke_epsilon_figure_epsilon.log ends with:",
+        "  it broke here",
+    ]
 
 
 def test_figures_of_the_repository_are_drawn_without_training(fresh: Path, tmp_path: Path) -> None:

@@ -104,6 +104,11 @@ def test_a_wrong_panel_is_one_line(
     assert printed.startswith("error: ") and printed.count("\n") == 1 and expected in printed
 
 
+def test_a_wrong_device_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert traces.main(["device=gpu"]) == 2
+    assert capsys.readouterr().err == "error: device=gpu: did you mean 'device=cpu'?\n"
+
+
 def test_without_a_panel_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "FILE", tmp_path / "traces.yaml")
     with pytest.raises(ConfigError, match=r"traces\.yaml: cannot be read"):

@@ -1,6 +1,7 @@
 """Figures of a study.  Each module draws one; all are called alike.
 
-python -m analysis.figures.NAME PLAN.json MEASURES.csv OUT.svg OUT.png OUT.csv OUT.caption.txt
+python -m analysis.figures.NAME PLAN.json MEASURES.csv OUT.svg OUT.png OUT.csv
+    OUT.caption.txt MANIFEST
 
 A module has ``draw(study, measures) -> Drawing`` and hands it to :func:`main`.
 """
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import style
+from analysis import manifest, style
 from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
 from replicate.records import write_atomically
@@ -49,12 +50,14 @@ Draw = Callable[[Study, pd.DataFrame], Drawing]
 @one_line_errors
 def main(draw: Draw, arguments: list[str]) -> int:
     """The command line of a figure."""
-    plan, measures, svg, png, csv, caption = map(Path, arguments)
+    plan, measures, svg, png, csv, caption, listed = map(Path, arguments)
+    manifest.check([measures])
     style.use()
     drawing = draw(read_study(plan), pd.read_csv(measures))
     style.save(drawing.figure, svg, png)
     write_atomically(csv, drawing.data.to_csv(index=False, float_format="%.6g").encode())
     write_atomically(caption, (drawing.caption.strip() + "\n").encode())
+    manifest.write(listed, [svg, png, csv, caption])
     return 0
 
 

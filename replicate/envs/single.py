@@ -145,7 +145,9 @@ def _given(settings: EnvSettings, call: str, parts: int, give: Callable[[], Any]
     try:
         found = give()
     except Exception as error:  # whatever an environment of an older gym makes of it
-        raise ConfigError(f"env.id: {settings.id}: {call} fails: {first_line(error)}") from None
+        key = "env.kwargs" if settings.kwargs else "env.id"
+        made = f"{settings.id}, made with {settings.kwargs}" if settings.kwargs else settings.id
+        raise ConfigError(f"{key}: {made}: {call} fails: {first_line(error)}") from None
     if not isinstance(found, tuple) or len(found) != parts:
         what = f"{len(found)} values" if isinstance(found, tuple) else type(found).__name__
         raise ConfigError(f"env.id: {settings.id}: {call} gives {what}, not a tuple of {parts}")

@@ -134,6 +134,14 @@ def study(
     return read_study(folder / "plan.json")
 
 
+def list_beside(*files: Path) -> None:
+    """As the programs that make files do: one manifest for those of one name."""
+    names = {file.name.partition(".")[0] for file in files}
+    for name in names:
+        same = [file for file in files if file.name.partition(".")[0] == name]
+        manifest.write(same[0].with_name(f"{name}.{MANIFEST}"), same)
+
+
 def list_tables(folder: Path, env: str) -> None:
     """As the aggregation does, after the tables."""
     files = [folder / f"{env}.{table}" for table in ENV_TABLES]
