@@ -42,7 +42,7 @@ rule all:
 # From the data of the repository: trains nothing.
 rule figures:
     input:
-        PLAN.targets("reference"),
+        [PLAN.targets(name) for name in PLAN.layout.references],
 
 
 # One rule per cohort of runs that are not finished; a finished run has none.
@@ -68,26 +68,25 @@ for job in PLAN.jobs:
 
 rule aggregate:
     input:
-        plan=f"{ROOT}/{{name}}/data/{{study}}/plan.json",
         runs=PLAN.runs,
         code=files_of("analysis.aggregate"),
     output:
         multiext(
-            f"{ROOT}/{{name}}/data/{{study}}/{{env}}",
+            f"{ROOT}/{{name}}/data/{{env}}",
             ".episodes.parquet",
             ".updates.parquet",
             ".runs.json",
             ".manifest.json",
         ),
     log:
-        f"{LOGS}/{{name}}_{{study}}_{{env}}_aggregate.log",
+        f"{LOGS}/{{name}}_{{env}}_aggregate.log",
     conda:
         "environment.yaml"
     params:
         store=PLAN.layout.store,
     shell:
-        "python -m analysis.aggregate {input.plan:q} {params.store:q} {wildcards.env}"
-        " {output:q} > {log:q} 2>&1"
+        "python -m analysis.aggregate {params.store:q} {input.runs:q} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule measures:
@@ -97,7 +96,7 @@ rule measures:
         published="conf/claims/published_scale.yaml",
         code=files_of("analysis.measures"),
     output:
-        f"{ROOT}/{{name}}/measures/{{study}}.csv",
+        multiext(f"{ROOT}/{{name}}/measures/{{study}}", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/{{name}}_{{study}}_measures.log",
     conda:
@@ -110,7 +109,7 @@ rule measures:
 rule figure:
     input:
         data=PLAN.data,
-        measures=rules.measures.output,
+        measures=rules.measures.output[0],
         published=PUBLISHED,
         code=lambda wildcards: files_of(f"analysis.figures.{wildcards.figure}"),
     output:
@@ -120,6 +119,7 @@ rule figure:
             ".png",
             ".csv",
             ".caption.txt",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_{{study}}_figure_{{figure}}.log",
@@ -130,10 +130,34 @@ rule figure:
         " {output:q} > {log:q} 2>&1"
 
 
+rule figure_of_environment:
+    input:
+        data=PLAN.data,
+        measures=rules.measures.output[0],
+        published=PUBLISHED,
+        code=lambda wildcards: files_of(f"analysis.figures.{wildcards.figure}"),
+    output:
+        multiext(
+            f"{ROOT}/{{name}}/figures/{{study}}/{{env}}/{{figure}}",
+            ".svg",
+            ".png",
+            ".csv",
+            ".caption.txt",
+            ".manifest.json",
+        ),
+    log:
+        f"{LOGS}/{{name}}_{{study}}_{{env}}_figure_{{figure}}.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m analysis.figures.{wildcards.figure} {input.data[0]:q} {input.measures:q}"
+        " {output:q} {wildcards.env} > {log:q} 2>&1"
+
+
 rule table:
     input:
         data=PLAN.data,
-        measures=rules.measures.output,
+        measures=rules.measures.output[0],
         published=PUBLISHED,
         code=lambda wildcards: files_of(f"analysis.tables.{wildcards.table}"),
     output:
@@ -143,6 +167,7 @@ rule table:
             ".md",
             ".tex",
             ".caption.txt",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_{{study}}_table_{{table}}.log",
@@ -157,7 +182,7 @@ rule probe:
     input:
         code=lambda wildcards: files_of(f"replicate.probes.{wildcards.figure}"),
     output:
-        f"{ROOT}/probes/{{figure}}.csv",
+        multiext(f"{ROOT}/probes/{{figure}}", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/probe_{{figure}}.log",
     conda:
@@ -176,7 +201,7 @@ rule claims:
         untrained="results/reference/untrained.csv",
         code=files_of("analysis.claims.__main__"),
     output:
-        multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv"),
+        multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/{{name}}_claims.log",
     conda:
@@ -197,6 +222,7 @@ rule clipped_objective:
             ".svg",
             ".png",
             ".caption.txt",
+            ".manifest.json",
         ),
     log:
         f"{LOGS}/{{name}}_clipped_objective.log",
@@ -206,18 +232,45 @@ rule clipped_objective:
         "python -m analysis.clipped_objective {input.data:q} {output:q} > {log:q} 2>&1"
 
 
+rule forest:
+    input:
+        claims=rules.claims.output[0],
+        code=files_of("analysis.forest"),
+    output:
+        multiext(
+            f"{ROOT}/{{name}}/figures/forest",
+            ".svg",
+            ".png",
+            ".csv",
+            ".caption.txt",
+            ".manifest.json",
+        ),
+    log:
+        f"{LOGS}/{{name}}_forest.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m analysis.forest {input.claims:q} {output:q} > {log:q} 2>&1"
+
+
 rule report:
     input:
         plans=PLAN.plans,
         measures=PLAN.measures,
         products=lambda wildcards: PLAN.products(wildcards.name),
         clipped=rules.clipped_objective.output,
+        forest=rules.forest.output,
         claims=rules.claims.output,
         coverage="results/reference/coverage.csv",
+        error_rates=PLAN.error_rates,
+        questions="conf/claims/questions.yaml",
         lock="requirements.lock",
         traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],
-        code=files_of("analysis.report"),
-        page=[f"analysis/report.{part}" for part in ("html.jinja", "css", "js")],
+        code=files_of("analysis.report.__main__"),
+        page=[
+            f"analysis/report/{part}"
+            for part in ("page.html.jinja", "parts.html.jinja", "page.css", "page.js")
+        ],
     output:
         f"{ROOT}/{{name}}/report.html",
     log:
@@ -229,5 +282,6 @@ rule report:
         # Not of the command: it tells which runs other code made.
         code_digest=PLAN.code_digest,
     shell:
-        "python -m analysis.report {wildcards.name} {params.root:q} {input.coverage:q}"
-        " {output:q} {input.plans:q} > {log:q} 2>&1"
+        "python -m analysis.report {wildcards.name} {params.root:q} {output:q}"
+        " --plans {input.plans:q} --coverage {input.coverage:q}"
+        " --error-rates {input.error_rates:q} > {log:q} 2>&1"

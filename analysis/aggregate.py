@@ -1,88 +1,144 @@
-"""Runs → the tables of a study on one environment.
+"""Runs → the tables of one environment, each run once.
 
-python -m analysis.aggregate PLAN.json STORE ENV EPISODES.parquet UPDATES.parquet RUNS.json MANIFEST
+python -m analysis.aggregate STORE RUN… --out EPISODES.parquet UPDATES.parquet RUNS.json MANIFEST
 
-A run that is damaged, altered or not the planned one is refused.  The manifest lists the tables, so
-that nothing is drawn from tables that were altered afterwards.
+RUN is the id of a finished run, or a path that ends in it.  A row belongs to the run that its
+column ``run`` names; which variant of which study that is, plans say.  A run that is damaged or
+altered is refused.  The manifest lists the tables, so that nothing is drawn from tables that were
+altered afterwards.
 """
 
+import argparse
+import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from analysis import manifest
 from analysis.errors import one_line_errors
+from replicate.messages import first_line
 from replicate.records import (
-    RUN_FILE,
+    ENV_TABLES,
+    REMEDY,
+    RUN,
+    SCHEMAS,
     DataError,
     check_rows,
-    read_json,
+    parquet_bytes,
     read_stored,
     read_table,
-    write_json,
-    write_table,
+    write_atomically,
 )
 
-LABELS = {"env": pa.string(), "variant": pa.string(), "seed": pa.int32()}
-# The plan has the settings of each variant once; files were compared with their digests.
-LEFT_OUT = {"settings", "files"}
 
+class StoredRun(NamedTuple):
+    """A run in tables.
 
-class StaleRunError(DataError):
-    """A stored run is not the planned one."""
-
-
-def checked(store: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """The ``run.json`` of a planned run.
-
-    Raises:
-        StaleRunError: the run was made from another configuration than the planned one.
-        DamagedRunError: its settings, digest, files and rows do not belong together.
+    Args:
+        stem: of the tables: paths without ``.<table>``.
+        description: its ``run.json``.
 
     """
-    folder = store / entry["run_id"]
-    description = read_stored(store, entry["run_id"])
-    if description["digest"] != entry["digest"]:
-        raise StaleRunError(
-            f"{folder / RUN_FILE}: made from another configuration than the planned one; delete "
-            f"{folder} and give the command again to train this run anew"
-        )
-    check_rows(folder, description)
+
+    stem: Path
+    description: dict[str, Any]
+
+
+def tables_of_runs(store: Path, run_ids: Iterable[str]) -> dict[str, bytes]:
+    """Table (of ``ENV_TABLES``) → its file's bytes, a function of the runs alone.
+
+    Runs stand in the order of their ids, the rows of each together and in their own order.
+
+    Args:
+        store: folder of runs.
+        run_ids: one or more, of one environment.
+
+    Raises:
+        DamagedRunError: the settings, digest, files and rows of a run do not belong together.
+
+    """
+    names = sorted(set(run_ids))
+    descriptions = [checked(store, name) for name in names]
+    tables = [parquet_bytes(gather(store, names, table)) for table in SCHEMAS]
+    return dict(zip(ENV_TABLES, [*tables, described(descriptions)], strict=True))
+
+
+def checked(store: Path, run_id: str) -> dict[str, Any]:
+    """The ``run.json`` of a run that is whole.
+
+    Raises:
+        DamagedRunError: it is not.
+
+    """
+    description = read_stored(store, run_id)
+    check_rows(store / run_id, description)
     return description
 
 
-def gather(store: Path, entries: list[dict[str, Any]], name: str) -> pa.Table:
-    """The ``name`` tables of runs, with environment, variant and seed."""
+def gather(store: Path, run_ids: list[str], name: str) -> pa.Table:
+    """The ``name`` tables of runs, one below the other, with the column ``run``."""
     tables = []
-    for entry in entries:
-        table = read_table(store / entry["run_id"], name)
-        for label, kind in LABELS.items():
-            column = pa.array([entry[label]] * len(table), kind)
-            if kind == pa.string():
-                column = column.dictionary_encode()
-            table = table.append_column(label, column)
-        tables.append(table)
-    return pa.concat_tables(tables).unify_dictionaries()
+    for run_id in run_ids:
+        table = read_table(store / run_id, name)
+        column = pa.array([run_id] * len(table), pa.string()).dictionary_encode()
+        tables.append(table.append_column(RUN, column))
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+
+
+def described(descriptions: Iterable[dict[str, Any]]) -> bytes:
+    """A list of ``run.json``, one to a line."""
+    lines = (json.dumps(run, sort_keys=True, separators=(",", ":")) for run in descriptions)
+    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()
+
+
+def runs_below(folder: Path) -> dict[str, StoredRun]:
+    """Run id → the run, of all ``runs.json`` below a folder.
+
+    Raises:
+        DataError: one cannot be read.
+
+    """
+    stems = [
+        file.with_name(file.name.removesuffix(".runs.json"))
+        for file in sorted(folder.rglob("*.runs.json"))
+    ]
+    return {
+        run["run_id"]: StoredRun(stem, run)
+        for stem in stems
+        for run in read_runs(stem.with_name(f"{stem.name}.runs.json"))
+    }
+
+
+def read_runs(file: Path) -> list[dict[str, Any]]:
+    """What ``runs.json`` tells of the runs.
+
+    Raises:
+        DataError: it is no list.
+
+    """
+    try:
+        found: list[dict[str, Any]] = json.loads(file.read_text())
+    except ValueError as error:
+        raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
+    return found
 
 
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    plan_file, store, env = Path(arguments[0]), Path(arguments[1]), arguments[2]
-    episodes, updates, runs, listed = map(Path, arguments[3:])
-    plan = read_json(plan_file)
-    entries = [entry for entry in plan["runs"] if entry["env"] == env]
-    descriptions = [
-        {label: entry[label] for label in LABELS}
-        | {k: v for k, v in checked(store, entry).items() if k not in LEFT_OUT}
-        for entry in entries
-    ]
-    write_table(episodes, gather(store, entries, "episodes"))
-    write_table(updates, gather(store, entries, "updates"))
-    write_json(runs, descriptions)
-    manifest.write(listed, [episodes, updates, runs])
+    parser = argparse.ArgumentParser(prog="python -m analysis.aggregate")
+    parser.add_argument("store", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--out", type=Path, nargs=len(ENV_TABLES) + 1, required=True)
+    options = parser.parse_args(arguments)
+    *files, listed = options.out
+    tables = tables_of_runs(options.store, [run.name for run in options.runs])
+    for file, content in zip(files, tables.values(), strict=True):
+        write_atomically(file, content)
+    manifest.write(listed, files)
     return 0
 
 

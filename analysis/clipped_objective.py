@@ -1,6 +1,6 @@
 """Claim C1 as a picture: PPO's clipped objective, and below it the gradient that it leaves.
 
-python -m analysis.clipped_objective IN.csv OUT.svg OUT.png OUT.caption.txt
+python -m analysis.clipped_objective IN.csv OUT.svg OUT.png OUT.caption.txt MANIFEST
 
 IN.csv is written by ``replicate.probes.clipped_objective``; nothing is computed again here.
 """
@@ -13,7 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import style
+from analysis import manifest, style
+from analysis.errors import one_line_errors
 from replicate.records import write_atomically
 
 CAPTION = """\
@@ -84,15 +85,18 @@ def _explain(axis: Axes, sign: int, ends: tuple[float, float]) -> None:
     axis.text(2 - middle, sign * 0.6, "wrong side:\nstill pulls back", **where)
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    source, svg, png, caption = map(Path, arguments)
+    source, svg, png, caption, listed = map(Path, arguments)
+    manifest.check([source])
     data = pd.read_csv(source)
     data = data[data.epsilon == EPSILON]
     low, high = kinks(data)
     style.save(draw(data), svg, png)
     text = CAPTION.format(epsilon=round(high - 1, 6), low=low, high=high)
     write_atomically(caption, text.encode())
+    manifest.write(listed, [svg, png, caption])
     return 0
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from analysis import manifest
 from analysis.errors import one_line_errors
 from replicate.messages import first_line
 from replicate.records import REMEDY, DataError
@@ -19,9 +20,10 @@ def read_claims(file: Path) -> list[dict[str, Any]]:
     """What ``analysis.claims`` wrote.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, or was altered.
 
     """
+    manifest.check([file])
     try:
         records: list[dict[str, Any]] = json.loads(file.read_text())
     except ValueError as error:

@@ -1,6 +1,6 @@
 """Forest picture: what was claimed of differences and factors, each with its interval and margin.
 
-python -m analysis.forest CLAIMS.json OUT.svg OUT.png OUT.csv OUT.caption.txt
+python -m analysis.forest CLAIMS.json OUT.svg OUT.png OUT.csv OUT.caption.txt MANIFEST
 """
 
 import math
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis import style
+from analysis import manifest, style
 from analysis.claims.parts import FACTOR, U
 from analysis.errors import one_line_errors
 from analysis.findings import read_claims
@@ -156,12 +156,13 @@ def caption(claims: list[dict[str, Any]], parts: pd.DataFrame) -> str:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    source, svg, png, csv, text = map(Path, arguments)
+    source, svg, png, csv, text, listed = map(Path, arguments)
     claims = read_claims(source)
     parts = judged_parts(claims)
     style.save(draw(parts), svg, png)
     write_atomically(csv, parts.to_csv(index=False, float_format="%.6g").encode())
     write_atomically(text, (caption(claims, parts) + "\n").encode())
+    manifest.write(listed, [svg, png, csv, text])
     return 0
 
 

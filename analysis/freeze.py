@@ -1,25 +1,62 @@
-"""Make a finished replication the data of the repository.
+"""Make finished runs the data of the repository.
 
-python -m analysis.freeze SCALE [--replace]
+python -m analysis.freeze SCALE PART [studies=table1,epsilon] [env=hopper,swimmer] [seeds=3,4]
+    [store=results/replication/runs] [--replace] [--stale]
 snakemake figures
 python -m analysis.freeze --pictures
 
-Copies the tables of every study at that scale to ``results/reference/`` and writes data dictionary
-and manifest; then, drawn from them, the README's pictures.  Files there are written once: history
-would keep every version.  ``--replace`` does so all the same.
+The first takes the runs of the studies at that scale straight from the store of runs, from every
+environment on which all of them are finished (``env=`` insists on some), and writes
+
+- ``results/reference/runs/PART/<environment>.<table>``: those that no other part has.  Written
+  once, since history keeps every version: to give the command again changes nothing, other content
+  is refused, and more seeds or studies are another part.  ``--replace`` writes all the same.
+- ``results/reference/plans/SCALE/<study>.json``: what a study has in all parts: the environments
+  and seeds on which every variant is there.  Later parts make plans longer.
+- the data dictionary and the manifest.
+
+Runs by software that does other than the one here, or of which that is not known, are refused;
+``--stale`` takes them.  The last command copies the README's pictures, drawn from the data.
 """
 
 import argparse
+import os.path
+import re
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from analysis import manifest
+from analysis.aggregate import StoredRun, runs_below, tables_of_runs
 from analysis.errors import one_line_errors
 from analysis.measures import COLUMNS
-from analysis.study import Study, read_study
 from replicate.description import RUN_FIELDS
-from replicate.records import SCHEMAS, DataError, write_atomically
+from replicate.pipeline import (
+    CLAIM_DIGESTS,
+    Choice,
+    Layout,
+    choice_of,
+    claims_of,
+    plan_of,
+    write_if_changed,
+    written_plans,
+)
+from replicate.plan import Scale, load_scale, load_study, study_runs
+from replicate.records import (
+    RUN,
+    SCHEMAS,
+    DataError,
+    is_finished,
+    read_description,
+    read_json,
+    write_atomically,
+)
+from replicate.settings import ConfigError, nearest
+from replicate.staleness import command, compare
 
 RESULTS = Path("results")
 REFERENCE = RESULTS / "reference"
@@ -38,30 +75,236 @@ class FreezeError(DataError):
     """What stands in the way, in one line."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is to be frozen.
+
+    Args:
+        choice: studies and scale.
+        part: folder that gets the files.
+        envs: that must be finished; None: those that are.
+        seeds: None: the scale's.
+        store: of the runs.
+        replace: whether files that are there may change.
+        stale: whether runs by other software count.
+
+    """
+
+    choice: Choice
+    part: Path
+    envs: tuple[str, ...] | None
+    seeds: tuple[int, ...] | None
+    store: Path
+    replace: bool
+    stale: bool
+
+    @property
+    def training(self) -> str:
+        """The command that trains what is missing, as far as the scale has it."""
+        return (
+            f"snakemake --config scale={self.choice.scale} studies={','.join(self.choice.studies)}"
+        )
+
+
+def freeze(asked: Asked) -> list[str]:
+    """Write what is finished, and say what that is.
+
+    Raises:
+        FreezeError: an environment is not finished, or a file would change; then nothing is
+            written.
+
+    """
+    scale = load_scale(asked.choice.scale)
+    there = runs_below(REFERENCE / "runs")
+    said, new = [], {}
+    for env, runs in planned_on(asked, scale).items():
+        ids, text = to_freeze(asked, env, runs, there)
+        said.append(f"{env}: {text}")
+        if ids:
+            new[asked.part / env] = ids
+    files = {
+        stem.with_name(f"{stem.name}.{table}"): content
+        for stem, ids in new.items()
+        for table, content in tables_of_runs(asked.store, ids).items()
+    }
+    check_files(files, asked.replace)
+    there = {run: stored for run, stored in there.items() if stored.stem not in new}
+    for stem, ids in new.items():
+        there |= {run: StoredRun(stem, read_description(asked.store / run)) for run in ids}
+    plans = plans_of(asked, scale, there)
+    for file, content in files.items():
+        write_atomically(file, content)
+    for file, plan in plans.items():
+        write_if_changed(file, plan)
+    write_atomically(REFERENCE / "DATA.md", dictionary().encode())
+    tables = [REFERENCE / f"{name}.csv" for name in ("untrained", "coverage", "error_rates")]
+    manifest.update(REFERENCE, [*files, *plans, *filter(Path.is_file, tables)])
+    size = sum(file.stat().st_size for file in (REFERENCE / "runs").rglob("*.*"))
+    return [*said, f"{REFERENCE / 'runs'}: {size / 1e6:.1f} MB in all"]
+
+
+def to_freeze(
+    asked: Asked, env: str, runs: set[str], there: Mapping[str, StoredRun]
+) -> tuple[set[str], str]:
+    """Runs on an environment that the part is to have, if it is to be written, and why or not.
+
+    Raises:
+        FreezeError: the environment was asked for, and is not finished; the part has other runs of
+            it; or they are by other software.
+
+    """
+    stem = asked.part / env
+    if runs <= there.keys() and not asked.replace:
+        return set(), f"its {len(runs)} runs are there already"
+    elsewhere = {run for run, stored in there.items() if stored.stem != stem}
+    ids = runs - elsewhere
+    if any(stored.stem == stem for stored in there.values()) and not asked.replace:
+        raise FreezeError(
+            f"{stem}.*: there with other runs, and written once; name another part, or --replace"
+        )
+    missing = sorted(run for run in ids if not is_finished(asked.store / run))
+    if missing:
+        text = f"{len(missing)} of {len(runs)} runs are missing, the first {missing[0]}"
+        if asked.envs:
+            raise FreezeError(f"{env}: {text}; {asked.training}")
+        return set(), text
+    check_software(asked, ids)
+    return ids, f"{len(ids)} runs, {len(runs) - len(ids)} in other parts"
+
+
+def planned_on(asked: Asked, scale: Scale) -> dict[str, set[str]]:
+    """Environment → ids of the runs that the chosen studies have there; of those asked for.
+
+    Raises:
+        FreezeError: an environment that was asked for is in none of them.
+
+    """
+    found: dict[str, set[str]] = {}
+    for study in asked.choice.studies:
+        for planned in study_runs(load_study(study), scale, asked.seeds):
+            found.setdefault(planned.env, set()).add(planned.run.run_id)
+    for env in asked.envs or ():
+        if env not in found:
+            raise FreezeError(f"env={env}: in none of these studies; {nearest(env, found)}")
+    return {env: found[env] for env in asked.envs or sorted(found)}
+
+
+def check_software(asked: Asked, runs: Iterable[str]) -> None:
+    """Look for runs by software that does other than the one here.
+
+    Raises:
+        FreezeError: there are, or that is not known of some.
+
+    """
+    if asked.stale:
+        return
+    for run in sorted(runs):
+        description = read_description(asked.store / run)
+        answer = compare(description, [description["settings"]])
+        if answer.same != "same":
+            what = f"to find out, {command([answer])}; " if answer.same == "unknown" else ""
+            raise FreezeError(f"{asked.store / run}: by {answer.why}; {what}--stale takes it")
+
+
+def check_files(files: dict[Path, bytes], replace: bool) -> None:
+    """Look for files that must not be written.
+
+    Raises:
+        FreezeError: one is there with other content, or is too large.
+
+    """
+    for file, content in files.items():
+        if len(content) > MAX_FILE_BYTES:
+            raise FreezeError(
+                f"{file}: larger than {MAX_FILE_BYTES:,} bytes; seeds= makes smaller parts"
+            )
+        if file.is_file() and file.read_bytes() != content and not replace:
+            raise FreezeError(
+                f"{file}: is there with other content; name another part, or --replace"
+            )
+
+
+def plans_of(
+    asked: Asked, scale: Scale, there: Mapping[str, StoredRun]
+) -> dict[Path, dict[str, Any]]:
+    """File → plan, of the chosen studies and of those that have data at the scale.
+
+    Raises:
+        FreezeError: a study would lose runs that it had.
+
+    """
+    folder = Layout(RESULTS).frozen_plan(asked.choice.scale, "").parent
+    before = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    others = [*written_plans(asked.store.parent).values(), *before.values()]
+    known = read_json(CLAIM_DIGESTS)
+    plans = {}
+    for name in sorted({*asked.choice.studies, *before}):
+        plan = plan_of_data(name, asked.choice.scale, scale, there)
+        former = before.get(name)
+        lost = _run_ids(former) - _run_ids(plan)
+        if lost and not asked.replace:
+            raise FreezeError(
+                f"{folder / name}.json: {len(lost)} of its runs are no longer those of the study; "
+                "--replace takes them out"
+            )
+        if plan is not None:
+            first = None if asked.replace else former
+            plan["claims"] = claims_of(plan, first, others, lambda run: True, known)
+            plans[folder / f"{name}.json"] = plan
+    return plans
+
+
+def _run_ids(plan: Mapping[str, Any] | None) -> set[str]:
+    return {entry["run_id"] for entry in plan["runs"]} if plan else set()
+
+
+def plan_of_data(
+    name: str, scale_name: str, scale: Scale, there: Mapping[str, StoredRun]
+) -> dict[str, Any] | None:
+    """A study's plan, of the environments and seeds on which all its variants are there, if any."""
+    study = load_study(name)
+    seeds = sorted({stored.description["settings"]["seed"] for stored in there.values()})
+    planned = [p for p in study_runs(study, scale, seeds) if p.run.run_id in there]
+    count = Counter((p.env, p.run.seed) for p in planned)
+    planned = [p for p in planned if count[p.env, p.run.seed] == len(study.variants)]
+    if not planned:
+        return None
+    plan = plan_of(study, scale_name, planned)
+    folder = Layout(RESULTS).frozen_plan(scale_name, name).parent
+    plan["data"] = {
+        env: sorted(
+            {os.path.relpath(there[p.run.run_id].stem, folder) for p in planned if p.env == env}
+        )
+        for env in plan["envs"]
+    }
+    return plan
+
+
 def dictionary() -> str:
     """What every column of the data means, from the schemas that wrote it."""
     parts = ["# Data dictionary", "", "Generated by `python -m analysis.freeze`; do not edit.", ""]
+    parts += [
+        "Each run is in one part (`runs/<part>/`), once, whatever studies use it. Which variant of "
+        "which study it is, `plans/<scale>/<study>.json` says: `runs` names environment (a file of "
+        "`conf/env`), variant, seed and run, `data` the files of each environment that have them.",
+        "",
+    ]
     for name, columns in SCHEMAS.items():
-        parts += [f"## `<study>/<environment>.{name}.parquet`", ""]
+        parts += [f"## `runs/<part>/<environment>.{name}.parquet`", ""]
         parts += ["| column | type | unit | meaning |", "|---|---|---|---|"]
         parts += [f"| `{c.name}` | {c.type} | {c.unit} | {_cell(c.meaning)} |" for c in columns]
-        parts += [
-            "| `env` | string | – | file of `conf/env`; its gymnasium id is in `plan.json` |",
-            "| `variant` | string | – | as in `plan.json` |",
-            "| `seed` | int32 | – | of all random streams of the run |",
-            "",
-        ]
+        parts += [f"| `{RUN}` | string | – | id of the run that the row belongs to |", ""]
     parts += [
-        "## `<study>/<environment>.runs.json`",
+        "## `runs/<part>/<environment>.runs.json`",
         "",
-        "One object per run: what its `run.json` says, with `env`, `variant` and `seed`. Older "
-        "runs say nothing of `env_kwargs`, `resumed`, `commit` and `dirty`.",
+        "One `run.json` a line:",
         "",
         "| field | meaning |",
         "|---|---|",
         *(f"| `{name}` | {_cell(meaning)} |" for name, meaning in RUN_FIELDS.items()),
         "",
-        "## Measures (`snakemake figures` writes `results/replication/reference/measures/`)",
+        "## Measures (`snakemake figures` writes them to "
+        "`results/replication/reference/measures/`)",
         "",
         "| column | meaning |",
         "|---|---|",
@@ -72,54 +315,6 @@ def dictionary() -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def finished_studies(scale: str) -> list[Study]:
-    """The studies of a scale whose tables hold exactly the planned runs.
-
-    Raises:
-        FreezeError: there is none, or one is not finished.
-
-    """
-    made = MADE / scale
-    studies = [read_study(plan) for plan in sorted(made.glob("data/*/plan.json"))]
-    if not studies:
-        raise FreezeError(f"{made}/data: no study there; run snakemake --config scale={scale}")
-    for study in studies:
-        command = f"run snakemake --config scale={scale} studies={study.name}"
-        needed = [*study.files, made / "measures" / f"{study.name}.csv"]
-        for file in needed:
-            if not file.is_file():
-                raise FreezeError(f"{file}: missing; {command}")
-            if file.stat().st_size > MAX_FILE_BYTES:
-                raise FreezeError(f"{file}: larger than {MAX_FILE_BYTES:,} bytes")
-        planned = {entry["digest"] for entry in study.plan["runs"]}
-        if planned != {run["digest"] for run in study.runs}:
-            raise FreezeError(f"{study.folder}: its tables are not of the planned runs; {command}")
-    return studies
-
-
-def freeze(scale: str, replace: bool) -> None:
-    """Copy, list, describe: afterwards the repository's data is this scale and nothing else.
-
-    Raises:
-        FreezeError: nothing to copy, or data that is there already.
-
-    """
-    studies = finished_studies(scale)
-    there = sorted(plan.parent for plan in REFERENCE.glob("*/plan.json"))
-    if there and not replace:
-        raise FreezeError(f"{there[0]} is there already; --replace puts this in place of all")
-    for folder in there:
-        shutil.rmtree(folder)
-    copied = []
-    for study in studies:
-        (REFERENCE / study.name).mkdir()
-        for source in (study.folder / "plan.json", *study.files):
-            copied.append(Path(shutil.copyfile(source, REFERENCE / study.name / source.name)))
-    write_atomically(REFERENCE / "DATA.md", dictionary().encode())
-    tables = [REFERENCE / f"{name}.csv" for name in ("untrained", "coverage")]
-    manifest.update(REFERENCE, [*copied, *(table for table in tables if table.is_file())])
 
 
 def copy_pictures() -> None:
@@ -137,19 +332,58 @@ def copy_pictures() -> None:
         shutil.copyfile(drawn, REFERENCE / "pictures" / drawn.name)
 
 
+KEYS = ("studies", "env", "seeds", "store")
+
+
+def asked_for(options: argparse.Namespace) -> Asked:
+    """What the command line asks for.
+
+    Raises:
+        ConfigError: an unknown key, scale, study or seed, or no name of a part.
+
+    """
+    if not re.fullmatch(r"[a-z0-9_-]+", options.part or ""):
+        raise ConfigError(f"{options.part or 'PART'}: name a part with a-z, 0-9, _ and -")
+    given = {}
+    for text in options.choices:
+        key, _, value = text.partition("=")
+        if key not in KEYS or not value:
+            raise ConfigError(f"{text}: not one of {', '.join(f'{key}=…' for key in KEYS)}")
+        given[key] = value
+    chosen = {"studies": given["studies"]} if "studies" in given else {}
+    choice = choice_of({"scale": options.scale, **chosen})
+    seeds = given.get("seeds")
+    if seeds and not re.fullmatch(r"\d+(,\d+)*", seeds):
+        raise ConfigError(f"seeds={seeds}: not numbers with commas between")
+    return Asked(
+        choice,
+        part=REFERENCE / "runs" / options.part,
+        envs=tuple(given["env"].split(",")) if "env" in given else None,
+        seeds=tuple(map(int, seeds.split(","))) if seeds else None,
+        store=Path(given.get("store", Layout(RESULTS).store)),
+        replace=options.replace,
+        stale=options.stale,
+    )
+
+
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m analysis.freeze")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("scale", nargs="?")
-    what.add_argument("--pictures", action="store_true")
-    parser.add_argument("--replace", action="store_true")
+    parser.add_argument("scale", nargs="?", metavar="SCALE")
+    parser.add_argument("part", nargs="?", metavar="PART")
+    parser.add_argument("choices", nargs="*", metavar="KEY=VALUE")
+    for flag in ("pictures", "replace", "stale"):
+        parser.add_argument(f"--{flag}", action="store_true")
     options = parser.parse_args(arguments)
     if options.pictures:
         copy_pictures()
-    else:
-        freeze(options.scale, options.replace)
+        return 0
+    try:
+        for line in freeze(asked_for(options)):
+            print(line)
+    except ConfigError as error:
+        raise FreezeError(str(error)) from None
     return 0
 
 

@@ -8,6 +8,7 @@ that were not run count as tests with p = 1: a later run cannot weaken a verdict
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -290,12 +291,16 @@ def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
     effect = part.margin or estimate.value
     if effect <= 0:
         return None
-    seeds = np.arange(2, MAX_SEEDS + 1)
-    df = estimate.df * (seeds - 1) / (part.seeds - 1)
-    error = estimate.standard_error * np.sqrt(part.seeds / seeds)
-    needed = special.stdtrit(df, (1 + level) / 2) + special.stdtrit(df, power)
-    enough = np.flatnonzero(needed * error <= effect)
-    return int(seeds[enough[0]]) if len(enough) else None
+
+    def enough(seeds: int) -> bool:
+        df = estimate.df * (seeds - 1) / (part.seeds - 1)
+        error = estimate.standard_error * math.sqrt(part.seeds / seeds)
+        quantiles = special.stdtrit(df, (1 + level) / 2) + special.stdtrit(df, power)
+        return bool(quantiles * error <= effect)
+
+    # The more seeds the surer: the first that are enough, by bisection.
+    needed = bisect_left(range(2, MAX_SEEDS + 1), True, key=enough) + 2
+    return needed if needed <= MAX_SEEDS else None
 
 
 def _seeds_for_share(part: Part, level: float) -> int | None:

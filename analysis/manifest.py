@@ -4,7 +4,7 @@ python -m analysis.manifest FOLDER                   checks all that is listed b
 python -m analysis.manifest FOLDER --update FILE…    lists files that were changed on purpose
 
 ``manifest.json`` lists the data of ``results/reference`` and ``results/published``;
-``<environment>.manifest.json`` the tables of a study that were made here.
+``<name>.manifest.json`` the files ``<name>.…`` beside it that were made here.
 """
 
 import argparse
@@ -13,16 +13,26 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.errors import one_line_errors
-from replicate.records import MANIFEST, REMEDY, DataError, read_json, sha256, write_json
+from replicate.records import (
+    MANIFEST,
+    REMEDY,
+    DataError,
+    name_in,
+    read_json,
+    sha256,
+    write_json,
+    write_manifest,
+)
+
+MAX_DEPTH = 3
+"""How far below its folder a manifest lists files."""
 
 
 class AlteredDataError(DataError):
     """A data file is not the one that the manifest lists."""
 
 
-def write(manifest: Path, files: Iterable[Path]) -> None:
-    """List ``files``, which lie below the manifest's folder, and nothing else."""
-    write_json(manifest, {_name(manifest, file): sha256(file) for file in files})
+write = write_manifest
 
 
 def update(folder: Path, files: Iterable[Path]) -> None:
@@ -35,20 +45,46 @@ def update(folder: Path, files: Iterable[Path]) -> None:
     manifest = folder / MANIFEST
     listed = read_json(manifest) if manifest.exists() else {}
     kept = {name: digest for name, digest in listed.items() if (folder / name).is_file()}
-    write_json(manifest, kept | {_name(manifest, file): sha256(file) for file in files})
+    write_json(manifest, kept | {name_in(manifest, file): sha256(file) for file in files})
+
+
+def of(file: Path) -> Path | None:
+    """The manifest that is to list a file.
+
+    That of its environment, beside it, or that of the nearest folder above; none for a user's own.
+    """
+    beside = file.with_name(f"{file.name.partition('.')[0]}.{MANIFEST}")
+    above = [folder / MANIFEST for folder in file.parents[:MAX_DEPTH]]
+    return next((manifest for manifest in (beside, *above) if manifest.is_file()), None)
+
+
+def check(files: Iterable[Path]) -> None:
+    """Compare files with the manifests that are to list them.
+
+    Raises:
+        AlteredDataError: the first file that is missing, not listed, or has other bytes.
+        DataError: a manifest cannot be read.
+
+    """
+    listed: dict[Path, list[Path]] = {}
+    for file in files:
+        manifest = of(file)
+        if manifest is None:
+            raise AlteredDataError(f"{file}: no {MANIFEST} lists it; {REMEDY}")
+        listed.setdefault(manifest, []).append(file)
+    for manifest, found in listed.items():
+        verify(manifest, found)
 
 
 def renew(*files: Path) -> None:
     """After a command wrote files: their new digests, where the repository's data lists them.
 
-    A file is listed in its own folder or in the one above.  One that is listed nowhere is a
-    user's own.
+    One that is listed nowhere is a user's own.
     """
     for file in files:
-        for folder in file.parents[:2]:
-            manifest = folder / MANIFEST
-            if manifest.is_file() and _name(manifest, file) in read_json(manifest):
-                update(folder, [file])
+        manifest = of(file)
+        if manifest is not None and name_in(manifest, file) in read_json(manifest):
+            update(manifest.parent, [file])
 
 
 def verify(manifest: Path, files: Iterable[Path] | None = None) -> None:
@@ -61,20 +97,13 @@ def verify(manifest: Path, files: Iterable[Path] | None = None) -> None:
     """
     listed = read_json(manifest)
     for file in [manifest.parent / name for name in listed] if files is None else files:
-        digest = listed.get(_name(manifest, file))
+        digest = listed.get(name_in(manifest, file))
         if digest is None:
             raise AlteredDataError(f"{file}: not listed in {manifest}; {REMEDY}")
         if not file.is_file():
             raise AlteredDataError(f"{file}: missing, but listed in {manifest}; {REMEDY}")
         if sha256(file) != digest:
             raise AlteredDataError(f"{file}: not the file that {manifest} lists; {REMEDY}")
-
-
-def _name(manifest: Path, file: Path) -> str:
-    folder = manifest.parent.resolve()
-    if not file.resolve().is_relative_to(folder):
-        raise DataError(f"{file}: not below {manifest.parent}, whose {MANIFEST} is to list it")
-    return file.resolve().relative_to(folder).as_posix()
 
 
 @one_line_errors

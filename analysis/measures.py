@@ -1,6 +1,6 @@
 """Runs → numbers: one row per run, what it is worth and how it got there.
 
-python -m analysis.measures PLAN.json UNTRAINED.csv PUBLISHED_SCALE.yaml OUT.csv
+python -m analysis.measures PLAN.json UNTRAINED.csv PUBLISHED_SCALE.yaml OUT.csv MANIFEST
 
 On the **published scale** of an environment, 0 is the untrained policy and 1 a return from the
 literature: ``u = (return − untrained) / (reference − untrained)``.  Both are constants of the
@@ -379,11 +379,12 @@ def read_published_scale(file: Path) -> dict[str, dict[str, Any]]:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    plan, untrained, published, out = map(Path, arguments)
+    plan, untrained, published, out, listed = map(Path, arguments)
     manifest.verify(untrained.parent / MANIFEST, [untrained])
     study = read_study(plan)
     known = scales(study, pd.read_csv(untrained), read_published_scale(published))
     run_measures(study, known).to_csv(out, index=False, float_format="%.7g")
+    manifest.write(listed, [out])
     return 0
 
 

@@ -3,9 +3,10 @@
 Shapes: ``E`` environments, ``V`` variants, ``S`` seeds.  Environments are fixed, not sampled: every
 interval is about other seeds on the same environments.  Seeds are shared: the run with seed 3
 starts from the same networks, noise and environment in every variant, so that differences are
-paired by seed.  Means and their differences have t intervals, which hold the truth as often as they
-say from 3 seeds on; statistics that have none are bootstrapped, from 10 seeds on
-(``analysis.coverage``).  Values must be finite.
+paired by seed.  Means and their differences have t intervals: from 3 seeds on they hold the truth
+about as often as they say, or in nine cases of ten where the runs of one environment are skewed;
+statistics that have none are bootstrapped, from 10 seeds on (``results/reference/coverage.csv``, by
+``analysis.coverage``).  Values must be finite.
 """
 
 import math
@@ -202,20 +203,6 @@ def satterthwaite(variances: Array, df: Array) -> tuple[Array, Array]:
     shares = variances / np.where(total > 0, total, 1.0)[..., None]
     freedom = 1 / np.where(total > 0, (shares**2 / df).sum(axis=-1), 1 / df.sum())
     return np.sqrt(total), freedom
-
-
-def welch_interval(x: npt.ArrayLike, y: npt.ArrayLike, level: float = 0.95) -> Interval:
-    """``mean(x) − mean(y) ± t_ν √(s_x²/n_x + s_y²/n_y)`` of independent samples ``[n_x], [n_y]``.
-
-    Bounds are NaN if either sample has one value.
-
-    Source: Welch, Biometrika 34 (1947).
-
-    Raises:
-        ValueError: as :func:`mean_estimate`.
-
-    """
-    return interval(weighted_sum([mean_estimate(x, ""), mean_estimate(y, "")], [1, -1]), level)
 
 
 def share(hits: int, total: int, level: float = 0.95) -> Interval:

@@ -1,26 +1,42 @@
-"""A study as data: its plan, and the tables of its runs."""
+"""A study as data: its plan, and what the tables of runs have of it."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from analysis import manifest
-from replicate.records import MANIFEST, STUDY_TABLES, read_json
+from analysis.aggregate import read_runs
+from replicate.records import (
+    ENV_TABLES,
+    REMEDY,
+    RUN,
+    DataError,
+    read_json,
+    tables_of_plan,
+)
 
 RUN_KEYS = ["env", "variant", "seed"]
 
 
 @dataclass(frozen=True)
 class Study:
-    """A folder with ``plan.json`` and, per environment, ``episodes``, ``updates`` and ``runs``.
+    """A plan, and the rows of its runs in the tables that it names.
 
-    All tables have the columns ``env`` (name of a file of ``conf/env``), ``variant`` and ``seed``.
+    The tables on disk have each run once, whatever studies use it; the plan says which environment,
+    variant and seed a run is here, and all tables of a study have these as columns.  A combination
+    that is not in the plan is in no table: environments may have unlike seeds.
+
+    Args:
+        folder: of the plan, from which it names the tables.
+        plan: as ``replicate.pipeline`` writes it.
+
     """
 
     folder: Path
@@ -79,37 +95,76 @@ class Study:
     @cached_property
     def episodes(self) -> pd.DataFrame:
         """``replicate.records.EPISODES`` of all runs."""
-        return self._table("episodes")
+        return self._rows("episodes")
 
     @cached_property
     def updates(self) -> pd.DataFrame:
         """``replicate.records.UPDATES`` of all runs."""
-        return self._table("updates")
+        return self._rows("updates")
 
     @cached_property
     def runs(self) -> list[dict[str, Any]]:
         """The ``run.json`` of all runs, with ``env``, ``variant`` and ``seed``."""
-        files = [self.folder / f"{env}.runs.json" for env in self.envs]
-        return [run for file in files for run in json.loads(file.read_text())]
+        return [self._planned(entry) for env in self.envs for entry in self._entries(env)]
+
+    def check(self) -> None:
+        """Look for every planned run in the tables.
+
+        Raises:
+            DataError: one is not there, or was made from another configuration than the planned.
+
+        """
+        for entry in self.plan["runs"]:
+            self._planned(entry)
+
+    def _planned(self, entry: dict[str, Any]) -> dict[str, Any]:
+        run = self._stored.get(entry["run_id"])
+        if run is None or run["digest"] != entry["digest"]:
+            what = "not there" if run is None else "made from other settings than the planned"
+            tables = ", ".join(str(_table(stem, "*")) for stem in self._stems[entry["env"]])
+            raise DataError(f"{tables}: run {entry['run_id']}: {what}; {REMEDY}")
+        return run | {key: entry[key] for key in RUN_KEYS}
+
+    @cached_property
+    def _stored(self) -> dict[str, dict[str, Any]]:
+        """Id → ``run.json``, of all runs of the tables."""
+        files = [_table(stem, "runs.json") for env in self.envs for stem in self._stems[env]]
+        return {run["run_id"]: run for file in files for run in read_runs(file)}
 
     @property
     def files(self) -> list[Path]:
-        """All tables."""
+        """All tables that have runs of the study."""
         return [file for env in self.envs for file in self.files_of(env)]
 
     def files_of(self, env: str) -> list[Path]:
         """The tables of one environment."""
-        return [self.folder / f"{env}.{table}" for table in STUDY_TABLES]
+        return [_table(stem, table) for stem in self._stems[env] for table in ENV_TABLES]
 
-    def _table(self, name: str) -> pd.DataFrame:
-        files = [self.folder / f"{env}.{name}.parquet" for env in self.envs]
-        return pd.concat([_plain(pd.read_parquet(file)) for file in files], ignore_index=True)
+    @cached_property
+    def _stems(self) -> dict[str, list[Path]]:
+        return tables_of_plan(self.folder / "plan.json", self.plan)
+
+    def _entries(self, env: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.plan["runs"] if entry["env"] == env]
+
+    def _rows(self, name: str) -> pd.DataFrame:
+        """A table, by environment and then in the order of the plan."""
+        parts = [
+            labelled(
+                pa.concat_tables(
+                    pq.read_table(_table(stem, f"{name}.parquet"), read_dictionary=[RUN])
+                    for stem in self._stems[env]
+                ),
+                self._entries(env),
+            )
+            for env in self.envs
+        ]
+        return pd.concat([part.to_pandas() for part in parts], ignore_index=True)
 
     def on(self, env: str) -> "Study":
         """The same study on one environment."""
         envs = {env: self.plan["envs"][env]}
-        runs = [entry for entry in self.plan["runs"] if entry["env"] == env]
-        return Study(self.folder, {**self.plan, "envs": envs, "runs": runs})
+        return Study(self.folder, {**self.plan, "envs": envs, "runs": self._entries(env)})
 
     def in_order(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows sorted by environment and variant as in the plan, then by seed."""
@@ -123,28 +178,45 @@ class Study:
         ).reset_index(drop=True)
 
 
-def read_study(plan: Path) -> Study:
-    """The study that a ``plan.json`` describes; its tables lie beside it.
+def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:
+    """The rows of planned runs in the order of the plan, labelled by it.
 
-    The repository's data has one manifest, in the folder above; what was made here has one per
-    environment, which the aggregation writes.
+    Args:
+        table: with the column ``run``; the rows of a run stand together.
+        entries: of a plan.
+
+    """
+    table = table.unify_dictionaries().combine_chunks()
+    runs = table[RUN].combine_chunks()
+    codes = np.asarray(runs.indices) if len(runs) else np.empty(0, np.int64)
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    stops = np.append(starts[1:], len(codes))
+    names = runs.dictionary.to_pylist() if len(runs) else []
+    found = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=True)}
+    # A run in which no episode ended has no row.
+    rows = [np.arange(*found.get(entry["run_id"], (0, 0))) for entry in entries]
+    planned = np.repeat(np.arange(len(entries)), [len(of_run) for of_run in rows])
+    taken = table.drop_columns(RUN).take(np.concatenate([np.empty(0, np.int64), *rows]))
+    for key in RUN_KEYS:
+        values = pa.array([entry[key] for entry in entries])
+        taken = taken.append_column(key, values.take(planned))
+    return taken
+
+
+def _table(stem: Path, table: str) -> Path:
+    return stem.with_name(f"{stem.name}.{table}")
+
+
+def read_study(plan: Path) -> Study:
+    """The study that a plan describes.
 
     Raises:
         AlteredDataError: a table is not the one that was made.
-        DataError: the plan or a manifest cannot be read.
+        DataError: the plan or a manifest cannot be read, or a run is not in the tables.
 
     """
     study = Study(plan.parent, read_json(plan))
-    of_the_repository = plan.parent.parent / MANIFEST
-    if of_the_repository.is_file():
-        manifest.verify(of_the_repository, [plan, *study.files])
-    else:
-        for env in study.envs:
-            manifest.verify(plan.parent / f"{env}.{MANIFEST}", study.files_of(env))
+    of_the_repository = manifest.of(plan) is not None
+    manifest.check([plan, *study.files] if of_the_repository else study.files)
+    study.check()
     return study
-
-
-def _plain(table: pd.DataFrame) -> pd.DataFrame:
-    """Categories as text: equal in all files, whatever categories each happens to have."""
-    names: Iterable[str] = table.select_dtypes("category").columns
-    return table.astype(dict.fromkeys(names, "str"))

@@ -54,9 +54,7 @@ class RunDescription(Machine, Software):
 
     run_id: str = Field(description="folder of the run")
     digest: Sha256 = Field(description="SHA-256 of the canonical settings: the run's identity")
-    settings: RunSettings = Field(
-        description="all of them (in `runs.json` left out: see `plan.json`)"
-    )
+    settings: RunSettings = Field(description="all of them")
     env_kwargs: dict[str, Any] = Field(
         description="what the environment was made with, gymnasium's own and its time limit "
         "included"
@@ -76,9 +74,7 @@ class RunDescription(Machine, Software):
     cohort: CohortNote = Field(
         description="lanes that trained together, their threads and their seconds"
     )
-    files: dict[str, Sha256] = Field(
-        description="SHA-256 of the run's Parquet files (in `runs.json` left out)"
-    )
+    files: dict[str, Sha256] = Field(description="SHA-256 of the run's Parquet files")
 
     @model_validator(mode="after")
     def _consistent(self) -> "RunDescription":

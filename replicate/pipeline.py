@@ -18,7 +18,6 @@ from replicate.checkpoints import stored
 from replicate.cohorts import cohort_name
 from replicate.plan import (
     CONF,
-    REFERENCE,
     PlannedRun,
     Study,
     check_writable,
@@ -29,13 +28,16 @@ from replicate.plan import (
     study_runs,
 )
 from replicate.records import (
+    ENV_TABLES,
     MANIFEST,
+    REFERENCE,
     RUN_FILE,
-    STUDY_TABLES,
     DataError,
     is_finished,
+    is_reference,
     read_json,
     sha256,
+    tables_of_plan,
     write_atomically,
 )
 from replicate.settings import ConfigError, RunSettings, nearest
@@ -47,6 +49,10 @@ CLAIM_DIGESTS = CONF / "claims" / "digests.json"
 PROBES = ("clipped_objective", "importance_sampling")
 """Of ``replicate.probes``, those that a claim is judged by."""
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
+OF_EACH_ENV = ("learning_curves",)
+"""Figures that are drawn once more of each environment alone."""
+REFERENCE_SCALES = ("paper", "quick")
+"""Of which the repository has data, or will have: the first is ``reference``."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +153,25 @@ class Layout:
         """Lists of the runs that train together."""
         return self.root / "cohorts"
 
-    def data(self, name: str, study: str) -> Path:
-        """The tables of a study: made at scale ``name``, or those of the repository."""
-        if name == REFERENCE:
-            return self.results / REFERENCE / study
-        return self.root / name / "data" / study
+    @cached_property
+    def references(self) -> dict[str, str]:
+        """Reports of the repository's data → their scales.
+
+        ``reference`` is of the first scale that has data, ``reference_<scale>`` of the others.
+        """
+        plans = self.results / REFERENCE / "plans"
+        found = [scale for scale in REFERENCE_SCALES if any((plans / scale).glob("*.json"))]
+        return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(found)}
+
+    def frozen_plan(self, scale: str, study: str) -> Path:
+        """What the repository has of a study."""
+        return self.results / REFERENCE / "plans" / scale / f"{study}.json"
 
     def plan(self, name: str, study: str) -> Path:
         """What the study consists of."""
-        return self.data(name, study) / "plan.json"
+        if is_reference(name):
+            return self.frozen_plan(self.references.get(name, name), study)
+        return self.root / name / "data" / study / "plan.json"
 
 
 @dataclass(frozen=True)
@@ -185,23 +201,33 @@ class Pipeline:
     @property
     def names(self) -> list[str]:
         """What a report can be named after."""
-        return [REFERENCE, *options("scale")]
+        return [*self.layout.references, *options("scale")]
 
     def studies(self, name: str) -> list[str]:
         """Studies at scale ``name``, or those with data in the repository."""
-        if name != REFERENCE:
+        if not is_reference(name):
             return list(self.choice.studies)
-        found = (self.layout.results / REFERENCE).glob("*/plan.json")
-        return sorted(path.parent.name for path in found)
+        return sorted(path.stem for path in self.layout.plan(name, "").parent.glob("*.json"))
 
     def runs(self, wildcards: Any) -> list[str]:
-        """Stamps of the runs that a study has on one environment."""
-        plan = self.plan(wildcards.name, wildcards.study)
-        return [
-            str(self.layout.stamp(entry["run_id"]))
-            for entry in plan["runs"]
-            if entry["env"] == wildcards.env
-        ]
+        """Stamps of the runs on one environment that the chosen studies have at a scale.
+
+        With those that other studies had there: what was made of them stays as it is.
+        """
+        chosen = self.plans(wildcards)
+        before = self.layout.plan(wildcards.name, "*").relative_to(self.layout.results)
+        names = set()
+        for path in {*map(Path, chosen), *self.layout.results.glob(str(before))}:
+            for run in self._runs_on(path, wildcards.env):
+                stamp = self.layout.stamp(run)
+                finished = stamp.is_file() and is_finished(self.layout.store / run)
+                if finished or str(path) in chosen:
+                    names.add(str(stamp))
+        return sorted(names)
+
+    def _runs_on(self, plan: Path, env: str) -> list[str]:
+        with one_line_exit():
+            return [run["run_id"] for run in read_json(plan)["runs"] if run["env"] == env]
 
     @property
     def stamps(self) -> list[str]:
@@ -218,9 +244,9 @@ class Pipeline:
     def tables(self, name: str, study: str) -> list[str]:
         """Of every environment; beside those that were made here, their manifest."""
         # The repository's manifest lists other data too: its times say nothing of a study.
-        parts = STUDY_TABLES if name == REFERENCE else (*STUDY_TABLES, MANIFEST)
-        envs, folder = self.plan(name, study)["envs"], self.layout.data(name, study)
-        return [str(folder / f"{env}.{part}") for env in envs for part in parts]
+        parts = ENV_TABLES if is_reference(name) else (*ENV_TABLES, MANIFEST)
+        stems = tables_of_plan(self.layout.plan(name, study), self.plan(name, study))
+        return [f"{stem}.{part}" for found in stems.values() for stem in found for part in parts]
 
     def plans(self, wildcards: Any) -> list[str]:
         """The plan of every study of a report."""
@@ -238,6 +264,12 @@ class Pipeline:
         return [f"{self.layout.root}/probes/{probe}.csv" for probe in PROBES]
 
     @property
+    def error_rates(self) -> list[str]:
+        """How often verdicts are wrong, where it was simulated."""
+        file = self.layout.results / REFERENCE / "error_rates.csv"
+        return [str(file)] if file.is_file() else []
+
+    @property
     def rules_of_claims(self) -> list[str]:
         """Statements, margins and wording."""
         return sorted(map(str, Path("conf/claims").glob("*.yaml")))
@@ -249,13 +281,16 @@ class Pipeline:
         return [*made, *self.products(name), *tables]
 
     def products(self, name: str) -> list[str]:
-        """Every figure and table of a report."""
-        return [
-            f"{self.layout.root}/{name}/{kind}/{study}/{product}{suffix}"
-            for study in self.studies(name)
-            for kind, suffix in (("figures", ".svg"), ("tables", ".csv"))
-            for product in self.plan(name, study)[kind]
-        ]
+        """Every figure and table of a report; some figures of each environment too."""
+        found = []
+        for study in self.studies(name):
+            plan = self.plan(name, study)
+            figures = [*plan["figures"]]
+            figures += [f"{env}/{f}" for env in plan["envs"] for f in figures if f in OF_EACH_ENV]
+            files = [f"figures/{study}/{figure}.svg" for figure in figures]
+            files += [f"tables/{study}/{table}.csv" for table in plan["tables"]]
+            found += [f"{self.layout.root}/{name}/{file}" for file in files]
+        return found
 
 
 def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) -> Pipeline:
@@ -277,7 +312,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     runs: list[RunSettings] = []
     known = read_json(CLAIM_DIGESTS)
     begun = _begun(layout.store)
-    written = _written_plans(layout)
+    written = written_plans(layout.root)
     for name in choice.studies:
         study = load_study(name)
         planned = study_runs(study, scale)
@@ -286,7 +321,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         runs += [p.run for p in planned]
         plan, path = plan_of(study, choice.scale, planned), layout.plan(choice.scale, name)
         plan["claims"] = claims_of(plan, written.get(path), list(written.values()), begun, known)
-        _write_if_changed(path, plan)
+        write_if_changed(path, plan)
     for run in runs:
         _renew_stamp(layout, run)
     jobs = []
@@ -296,7 +331,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         steps = sum(run.num_updates * run.algo.num_steps for run in cohort)
         stamps = [str(layout.stamp(run.run_id)) for run in cohort]
         data = {"store": str(layout.store), "env_steps": steps, "stamps": stamps}
-        _write_if_changed(path, {**data, "runs": entries})
+        write_if_changed(path, {**data, "runs": entries})
         jobs.append(CohortJob(path.stem, str(path), stamps, steps))
     if jobs:
         check_writable(layout.root)
@@ -346,9 +381,9 @@ def _run_ids(plan: Mapping[str, Any]) -> set[str]:
     return {entry["run_id"] for entry in plan["runs"]}
 
 
-def _written_plans(layout: Layout) -> dict[Path, dict[str, Any]]:
-    """Every plan that was written here, at any scale."""
-    return {path: read_json(path) for path in sorted(layout.root.glob("*/data/*/plan.json"))}
+def written_plans(root: Path) -> dict[Path, dict[str, Any]]:
+    """Every plan that was written to a ``results/replication``, at any scale."""
+    return {path: read_json(path) for path in sorted(root.glob("*/data/*/plan.json"))}
 
 
 def _begun(store: Path) -> Callable[[str], bool]:
@@ -387,6 +422,8 @@ def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, An
         "num_steps": first.algo.num_steps,
         "total_env_steps": first.num_updates * first.algo.num_steps,
         "envs": {p.env: p.run.env.id for p in planned},
+        # Where the tables of each environment are, from the plan's folder on.
+        "data": {p.env: [f"../{p.env}"] for p in planned},
         "variants": [
             {
                 "name": name,
@@ -433,7 +470,8 @@ def _renew_stamp(layout: Layout, run: RunSettings) -> None:
         os.utime(stamp, ns=(made.stat().st_mtime_ns,) * 2)
 
 
-def _write_if_changed(path: Path, data: Any) -> None:
+def write_if_changed(path: Path, data: Any) -> None:
+    """JSON, unless it is there as it is: what depends on it is not made anew."""
     text = json.dumps(data, indent=1) + "\n"
     if not path.is_file() or path.read_text() != text:
         write_atomically(path, text.encode())

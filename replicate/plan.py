@@ -27,7 +27,7 @@ from yaml import YAMLError
 from replicate.checkpoints import interrupted
 from replicate.cohorts import cohorts
 from replicate.messages import first_line
-from replicate.records import is_finished
+from replicate.records import is_finished, is_reference
 from replicate.settings import (
     ALGORITHMS,
     Checked,
@@ -43,9 +43,7 @@ from replicate.settings import (
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = ("env", "algo", "recipe")
 
-REFERENCE = "reference"
-"""The data that came with the repository, beside the scales in file names."""
-RESERVED = (REFERENCE, "runs", "finished", "cohorts", "logs", "probes", "set_aside")
+RESERVED = ("runs", "finished", "cohorts", "logs", "probes", "set_aside")
 """What a scale cannot be called: folders of other data than that of a scale."""
 
 
@@ -297,7 +295,7 @@ def load_scale(name: str) -> Scale:
         ConfigError: no such scale, a reserved name, or a key, name or value in it that is not one.
 
     """
-    if name in RESERVED:
+    if name in RESERVED or is_reference(name):
         raise ConfigError(f"conf/scale/{name}.yaml: {name!r} is reserved; rename the file")
     scale = _checked_file(Scale, "scale", name)
     _check_names(f"conf/scale/{name}.yaml: envs", scale.envs or (), options("env"))
@@ -318,15 +316,22 @@ class PlannedRun:
     run: RunSettings
 
 
-def study_runs(study: Study, scale: Scale) -> list[PlannedRun]:
+def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -> list[PlannedRun]:
     """All runs of a study at a scale.
+
+    Args:
+        study: what is varied, and where.
+        scale: how much of it.
+        seeds: instead of the scale's.
 
     Raises:
         ConfigError: one of them is not valid.
 
     """
     envs = [env for env in study.envs if scale.envs is None or env in scale.envs]
-    seeds = range(study.first_seed, study.first_seed + scale.seeds)
+    if seeds is None:
+        seeds = range(study.first_seed, study.first_seed + scale.seeds)
+    seeds = list(seeds)
     length = f"total_env_steps={scale.total_env_steps}"
     # An environment is a section of its own: composed once, and once per variant the rest.
     sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}

@@ -88,8 +88,14 @@ SCHEMAS = {"episodes": EPISODES, "updates": UPDATES}
 RUN_FILE = "run.json"
 """Written last: a folder without it is not a finished run."""
 
-STUDY_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
-"""What a study has of each environment, as ``<environment>.<table>``."""
+ENV_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
+"""What is kept of the runs on an environment, each run once, as ``<environment>.<table>``."""
+
+REFERENCE = "reference"
+"""The data of the repository, and the report of it: the name stands beside scales in file names."""
+
+RUN = "run"
+"""Column of those tables: the id of the run that a row belongs to."""
 
 MANIFEST = "manifest.json"
 """Lists data files with their SHA-256."""
@@ -140,8 +146,31 @@ def write_json(path: Path, data: Any) -> None:
     write_atomically(path, (json.dumps(data, indent=2, sort_keys=True) + "\n").encode())
 
 
+def write_manifest(manifest: Path, files: Iterable[Path]) -> None:
+    """List ``files``, which lie below the manifest's folder, and nothing else."""
+    write_json(manifest, {name_in(manifest, file): sha256(file) for file in files})
+
+
+def name_in(manifest: Path, file: Path) -> str:
+    """What a manifest calls a file: its path from the manifest's folder.
+
+    Raises:
+        DataError: it lies elsewhere.
+
+    """
+    folder = manifest.parent.resolve()
+    if not file.resolve().is_relative_to(folder):
+        raise DataError(f"{file}: not below {manifest.parent}, whose {MANIFEST} is to list it")
+    return file.resolve().relative_to(folder).as_posix()
+
+
 def write_table(path: Path, data: pa.Table) -> None:
-    """Atomic Parquet (zstd); equal tables give equal bytes.
+    """Atomic; as :func:`parquet_bytes`."""
+    write_atomically(path, parquet_bytes(data))
+
+
+def parquet_bytes(data: pa.Table) -> bytes:
+    """Parquet (zstd); equal tables give equal bytes.
 
     Bytes of equal significance stand together, and whole numbers are stored as differences: a third
     to a half smaller than with Parquet's own choices.
@@ -156,7 +185,7 @@ def write_table(path: Path, data: pa.Table) -> None:
         use_dictionary=[f.name for f in data.schema if pa.types.is_dictionary(f.type)],
         column_encoding=encodings,
     )
-    write_atomically(path, sink.getvalue().to_pybytes())
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def write_run(
@@ -356,3 +385,20 @@ def _damaged(file: Path, why: object) -> DamagedRunError:
         f"{file}: damaged ({first_line(why)}); delete {file.parent} and give the command again "
         "to train this run anew"
     )
+
+
+def tables_of_plan(plan_file: Path, plan: Mapping[str, Any]) -> dict[str, list[Path]]:
+    """Environment → where the tables of its runs are: paths without ``.<table>``.
+
+    A plan names them relative to its own folder.
+    """
+    folder = plan_file.parent
+    return {
+        env: [Path(os.path.normpath(folder / stem)) for stem in stems]
+        for env, stems in plan["data"].items()
+    }
+
+
+def is_reference(name: str) -> bool:
+    """Whether a report is of the data of the repository: ``reference`` or ``reference_<scale>``."""
+    return name.partition("_")[0] == REFERENCE

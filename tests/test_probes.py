@@ -1,12 +1,16 @@
 """Claims that a probe computes, against their closed form."""
 
+import json
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 import pytest
 
-from replicate.probes import clipped_objective, importance_sampling
+from replicate.probes import clipped_objective, importance_sampling, untrained
+from replicate.records import sha256
+
+PROBES = [clipped_objective, importance_sampling, untrained]
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +94,35 @@ def test_the_same_bytes_every_time(probe: ModuleType, tmp_path: Path) -> None:
     for file in files:
         probe.main([str(file)])
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("arguments", [[], ["a.csv", "a.manifest.json", "paper2017"]])
+def test_wrong_arguments_write_nothing(
+    probe: ModuleType,
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        probe.main(arguments)
+    assert stopped.value.code == 2 and not list(tmp_path.iterdir())
+    usage, line = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: python -m replicate.probes.") and "error: " in line
+
+
+def test_what_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert importance_sampling.main([str(tmp_path / "file" / "out.csv")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/file/out.csv: ")
+
+
+def test_a_probe_lists_what_it_wrote(tmp_path: Path) -> None:
+    out, listed = tmp_path / "out.csv", tmp_path / "out.manifest.json"
+    assert importance_sampling.main([str(out), str(listed)]) == 0
+    assert json.loads(listed.read_text()) == {"out.csv": sha256(out)}

@@ -1,6 +1,6 @@
 """Judge every claim.
 
-python -m analysis.claims NAME OUT.json OUT.csv --plans PLAN.json… --measures MEASURES.csv…
+python -m analysis.claims NAME OUT.json OUT.csv MANIFEST --plans PLAN.json… --measures MEASURES.csv…
     --probes PROBE.csv… [--published FILE.csv…]
 
 NAME is the report's.  Measures are those of the studies of the plans, in their order.  A study or
@@ -28,7 +28,7 @@ from analysis.claims.sentences import effect, sentence
 from analysis.errors import one_line_errors
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
 from analysis.study import read_study
-from replicate.records import MANIFEST, DataError, write_atomically
+from replicate.records import DataError, write_atomically
 
 REFERENCE = "reference"
 NULL = {"factor": 1.0}
@@ -63,8 +63,7 @@ def read_data(
         raise DataError(
             f"{len(plans)} plans, {len(measures)} tables of measures: one of each study"
         )
-    for file in published:
-        manifest.verify(file.parent / MANIFEST, [file])
+    manifest.check([*measures, *probes, *published])
     studies = [read_study(plan) for plan in plans]
     tables = {study.name: pd.read_csv(file) for study, file in zip(studies, measures, strict=True)}
     return Data(
@@ -244,6 +243,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("name")
     parser.add_argument("json", type=Path)
     parser.add_argument("csv", type=Path)
+    parser.add_argument("manifest", type=Path)
     for kind in ("plans", "measures", "probes", "published"):
         parser.add_argument(f"--{kind}", type=Path, nargs="*", default=[], metavar="FILE")
     options = parser.parse_args(arguments)
@@ -260,6 +260,7 @@ def main(arguments: list[str]) -> int:
     text = json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(options.json, text.encode())
     write_atomically(options.csv, to_csv(records).encode())
+    manifest.write(options.manifest, [options.json, options.csv])
     return 0
 
 

@@ -170,7 +170,7 @@ class World:
                 "recipe": recipe,
                 "total_env_steps": 1_000_000,
                 "envs": {env: env for env in self.envs},
-                "variants": [{"name": v, "label": v, "algo": {"name": "ppo"}} for v in variants],
+                "variants": [{"name": v, "label": v, "published": v} for v in variants],
                 "runs": [],
             }
             self.studies[name] = Study(Path(), plan)

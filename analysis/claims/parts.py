@@ -165,12 +165,14 @@ def samples(
     if study not in data.measures:
         return {}
     table = data.measures[study]
-    of_variant = table[(table.variant == variant) & ~table.env.isin(list(without))]
-    found = {
-        str(env): column(runs.set_index("seed"))
-        for env, runs in of_variant.groupby("env", sort=False)
-    }
-    return {env: values for env, values in found.items() if values.notna().all()}
+    runs = table[(table.variant == variant) & ~table.env.isin(list(without))]
+    values, seeds, envs = column(runs).to_numpy(np.float64), runs.seed.to_numpy(), runs.env.array
+    found = {}
+    for env in dict.fromkeys(envs):
+        here = np.asarray(envs == env)
+        if not np.isnan(values[here]).any():
+            found[str(env)] = pd.Series(values[here], index=seeds[here])
+    return found
 
 
 def reached_u(

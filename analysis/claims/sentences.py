@@ -25,13 +25,13 @@ def effect(judged: Judged) -> str:
     """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``, ``12 % [5, 22] (8 of 67 runs)``."""
     part = judged.part
     if judged.verdict == NOT_RUN or (part.estimate is None and part.count is None):
-        return "not run"
+        return "(not run)"
     if part.count is not None:
         cases = f"{part.count[0]:,} of {part.count[1]:,}"
         if part.estimate is None:
             return cases
         if part.aim == "never":
-            return f"{cases} runs [{_percent(judged.low)}, {_percent(judged.high)}] %"
+            return f"{cases} runs (at most {_percent(judged.high)} % of runs)"
         bounds = f"[{_percent(judged.low)}, {_percent(judged.high)}]"
         return f"{_percent(part.estimate.value)} % {bounds} ({cases} runs)"
     assert part.estimate is not None

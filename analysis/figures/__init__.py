@@ -1,8 +1,10 @@
 """Figures of a study.  Each module draws one; all are called alike.
 
-python -m analysis.figures.NAME PLAN.json MEASURES.csv OUT.svg OUT.png OUT.csv OUT.caption.txt [ENV]
+python -m analysis.figures.NAME PLAN.json MEASURES.csv OUT.svg OUT.png OUT.csv
+    OUT.caption.txt MANIFEST [ENV]
 
-With ENV, a file of ``conf/env``, it draws the study on this environment alone.  A module has ``draw(study, measures) -> Drawing`` and hands it to :func:`main`.
+With ENV, a file of ``conf/env``, it draws the study on this environment alone.  A module has
+``draw(study, measures) -> Drawing`` and hands it to :func:`main`.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import style
+from analysis import manifest, style
 from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
 from replicate.records import DataError, write_atomically
@@ -51,10 +53,11 @@ Draw = Callable[[Study, pd.DataFrame], Drawing]
 @one_line_errors
 def main(draw: Draw, arguments: list[str]) -> int:
     """The command line of a figure."""
-    plan, measured, svg, png, csv, caption = map(Path, arguments[:6])
+    plan, measured, svg, png, csv, caption, listed = map(Path, arguments[:7])
+    manifest.check([measured])
     study, measures = read_study(plan), pd.read_csv(measured)
-    if arguments[6:]:
-        (env,) = arguments[6:]
+    if arguments[7:]:
+        (env,) = arguments[7:]
         if env not in study.envs:
             raise DataError(f"{plan}: no environment {env!r}; it has {', '.join(study.envs)}")
         study, measures = study.on(env), measures[measures.env == env]
@@ -63,6 +66,7 @@ def main(draw: Draw, arguments: list[str]) -> int:
     style.save(drawing.figure, svg, png)
     write_atomically(csv, drawing.data.to_csv(index=False, float_format="%.6g").encode())
     write_atomically(caption, (drawing.caption.strip() + "\n").encode())
+    manifest.write(listed, [svg, png, csv, caption])
     return 0
 
 

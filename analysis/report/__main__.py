@@ -1,7 +1,7 @@
 """Write the report.
 
 python -m analysis.report NAME ROOT OUT.html --plans PLAN.json… --coverage FILE.csv
-    [--error-rates FILE.csv]
+    [--error-rates [FILE.csv]]
 
 NAME is a scale, or ``reference``; ROOT the folder that holds NAME/figures, NAME/tables,
 NAME/measures, NAME/claims.json and the probes.  Nothing is loaded from outside, every text is
@@ -19,17 +19,17 @@ from analysis.errors import one_line_errors
 from analysis.findings import read_claims
 from analysis.report.page import Inputs, render
 from analysis.study import read_study
-from replicate.records import MANIFEST, DataError, write_atomically
+from replicate.records import DataError, write_atomically
 
 
 def simulated(file: Path) -> pd.DataFrame:
-    """A simulated table, as its manifest lists it.
+    """A simulated table.
 
     Raises:
-        AlteredDataError: it was changed.
+        AlteredDataError: it is not the one that its manifest lists.
 
     """
-    manifest.verify(file.parent / MANIFEST, [file])
+    manifest.check([file])
     return pd.read_csv(file)
 
 
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--plans", type=Path, nargs="*", default=[], metavar="PLAN")
     parser.add_argument("--coverage", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--error-rates", type=Path, metavar="FILE")
+    parser.add_argument("--error-rates", type=Path, nargs="*", default=[], metavar="FILE")
     options = parser.parse_args(arguments)
     if not options.plans:
         raise DataError(f"{options.name}: no study with data to report on")
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         [read_study(plan) for plan in options.plans],
         read_claims(options.root / options.name / "claims.json"),
         simulated(options.coverage),
-        simulated(options.error_rates) if options.error_rates else None,
+        next(map(simulated, options.error_rates), None),
     )
     write_atomically(options.out, render(inputs).encode())
     return 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from analysis import manifest
+
 ENVIRONMENT = "environment"
 """Heading of a column that names environments: the reader can choose one."""
 MAX_DOWNLOAD_BYTES = 300_000
@@ -130,7 +132,13 @@ def markdown_rows(text: str) -> list[list[str]]:
 
 
 def source(file: Path, name: str, study: str | None = None) -> Source:
-    """What is behind something shown in the report ``name``."""
+    """What is behind something shown in the report ``name``.
+
+    Raises:
+        AlteredDataError: it is not the file that the pipeline made.
+
+    """
+    manifest.check([file])
     data = file.read_bytes()
     choice = f"scale={name}" + (f" studies={study}" if study else "")
     return Source(
@@ -146,7 +154,13 @@ def _words(stem: Path) -> str:
 
 
 def stored_table(stem: Path, name: str, study: str) -> Table:
-    """A table that the pipeline wrote."""
+    """A table that the pipeline wrote.
+
+    Raises:
+        AlteredDataError: one of its files was changed since.
+
+    """
+    manifest.check(stem.with_suffix(suffix) for suffix in (".md", ".caption.txt"))
     header, *rows = markdown_rows(stem.with_suffix(".md").read_text())
     caption = stem.with_suffix(".caption.txt").read_text()
     table = grid(caption, header, rows, _words(stem))
@@ -169,7 +183,11 @@ def stored_picture(
         data: what it shows, where that does not lie beside it.
         env: what people read of the only environment that it is about.
 
+    Raises:
+        AlteredDataError: one of its files was changed since.
+
     """
+    manifest.check(stem.with_suffix(suffix) for suffix in (".svg", ".caption.txt"))
     caption, more = cut(stem.with_suffix(".caption.txt").read_text())
     return Picture(
         _words(stem) + (f" on {env}" if env else ""),

@@ -10,6 +10,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analysis import manifest
 from analysis.report import findings, provenance, simulations, studies
 from analysis.report.elements import Source, amount, base64_text, source, stored_picture
 from analysis.study import Study
@@ -96,6 +97,7 @@ def _made(inputs: Inputs) -> dict[str, Any]:
     """Where it all comes from."""
     folder = inputs.root / inputs.name
     files = {study.name: folder / "measures" / f"{study.name}.csv" for study in inputs.studies}
+    manifest.check(files.values())
     measures = pd.concat(
         [pd.read_csv(file).assign(study=study) for study, file in files.items()], ignore_index=True
     )

@@ -1,6 +1,7 @@
 r"""Tables of a study.  Each module makes one; all are called alike.
 
-python -m analysis.tables.NAME PLAN.json MEASURES.csv OUT.csv OUT.md OUT.tex OUT.caption.txt
+python -m analysis.tables.NAME PLAN.json MEASURES.csv OUT.csv OUT.md OUT.tex
+    OUT.caption.txt MANIFEST
 
 A module has ``make(study, measures) -> Table`` and hands it to :func:`main`.  The CSV holds the
 numbers; Markdown and LaTeX (``\usepackage{booktabs}``) hold the same table, formatted for people.
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from analysis import manifest
 from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
 from replicate.records import write_atomically
@@ -69,7 +71,8 @@ Make = Callable[[Study, pd.DataFrame], Table]
 @one_line_errors
 def main(make: Make, arguments: list[str]) -> int:
     """The command line of a table."""
-    plan, measures, csv, md, tex, caption = map(Path, arguments)
+    plan, measures, csv, md, tex, caption, listed = map(Path, arguments)
+    manifest.check([measures])
     table = make(read_study(plan), pd.read_csv(measures))
     texts = {
         csv: table.data.to_csv(index=False, float_format="%.6g"),
@@ -79,6 +82,7 @@ def main(make: Make, arguments: list[str]) -> int:
     }
     for path, text in texts.items():
         write_atomically(path, text.encode())
+    manifest.write(listed, texts)
     return 0
 
 

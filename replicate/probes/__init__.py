@@ -1,1 +1,39 @@
 """Floor 4: experiments that are not trainings; they write records for the analysis."""
+
+import argparse
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from replicate.messages import say
+from replicate.records import write_atomically, write_manifest
+
+
+def main(
+    name: str,
+    columns: Sequence[str],
+    rows: Callable[[], Iterable[Sequence[object]]],
+    arguments: list[str],
+) -> int:
+    """The command line of a probe: its rows, and a manifest of them where one is asked for.
+
+    Args:
+        name: of its module.
+        rows: called once the arguments are known to be right.
+
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m replicate.probes.{name}")
+    parser.add_argument("out", type=Path, metavar="OUT.csv")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", nargs="?")
+    options = parser.parse_args(arguments)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows()])
+    try:
+        write_atomically(options.out, text.getvalue().encode())
+        if options.manifest:
+            write_manifest(options.manifest, [options.out])
+    except OSError as error:
+        say(f"error: {error.filename}: {error.strerror or error}")
+        return 2
+    return 0

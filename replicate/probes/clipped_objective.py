@@ -1,18 +1,15 @@
 """Claims C1, C2 and I2: PPO's clipped objective and its gradient against the policy ratio.
 
-python -m replicate.probes.clipped_objective OUT.csv
+python -m replicate.probes.clipped_objective OUT.csv [MANIFEST]
 """
 
-import csv
-import io
 import itertools
 import sys
-from pathlib import Path
 
 import torch
 
+from replicate import probes
 from replicate.maths.objectives import clipped_surrogate, surrogate
-from replicate.records import write_atomically
 
 EPSILONS = (0.05, 0.1, 0.2, 0.3, 0.5)
 ADVANTAGES = (1.0, -1.0)
@@ -62,12 +59,7 @@ def clipped_objective() -> list[list[float]]:
 
 def main(arguments: list[str]) -> int:
     """The command line."""
-    (out,) = map(Path, arguments)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([COLUMNS, *clipped_objective()])
-    write_atomically(out, text.getvalue().encode())
-    return 0
+    return probes.main("clipped_objective", COLUMNS, clipped_objective, arguments)
 
 
 if __name__ == "__main__":

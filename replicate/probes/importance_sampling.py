@@ -1,18 +1,15 @@
 """Claim I1: averages of old data, weighted by the policy ratio, where all batches can be listed.
 
-python -m replicate.probes.importance_sampling OUT.csv
+python -m replicate.probes.importance_sampling OUT.csv [MANIFEST]
 """
 
-import csv
-import io
 import sys
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from replicate import probes
 from replicate.maths.objectives import surrogate
-from replicate.records import write_atomically
 
 RATIOS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 RARE = 0.005
@@ -72,12 +69,7 @@ def moments(probability: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 def main(arguments: list[str]) -> int:
     """The command line."""
-    (out,) = map(Path, arguments)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([COLUMNS, *importance_sampling()])
-    write_atomically(out, text.getvalue().encode())
-    return 0
+    return probes.main("importance_sampling", COLUMNS, importance_sampling, arguments)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,22 @@
 """What the policy gets before its first update: u = 0 of the published scale.
 
-python -m replicate.probes.untrained OUT.csv
+python -m replicate.probes.untrained OUT.csv [MANIFEST]
 
 One number per environment, whatever the recipe: actions are clipped to the box, as the environment
 that they act on does.
 """
 
-import csv
-import io
 import statistics
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import torch
 
+from replicate import probes
 from replicate.engine.rollout import collect, start
 from replicate.engine.state import CohortState
+from replicate.messages import say
 from replicate.plan import compose, options
-from replicate.records import write_atomically
 
 SEEDS = 10
 ENV_STEPS = 10_000
@@ -49,19 +48,18 @@ def untrained(env: str) -> list[object]:
     ]
 
 
-def main(arguments: list[str]) -> int:
-    """The command line."""
+def every_environment() -> Iterator[list[object]]:
+    """A row of each file of ``conf/env``, told when it is known."""
     torch.set_num_threads(1)
-    (out,) = arguments
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
     for env in options("env"):
         row = untrained(env)
-        writer.writerow(row)
-        print(*row, file=sys.stderr, flush=True)
-    write_atomically(Path(out), text.getvalue().encode())
-    return 0
+        say(" ".join(map(str, row)))
+        yield row
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    return probes.main("untrained", COLUMNS, every_environment, arguments)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis import manifest
 from analysis.study import Study, read_study
-from replicate.records import MANIFEST, STUDY_TABLES
+from replicate.records import ENV_TABLES, MANIFEST
 
 PAPER = {
     "half_cheetah": "HalfCheetah-v5",
@@ -75,6 +75,12 @@ TABLE1 = [
 ]
 
 
+def planned(env: str, variant: str, seed: int) -> dict[str, Any]:
+    """A run of a plan."""
+    name = f"{env}-{variant}-s{seed}"
+    return {"env": env, "variant": variant, "seed": seed, "run_id": name, "digest": name}
+
+
 def study(
     folder: Path,
     variants: Sequence[dict[str, Any]],
@@ -86,7 +92,7 @@ def study(
     """Writes ``plan.json`` and the tables: every return rises evenly from 0 to 100 + seed."""
     envs = PAPER if envs is None else envs
     runs = [
-        {"env": env, "variant": variant["name"], "seed": seed, "run_id": "", "digest": ""}
+        planned(env, variant["name"], seed)
         for env in envs
         for variant in variants
         for seed in range(seeds)
@@ -102,6 +108,7 @@ def study(
         "num_steps": 2048,
         "total_env_steps": total_env_steps,
         "envs": envs,
+        "data": {env: [env] for env in envs},
         "variants": list(variants),
         "runs": runs,
     }
@@ -112,24 +119,32 @@ def study(
         steps = np.linspace(total_env_steps / 200, total_env_steps, 200).astype(int)
         episodes, updates = [], []
         for run in of_env:
-            keys = {key: run[key] for key in ("env", "variant", "seed")}
+            keys = {"run": run["run_id"]}
             returns = steps / total_env_steps * (100 + int(run["seed"]))
             episodes.append(pd.DataFrame({"env_step": steps, "episodic_return": returns, **keys}))
             number = np.arange(total_env_steps // 2048)
             made = {"update": number, "env_step": 2048 * (number + 1), **UPDATE_COLUMNS}
             updates.append(pd.DataFrame({**made, **keys}))
-        pd.concat(episodes).to_parquet(folder / f"{env}.episodes.parquet")
-        pd.concat(updates).to_parquet(folder / f"{env}.updates.parquet")
+        pd.concat(episodes).to_parquet(folder / f"{env}.episodes.parquet", index=False)
+        pd.concat(updates).to_parquet(folder / f"{env}.updates.parquet", index=False)
         ended = {"status": "finished", "diverged_at_env_step": None}
-        status = [{**run, **ended} for run in of_env]
+        status = [{**{key: run[key] for key in ("run_id", "digest")}, **ended} for run in of_env]
         (folder / f"{env}.runs.json").write_text(json.dumps(status))
         list_tables(folder, env)
     return read_study(folder / "plan.json")
 
 
+def list_beside(*files: Path) -> None:
+    """As the programs that make files do: one manifest for those of one name."""
+    names = {file.name.partition(".")[0] for file in files}
+    for name in names:
+        same = [file for file in files if file.name.partition(".")[0] == name]
+        manifest.write(same[0].with_name(f"{name}.{MANIFEST}"), same)
+
+
 def list_tables(folder: Path, env: str) -> None:
     """As the aggregation does, after the tables."""
-    files = [folder / f"{env}.{table}" for table in STUDY_TABLES]
+    files = [folder / f"{env}.{table}" for table in ENV_TABLES]
     manifest.write(folder / f"{env}.{MANIFEST}", files)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import clipped_objective, style
+from analysis import clipped_objective, manifest, style
 from analysis.figures import (
     learning_curves,
     main,
@@ -23,6 +23,7 @@ from analysis.figures import (
 )
 from analysis.study import Study, read_study
 from replicate.probes import clipped_objective as probe
+from replicate.records import MANIFEST
 from tests.analysis import made_up
 
 ENVS = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}
@@ -128,9 +129,12 @@ def measures_of(folder: Path) -> pd.DataFrame:
 
 def run(module: str, folder: Path, out: Path) -> list[Path]:
     outputs = [out / f"{module}{suffix}" for suffix in (".svg", ".png", ".csv", ".caption.txt")]
+    listed = out / f"{module}.{MANIFEST}"
     inputs = [folder / "plan.json", folder / "measures.csv"]
+    made_up.list_beside(folder / "measures.csv")
     draw = importlib.import_module(f"analysis.figures.{module}").draw
-    assert main(draw, [str(path) for path in (*inputs, *outputs)]) == 0
+    assert main(draw, [str(path) for path in (*inputs, *outputs, listed)]) == 0
+    manifest.verify(listed, outputs)
     return outputs
 
 
@@ -286,8 +290,9 @@ def test_an_svg_has_short_paths_and_whole_texts() -> None:
 
 
 def test_the_clipped_objective_is_drawn_from_the_probe(tmp_path: Path) -> None:
-    probe.main([str(tmp_path / "in.csv")])
-    outputs = [tmp_path / f"out{suffix}" for suffix in (".svg", ".png", ".caption.txt")]
+    probe.main([str(tmp_path / "in.csv"), str(tmp_path / f"in.{MANIFEST}")])
+    suffixes = (".svg", ".png", ".caption.txt", f".{MANIFEST}")
+    outputs = [tmp_path / f"out{suffix}" for suffix in suffixes]
     arguments = [str(path) for path in (tmp_path / "in.csv", *outputs)]
     assert clipped_objective.main(arguments) == 0
     first = [path.read_bytes() for path in outputs]

@@ -1,7 +1,9 @@
-"""Data of the repository: complete, described, and refused when altered."""
+"""Data of the repository: each run once, written once, described, and refused when altered."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,134 +11,357 @@ from analysis import freeze, manifest
 from analysis.measures import COLUMNS
 from analysis.measures import main as measure
 from analysis.study import read_study
-from replicate.records import MANIFEST, SCHEMAS
-from tests.analysis import made_up
+from replicate.plan import CONF, Scale, load_study, study_runs
+from replicate.records import ENV_TABLES, MANIFEST, SCHEMAS, read_json
+from replicate.settings import RunSettings
+from tests.stored import episodes_of, store_run
 
-ENVS = {"hopper": "Hopper-v5"}
-ROOT = Path(freeze.__file__).parents[1] / "conf" / "claims"
+REPOSITORY = CONF.parent
+STEPS = 6144
+STUDY = """\
+title: A small study
+question: Does it work?
+figures: []
+tables: []
+envs: [hopper, reacher]
+overrides: [algo=ppo, recipe=paper2017]
+variants:
+"""
+WIDTHS = {"narrow": (0.1, 0.2), "wide": (0.2, 0.3), "widest": (0.5,)}
+"""Study → clip ranges; the first two share runs."""
+STORE = Path("results/replication/runs")
+PARTS = Path("results/reference/runs")
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three studies on two environments, at a scale of two seeds."""
+    folder = tmp_path_factory.mktemp("made") / "conf"
+    shutil.copytree(CONF, folder)
+    (folder.parent / "analysis").symlink_to(REPOSITORY / "analysis")
+    for name, widths in WIDTHS.items():
+        variants = "".join(
+            f"  clip_{width}: {{label: ε = {width}, overrides: [algo.clip_epsilon={width}]}}\n"
+            for width in widths
+        )
+        (folder / f"study/{name}.yaml").write_text(STUDY + variants)
+    (folder / "scale/tiny.yaml").write_text(f"seeds: 2\ntotal_env_steps: {STEPS}\n")
+    return folder
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished replication of one study, and what a clone holds beside it."""
+def clone(tmp_path: Path, conf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone without runs; the working folder."""
+    monkeypatch.setattr("replicate.plan.CONF", conf)
     monkeypatch.chdir(tmp_path)
-    made = tmp_path / "results/replication/quick"
-    study = made_up.study(made / "data/table1", [made_up.clip(0.2)], ENVS, name="table1")
-    (made / "measures").mkdir()
-    made_up.measures(study).to_csv(made / "measures/table1.csv", index=False)
-    reference = tmp_path / "results/reference"
-    reference.mkdir()
-    (reference / "untrained.csv").write_text(
-        "env,untrained,standard_error,episodes,seeds\nhopper,3.5,0.1,90,10\n"
-    )
-    return tmp_path / "results"
+    reference = Path("results/reference")
+    reference.mkdir(parents=True)
+    untrained = "env,untrained,standard_error,episodes,seeds\nhopper,3.5,0.1,90,10\n"
+    (reference / "untrained.csv").write_text(untrained)
+    return tmp_path
 
 
-def test_it_copies_describes_and_lists(results: Path) -> None:
-    assert freeze.main(["quick"]) == 0
-    reference = results / "reference"
-    listed = json.loads((reference / MANIFEST).read_text())
-    copied = {f"table1/{file.name}" for file in (reference / "table1").iterdir()}
-    assert (
-        set(listed) - {"untrained.csv"}
-        == copied
-        == {
-            "table1/plan.json",
-            *(
-                f"table1/hopper.{kind}"
-                for kind in ("episodes.parquet", "updates.parquet", "runs.json")
-            ),
-        }
-    )
-    text = (reference / "DATA.md").read_text()
+def planned(study: str, *envs: str, seeds: tuple[int, ...] = (0, 1)) -> list[RunSettings]:
+    scale = Scale(seeds=2, total_env_steps=STEPS, envs=envs or None)
+    return [p.run for p in study_runs(load_study(study), scale, seeds)]
+
+
+def train(*runs: RunSettings, **changed: Any) -> None:
+    """As far as the store shows."""
+    for run in runs:
+        store_run(STORE, run, **changed)
+
+
+def frozen(part: str, *more: str, studies: str = "narrow,wide") -> int:
+    return freeze.main(["tiny", part, f"studies={studies}", *more])
+
+
+def content() -> dict[str, bytes]:
+    """Of all files of the repository's data."""
+    files = sorted(Path("results/reference").rglob("*.*"))
+    return {str(file): file.read_bytes() for file in files if file.is_file()}
+
+
+def stored(part: str, env: str = "hopper") -> list[str]:
+    return [run["run_id"] for run in json.loads((PARTS / part / f"{env}.runs.json").read_text())]
+
+
+def plan(study: str) -> dict[str, Any]:
+    return read_json(Path(f"results/reference/plans/tiny/{study}.json"))
+
+
+def combinations(study: str) -> set[tuple[str, int]]:
+    return {(entry["env"], entry["seed"]) for entry in plan(study)["runs"]}
+
+
+EVERYWHERE = {("hopper", 0), ("hopper", 1), ("reacher", 0), ("reacher", 1)}
+
+
+def test_runs_that_studies_share_are_there_once_and_all_is_listed(clone: Path) -> None:
+    train(*planned("narrow"), *planned("wide"))
+    assert frozen("first") == 0
+    ids = {run.run_id for name in ("narrow", "wide") for run in planned(name, "hopper")}
+    assert stored("first") == sorted(ids) and len(ids) == 3 * 2
+    plans = [Path(f"results/reference/plans/tiny/{name}.json") for name in ("narrow", "wide")]
+    narrow, wide = (read_study(file) for file in plans)
+    assert narrow.variants == ["clip_0.1", "clip_0.2"] and wide.variants == ["clip_0.2", "clip_0.3"]
+    assert len(narrow.runs) == len(wide.runs) == 8
+    shared = [study.updates[study.updates.variant == "clip_0.2"] for study in (narrow, wide)]
+    assert shared[0].reset_index(drop=True).equals(shared[1].reset_index(drop=True))
+    files = {f"runs/first/{env}.{table}" for env in ("hopper", "reacher") for table in ENV_TABLES}
+    listed = {"untrained.csv", "plans/tiny/narrow.json", "plans/tiny/wide.json"} | files
+    assert set(read_json(Path("results/reference") / MANIFEST)) == listed
+    assert manifest.main(["results/reference"]) == 0
+    text = Path("results/reference/DATA.md").read_text()
     names = [column.name for columns in SCHEMAS.values() for column in columns]
-    assert all(f"| `{name}` |" in text for name in (*names, *COLUMNS))
+    assert all(f"| `{name}` |" in text for name in (*names, *COLUMNS, "run", "cohort"))
 
 
-def test_it_writes_once(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert freeze.main(["quick"]) == 0
-    assert freeze.main(["quick"]) == 2
-    assert "is there already" in capsys.readouterr().err
-    assert freeze.main(["quick", "--replace"]) == 0
-
-
-def test_a_scale_without_data_is_one_line(
-    results: Path, capsys: pytest.CaptureFixture[str]
+def test_the_same_runs_give_the_same_bytes_and_a_second_time_nothing_changes(
+    clone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert freeze.main(["paper"]) == 2
+    train(*planned("narrow"), *planned("wide"))
+    assert frozen("first") == 0
+    once = content()
+    times = {file: Path(file).stat().st_mtime_ns for file in once if "/runs/" in file}
+    capsys.readouterr()
+    assert frozen("first") == 0
+    assert "hopper: its 6 runs are there already" in capsys.readouterr().out
+    # Without the store too: a fresh clone that trains something else.
+    shutil.rmtree(STORE)
+    assert frozen("first") == 0
+    assert content() == once
+    assert times == {file: Path(file).stat().st_mtime_ns for file in times}
+    shutil.rmtree(PARTS)
+    shutil.rmtree("results/reference/plans")
+    train(*planned("wide"), *planned("narrow"))
+    assert frozen("first") == 0
+    assert content() == once
+
+
+def test_what_is_not_finished_waits_and_comes_later(
+    clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = planned("wide", "reacher")[-1]
+    train(*planned("narrow"), *(run for run in planned("wide") if run != last))
+    assert frozen("first") == 0
+    said = f"reacher: 1 of 6 runs are missing, the first {last.run_id}"
+    assert said in capsys.readouterr().out
+    assert not list(Path("results/reference").rglob("reacher*"))
+    assert combinations("narrow") == combinations("wide") == {("hopper", 0), ("hopper", 1)}
+    assert frozen("first", "env=reacher") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error:") and "snakemake --config scale=paper" in line
+    assert line.startswith(f"error: {said}; snakemake --config scale=tiny studies=narrow,wide")
+    before = content()
+    train(last)
+    assert frozen("first", "env=reacher") == 0
+    after = content()
+    grown = {"/plans/", "manifest.json"}
+    assert all(after[f] == before[f] for f in before if not any(part in f for part in grown))
+    assert combinations("narrow") == combinations("wide") == EVERYWHERE
+
+
+def test_more_seeds_are_another_part_and_no_file_changes(clone: Path) -> None:
+    train(*planned("narrow"), *planned("wide"), *planned("wide", "hopper", seeds=(2, 3)))
+    assert frozen("first") == 0
+    before = content()
+    assert frozen("second", "seeds=2,3", "env=hopper", studies="wide") == 0
+    after = content()
+    assert all(after[file] == before[file] for file in before if "/runs/" in file)
+    assert set(map(str, after)) - set(map(str, before)) == {
+        str(PARTS / f"second/hopper.{table}") for table in ENV_TABLES
+    }
+    assert plan("wide")["data"] == {
+        "hopper": ["../../runs/first/hopper", "../../runs/second/hopper"],
+        "reacher": ["../../runs/first/reacher"],
+    }
+    assert combinations("wide") == {*EVERYWHERE, ("hopper", 2), ("hopper", 3)}
+    # Seeds 2 and 3 have but one of its two variants.
+    assert combinations("narrow") == EVERYWHERE
+    study = read_study(Path("results/reference/plans/tiny/wide.json"))
+    counted = study.updates.groupby("env").seed.nunique()
+    assert counted.to_dict() == {"hopper": 4, "reacher": 2}
+
+
+def test_more_studies_are_another_part(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(*planned("narrow"), *planned("wide"))
+    assert frozen("first", studies="narrow") == 0
+    before = content()
+    assert frozen("first") == 2
+    assert "hopper.*: there with other runs" in capsys.readouterr().err
+    assert content() == before
+    assert frozen("second") == 0
+    assert "hopper: 2 runs, 4 in other parts" in capsys.readouterr().out
+    assert not set(stored("first")) & set(stored("second"))
+    assert plan("wide")["data"]["hopper"] == ["../../runs/first/hopper", "../../runs/second/hopper"]
+    read_study(Path("results/reference/plans/tiny/wide.json"))
+
+
+def test_a_file_that_is_there_with_other_content_is_not_written_over(
+    clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where the command was killed, and runs were trained anew."""
+    train(*planned("narrow"))
+    assert frozen("first", studies="narrow") == 0
+    for file in PARTS.rglob("*.runs.json"):
+        file.unlink()
+    assert frozen("first", studies="narrow") == 0
+    for file in PARTS.rglob("*.runs.json"):
+        file.unlink()
+    before = content()
+    rows = [{**row, "episodic_return": 2.5} for row in episodes_of(STEPS)]
+    store_run(STORE, planned("narrow")[0], {"episodes": rows})
+    assert frozen("first", studies="narrow") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {PARTS}/first/hopper.episodes.parquet: is there with other")
+    assert content() == before
+    assert frozen("first", "--replace", studies="narrow") == 0
+    assert (
+        read_study(Path("results/reference/plans/tiny/narrow.json")).episodes.episodic_return.max()
+        == 2.5
+    )
+
+
+@pytest.mark.parametrize("flag", [False, True])
+def test_runs_by_other_software_are_refused_unless_told(
+    clone: Path, capsys: pytest.CaptureFixture[str], flag: bool
+) -> None:
+    train(*planned("narrow"))
+    train(planned("narrow")[1], code_digest="0" * 64)
+    assert frozen("first", *(["--stale"] if flag else []), studies="narrow") == (0 if flag else 2)
+    if not flag:
+        (line,) = capsys.readouterr().err.splitlines()
+        assert planned("narrow")[1].run_id in line and "other training code (000000000000)" in line
+        assert "python -m replicate.traces c0ffee" in line and not PARTS.exists()
+
+
+def test_a_damaged_run_is_not_frozen(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(*planned("narrow"))
+    file = STORE / planned("narrow")[-1].run_id / "updates.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert frozen("first", studies="narrow") == 2
+    assert f"{file}: damaged" in capsys.readouterr().err
+    assert not PARTS.exists()
+
+
+def test_a_file_that_is_too_large_is_not_written(
+    clone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freeze, "MAX_FILE_BYTES", 1000)
+    train(*planned("narrow"))
+    assert frozen("first", studies="narrow") == 2
+    assert "larger than 1,000 bytes; seeds= makes" in capsys.readouterr().err
+    assert not PARTS.exists()
+
+
+def test_runs_of_another_store_bring_the_claims_that_their_plan_recorded(clone: Path) -> None:
+    elsewhere = Path("elsewhere/results/replication")
+    train(*planned("narrow"))
+    elsewhere.mkdir(parents=True)
+    STORE.rename(elsewhere / "runs")
+    known = read_json(freeze.CLAIM_DIGESTS)
+    (claim, digest), (other, _), *_ = known.items()
+    recorded = elsewhere / "tiny/data/narrow/plan.json"
+    recorded.parent.mkdir(parents=True)
+    entries = [{"run_id": run.run_id} for run in planned("narrow")]
+    recorded.write_text(json.dumps({"runs": entries, "claims": {claim: digest, other: "older"}}))
+    assert frozen("first", f"store={elsewhere / 'runs'}", studies="narrow") == 0
+    # What was recorded otherwise, or not at all, is not known to be older than the runs.
+    expected = {**dict.fromkeys(known), claim: digest}
+    assert plan("narrow")["claims"] == expected
+    # What was recorded first stays, whatever later plans say.
+    recorded.write_text(json.dumps({"runs": entries, "claims": {claim: "newer"}}))
+    assert frozen("first", f"store={elsewhere / 'runs'}", studies="narrow") == 0
+    assert plan("narrow")["claims"] == expected
+
+
+def test_a_study_that_changed_loses_no_runs_unless_told(
+    clone: Path, conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    train(*planned("narrow"), *planned("widest"))
+    assert frozen("first", studies="narrow") == 0
+    before = content()
+    changed = tmp_path / "conf"
+    shutil.copytree(conf, changed)
+    (tmp_path / "analysis").symlink_to(REPOSITORY / "analysis")
+    file = changed / "study/narrow.yaml"
+    file.write_text(file.read_text() + "  none: {label: none, overrides: [algo.objective=none]}\n")
+    monkeypatch.setattr("replicate.plan.CONF", changed)
+    assert frozen("second", studies="widest") == 2
+    assert "narrow.json: 8 of its runs are no longer those" in capsys.readouterr().err
+    assert content() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tiny", "first", "envs=hopper"], "envs=hopper: not one of studies=…"),
+        (["tiny", "first", "env="], "env=: not one of"),
+        (["tiny", "first", "seeds=0-4"], "seeds=0-4: not numbers"),
+        (["tiny", "first", "studies=narow"], "did you mean 'narrow'?"),
+        (["tinny", "first"], "did you mean 'tiny'?"),
+        (["tiny", "../first"], "../first: name a part with"),
+        (["tiny"], "PART: name a part"),
+        ([], "PART: name a part"),
+        (["tiny", "first", "studies=narrow", "env=hoper"], "did you mean 'hopper'?"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_one_line(
+    clone: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert freeze.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and said in line
+    assert not PARTS.exists()
 
 
 @pytest.mark.parametrize("kind", ["altered", "missing"])
-def test_altered_data_is_refused_with_its_name(results: Path, kind: str) -> None:
-    freeze.main(["quick"])
-    file = results / "reference/table1/hopper.updates.parquet"
+@pytest.mark.parametrize("file", ["runs/first/hopper.updates.parquet", "plans/tiny/narrow.json"])
+def test_altered_data_is_refused_with_its_name(
+    clone: Path, capsys: pytest.CaptureFixture[str], file: str, kind: str
+) -> None:
+    train(*planned("narrow"))
+    assert frozen("first", studies="narrow") == 0
+    altered, study = Path("results/reference") / file, "results/reference/plans/tiny/narrow.json"
     if kind == "missing":
-        file.unlink()
+        altered.unlink()
     else:
-        file.write_bytes(file.read_bytes() + b" ")
-    with pytest.raises(manifest.AlteredDataError, match=r"hopper\.updates\.parquet"):
-        read_study(results / "reference/table1/plan.json")
-    assert manifest.main([str(results / "reference")]) == 2
+        altered.write_bytes(altered.read_bytes() + b" ")
+    assert manifest.main(["results/reference"]) == 2
+    scale = REPOSITORY / "conf/claims/published_scale.yaml"
+    out = Path("measures.csv")
+    assert measure([study, "results/reference/untrained.csv", str(scale), str(out)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all(line.startswith("error: ") and file in line for line in lines)
+    assert not out.exists()
 
 
-def test_altered_tables_are_not_frozen(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = results / "replication/quick/data/table1/hopper.runs.json"
-    file.write_text(file.read_text().replace("finished", "diverged", 1))
-    assert freeze.main(["quick"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ") and "hopper.runs.json: not the file" in line
-    assert not (results / "reference/table1").exists()
-
-
-def test_freezing_keeps_what_else_is_listed(results: Path) -> None:
-    speed = results / "reference/speed.json"
+def test_freezing_keeps_what_else_is_listed(clone: Path) -> None:
+    speed = Path("results/reference/speed.json")
     speed.write_text("{}")
-    manifest.update(results / "reference", [speed])
-    assert freeze.main(["quick"]) == 0
-    listed = json.loads((results / "reference" / MANIFEST).read_text())
-    assert {"speed.json", "untrained.csv", "table1/plan.json"} <= set(listed)
+    manifest.update(speed.parent, [speed])
+    train(*planned("narrow"))
+    assert frozen("first", studies="narrow") == 0
+    assert "speed.json" in read_json(speed.parent / MANIFEST)
 
 
-def test_the_dictionary_of_the_repository_is_that_of_the_schemas() -> None:
-    stored = Path(freeze.__file__).parents[1] / "results/reference/DATA.md"
-    assert stored.read_text() == freeze.dictionary()
-
-
-def test_a_figure_of_altered_data_is_refused_in_one_line(
-    results: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    freeze.main(["quick"])
-    (results / "reference/table1/hopper.episodes.parquet").write_bytes(b"")
-    plan = results / "reference/table1/plan.json"
-    untrained, scale = results / "reference/untrained.csv", ROOT / "published_scale.yaml"
-    out = results / "measures.csv"
-    assert measure([str(path) for path in (plan, untrained, scale, out)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error:") and "hopper.episodes.parquet" in line and not out.exists()
-
-
-def test_data_of_other_runs_than_the_planned_are_not_frozen(
-    results: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    plan = results / "replication/quick/data/table1/plan.json"
-    changed = json.loads(plan.read_text())
-    changed["runs"][0]["digest"] = "of another run"
-    plan.write_text(json.dumps(changed))
-    assert freeze.main(["quick"]) == 2
-    assert "not of the planned runs" in capsys.readouterr().err
-    assert not (results / "reference/table1").exists()
+def test_the_data_of_the_repository_is_whole_and_described() -> None:
+    reference = REPOSITORY / "results/reference"
+    assert (reference / "DATA.md").read_text() == freeze.dictionary()
+    for file in reference.rglob("runs/*/*.*"):
+        assert file.stat().st_size <= freeze.MAX_FILE_BYTES
+    for file in reference.rglob("plans/*/*.json"):
+        assert len(read_study(file).runs) == len(read_json(file)["runs"])
 
 
 def test_pictures_are_those_of_the_frozen_data(
-    results: Path, capsys: pytest.CaptureFixture[str]
+    clone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert freeze.main(["--pictures"]) == 2
     assert "run snakemake figures" in capsys.readouterr().err
     for picture in freeze.PICTURES:
-        drawn = results / "replication/reference/figures" / f"{picture}.png"
+        drawn = Path("results/replication/reference/figures") / f"{picture}.png"
         drawn.parent.mkdir(parents=True, exist_ok=True)
         drawn.write_bytes(picture.encode())
     assert freeze.main(["--pictures"]) == 0
-    assert (results / "reference/pictures/table1.png").read_bytes() == b"table1/table1"
+    assert Path("results/reference/pictures/table1.png").read_bytes() == b"table1/table1"

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis import manifest, summaries, tables
+from analysis import figures, manifest, summaries, tables
+from analysis.claims import __main__ as claims
 from analysis.measures import main as measure
 from analysis.study import Study, read_study
 from analysis.summaries.epsilon import chapter_epsilon
 from analysis.summaries.table1 import published_table1
-from replicate.records import MANIFEST, STUDY_TABLES, DataError
+from replicate.records import ENV_TABLES, MANIFEST, DataError
 from tests.analysis import made_up
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -48,14 +49,16 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("name", ["reference", "published"])
 def test_every_data_file_of_the_repository_is_listed_and_matches(name: str) -> None:
     folder = RESULTS / name
-    files = [file for file in folder.rglob("*") if file.suffix in DATA and file.name != MANIFEST]
+    found = [file for file in folder.rglob("*") if file.suffix in DATA and file.name != MANIFEST]
+    # Traces are no data: their own command compares them with the code.
+    files = [file for file in found if not file.name.startswith("traces")]
     assert files
     manifest.verify(folder / MANIFEST, files)
     assert len(json.loads((folder / MANIFEST).read_text())) == len(files)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("table", STUDY_TABLES)
+@pytest.mark.parametrize("table", ENV_TABLES)
 def test_a_study_made_here_is_refused_when_a_table_is_not_the_one_that_was_made(
     study: Study, table: str, damage: str
 ) -> None:
@@ -89,15 +92,46 @@ def test_measures_and_tables_of_altered_data_are_one_line_and_exit_code_2(
 ) -> None:
     measures = tmp_path / "measures.csv"
     made_up.measures(study).to_csv(measures, index=False)
+    made_up.list_beside(measures)
     cut_in_half(study.folder / "hopper.episodes.parquet")
-    plan, outputs = str(study.folder / "plan.json"), [tmp_path / f"out{i}" for i in range(4)]
+    plan, outputs = str(study.folder / "plan.json"), [tmp_path / f"out{i}" for i in range(5)]
     make = importlib.import_module("analysis.tables.finals").make
     untrained = RESULTS / "reference/untrained.csv"
     assert tables.main(make, [plan, str(measures), *map(str, outputs)]) == 2
-    assert measure([plan, str(untrained), str(SCALE), str(outputs[0])]) == 2
+    assert measure([plan, str(untrained), str(SCALE), *map(str, outputs[:2])]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and not any(out.exists() for out in outputs)
     assert all(line.startswith("error: ") and "hopper.episodes.parquet" in line for line in lines)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["figures", "tables", "claims"])
+def test_nothing_is_made_from_altered_measures(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, damage: str
+) -> None:
+    plan, measures = str(study.folder / "plan.json"), tmp_path / "measures.csv"
+    made_up.measures(study).to_csv(measures, index=False)
+    made_up.list_beside(measures)
+    DAMAGES[damage](measures)
+    (tmp_path / "out").mkdir()
+    outputs = [str(tmp_path / "out" / str(number)) for number in range(5)]
+    if kind == "claims":
+        arguments = ["full", *outputs[:3], "--plans", plan, "--measures", str(measures)]
+        assert claims.main(arguments) == 2
+    elif kind == "figures":
+        draw = importlib.import_module("analysis.figures.performance_profile").draw
+        assert figures.main(draw, [plan, str(measures), *outputs]) == 2
+    else:
+        make = importlib.import_module("analysis.tables.finals").make
+        assert tables.main(make, [plan, str(measures), *outputs]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {measures}: ") and not list((tmp_path / "out").iterdir())
+
+
+def test_a_file_that_nothing_lists_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "measures.csv").write_text("score\n")
+    with pytest.raises(manifest.AlteredDataError, match=r"no manifest\.json lists it"):
+        manifest.check([tmp_path / "measures.csv"])
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -128,7 +162,8 @@ def test_returns_of_the_untrained_policy_that_were_edited_are_refused(
     untrained.parent.mkdir()
     untrained.write_bytes((RESULTS / "reference/untrained.csv").read_bytes())
     manifest.update(untrained.parent, [untrained])
-    paths = (study.folder / "plan.json", untrained, SCALE, tmp_path / "measures.csv")
+    outputs = tmp_path / "measures.csv", tmp_path / f"measures.{MANIFEST}"
+    paths = (study.folder / "plan.json", untrained, SCALE, *outputs)
     arguments = [str(path) for path in paths]
     assert measure(arguments) == 0
     edit(untrained)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import measures
+from analysis import manifest, measures
 from analysis.measures import (
     BINS,
     COLUMNS,
@@ -27,7 +27,8 @@ from analysis.measures import (
     start_returns,
     update_measures,
 )
-from analysis.study import Study
+from analysis.study import Study, read_study
+from replicate.records import MANIFEST
 from tests.analysis import made_up
 
 ROOT = Path(__file__).parents[2]
@@ -390,7 +391,8 @@ def test_a_diverged_run_in_a_study(study: Study) -> None:
     runs = json.loads(file.read_text())
     runs[0] |= {"status": "diverged", "diverged_at_env_step": 500_000}
     file.write_text(json.dumps(runs))
-    found = run_measures(study, KNOWN)
+    made_up.list_tables(study.folder, "hopper")
+    found = run_measures(read_study(study.folder / "plan.json"), KNOWN)
     gone, kept = found.iloc[0], found.iloc[1]
     assert gone.diverged and gone.u == -1 and gone.final == gone.score == -100
     assert gone.collapsed and gone.ruined and not kept.collapsed and not kept.diverged
@@ -417,9 +419,10 @@ def test_the_start_is_what_a_variant_gets_before_its_first_update(tmp_path: Path
 
 def test_the_command_writes_what_the_functions_find(study: Study, tmp_path: Path) -> None:
     untrained = ROOT / "results" / "reference" / "untrained.csv"
-    out = tmp_path / "measures.csv"
-    arguments = [study.folder / "plan.json", untrained, SCALE_FILE, out]
+    out, listed = tmp_path / "measures.csv", tmp_path / f"measures.{MANIFEST}"
+    arguments = [study.folder / "plan.json", untrained, SCALE_FILE, out, listed]
     assert measures.main([str(argument) for argument in arguments]) == 0
+    manifest.verify(listed, [out])
     found = pd.read_csv(out)
     known = scales(study, pd.read_csv(untrained), PUBLISHED)
     pd.testing.assert_frame_equal(found, run_measures(study, known), check_dtype=False, rtol=1e-6)
@@ -437,7 +440,8 @@ def test_a_scale_that_is_none_is_one_line(
     file = tmp_path / "scale.yaml"
     file.write_text(text)
     untrained = ROOT / "results" / "reference" / "untrained.csv"
-    arguments = [study.folder / "plan.json", untrained, file, tmp_path / "out.csv"]
+    outputs = [tmp_path / "out.csv", tmp_path / f"out.{MANIFEST}"]
+    arguments = [study.folder / "plan.json", untrained, file, *outputs]
     assert measures.main([str(argument) for argument in arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {file}: not environment:")

@@ -50,6 +50,7 @@ def store_product(stem: Path) -> None:
         ".caption.txt": HOSTILE,
     }.items():
         stem.with_suffix(suffix).write_text(text)
+    made_up.list_beside(*(stem.with_suffix(s) for s in (".svg", ".csv", ".md", ".caption.txt")))
 
 
 def nothing_more(run: dict[str, Any]) -> None:
@@ -98,11 +99,13 @@ def page(tmp_path: Path) -> Path:
     describe_runs(study)
     (folder / "measures").mkdir()
     made_up.measures(study).to_csv(folder / "measures/table1.csv", index=False)
+    made_up.list_beside(folder / "measures/table1.csv")
     shown = ("figures/table1/learning_curves", "figures/table1/table1", "tables/table1/finals")
     for product in (*shown, "figures/clipped_objective"):
         store_product(folder / product)
     (tmp_path / "probes").mkdir()
     (tmp_path / "probes/clipped_objective.csv").write_text("ratio\n")
+    made_up.list_beside(tmp_path / "probes/clipped_objective.csv")
     simulated = {"statistic": "mean", "method": "t", "environments": 1, "distribution": "normal"}
     pd.DataFrame([{**simulated, "seeds": 3, "coverage": 0.951}]).to_csv(tmp_path / "coverage.csv")
     manifest.update(tmp_path, [tmp_path / "coverage.csv"])
@@ -110,6 +113,33 @@ def page(tmp_path: Path) -> Path:
     out = tmp_path / "report.html"
     assert report.main([*arguments, str(out), str(study.folder / "plan.json")]) == 0
     return out
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "quick/measures/table1.csv",
+        "quick/tables/table1/finals.md",
+        "quick/tables/table1/finals.csv",
+        "quick/tables/table1/finals.caption.txt",
+        "quick/figures/table1/table1.svg",
+        "quick/figures/table1/table1.csv",
+        "quick/figures/clipped_objective.svg",
+        "probes/clipped_objective.csv",
+    ],
+)
+def test_what_was_edited_is_not_reported(
+    page: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder, before = page.parent, page.read_bytes()
+    file = folder / name
+    file.write_text(file.read_text().replace("a", "b") + " ")
+    plan = folder / "quick/data/table1/plan.json"
+    paths = [folder, folder / "coverage.csv", page, plan]
+    assert report.main(["quick", *map(str, paths)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {file}: not the file that ")
+    assert page.read_bytes() == before
 
 
 def test_it_is_self_contained_and_escaped(page: Path) -> None:

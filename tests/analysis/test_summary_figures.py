@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures, style
+from analysis import figures, manifest, style
 from analysis.figures import epsilon, table1
 from analysis.study import Study
+from replicate.records import MANIFEST
 from tests.analysis import made_up
 
 TWO = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}
@@ -26,12 +27,12 @@ def made(folder: Path, module: ModuleType, seeds: int) -> tuple[Study, pd.DataFr
 def run(module: ModuleType, study: Study, measures: pd.DataFrame, folder: Path) -> list[Path]:
     folder.mkdir()
     measures.to_csv(folder / "measures.csv", index=False)
+    made_up.list_beside(folder / "measures.csv")
     outputs = [folder / f"out{suffix}" for suffix in SUFFIXES]
-    plan = study.folder / "plan.json"
-    assert (
-        figures.main(module.draw, [str(plan), str(folder / "measures.csv"), *map(str, outputs)])
-        == 0
-    )
+    inputs = study.folder / "plan.json", folder / "measures.csv"
+    arguments = [str(path) for path in (*inputs, *outputs, folder / f"out.{MANIFEST}")]
+    assert figures.main(module.draw, arguments) == 0
+    manifest.verify(folder / f"out.{MANIFEST}", outputs)
     return outputs
 
 

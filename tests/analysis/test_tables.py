@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import tables
+from analysis import manifest, tables
 from analysis.measures import Scale, run_measures
 from analysis.study import Study
+from replicate.records import MANIFEST
 from tests.analysis import made_up
 
 NAMES = {
@@ -26,11 +27,13 @@ def run(name: str, study: Study, measures: pd.DataFrame, folder: Path) -> dict[s
     """The four files that a table makes."""
     folder.mkdir(exist_ok=True)
     measures.to_csv(folder / "measures.csv", index=False)
+    made_up.list_beside(folder / "measures.csv")
     outputs = [folder / f"out{suffix}" for suffix in (".csv", ".md", ".tex", ".caption.txt")]
     plan = study.folder / "plan.json"
     module = importlib.import_module(f"analysis.tables.{name}")
-    arguments = map(str, [plan, folder / "measures.csv", *outputs])
+    arguments = map(str, [plan, folder / "measures.csv", *outputs, folder / f"out.{MANIFEST}"])
     assert tables.main(module.make, list(arguments)) == 0
+    manifest.verify(folder / f"out.{MANIFEST}", outputs)
     return {path.name[3:]: path.read_text() for path in outputs}
 
 

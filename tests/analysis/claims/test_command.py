@@ -12,6 +12,7 @@ from analysis import findings
 from analysis.claims import __main__ as command
 from analysis.claims.digests import DIGESTS
 from analysis.claims.fixed_data import probes
+from replicate.records import MANIFEST
 from tests.analysis import made_up
 
 DIGEST = json.loads(DIGESTS.read_text())
@@ -37,7 +38,8 @@ def judge(tmp_path: Path) -> Judge:
         for name, record in probes().items() if probed else ():
             files.append(str(tmp_path / f"{name}.csv"))
             record.to_csv(files[-1], index=False)
-        outputs = [str(tmp_path / f"claims.{kind}") for kind in ("json", "csv")]
+        made_up.list_beside(tmp_path / "epsilon.csv", *map(Path, files))
+        outputs = [str(tmp_path / f"claims.{kind}") for kind in ("json", "csv", MANIFEST)]
         arguments = ["full", *outputs, "--plans", str(plan)]
         arguments += ["--measures", str(tmp_path / "epsilon.csv"), "--probes", *files]
         assert command.main([*arguments, "--published", *PUBLISHED]) == 0
@@ -124,8 +126,20 @@ def test_the_terminal_has_a_line_for_each_claim(
     assert lines[-1].startswith("Not run here: ") and "P1" in lines[-1] and "E1" not in lines[-1]
 
 
+def test_edited_verdicts_are_not_told(
+    judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge()
+    file = tmp_path / "claims.json"
+    file.write_text(file.read_text().replace("supported", "contradicted"))
+    assert findings.main([str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {file}: not the file that {tmp_path}/claims.manifest.json")
+
+
 def test_a_damaged_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "claims.json").write_text("[")
+    made_up.list_beside(tmp_path / "claims.json")
     assert findings.main([str(tmp_path / "claims.json")]) == 2
     assert findings.main([str(tmp_path / "none.json")]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -139,6 +153,6 @@ def test_altered_published_numbers_are_refused(
     copied.write_text(Path(PUBLISHED[0]).read_text().replace("0.82", "0.92"))
     manifest = Path(PUBLISHED[0]).with_name("manifest.json")
     (tmp_path / "manifest.json").write_text(manifest.read_text())
-    outputs = [str(tmp_path / name) for name in ("a.json", "a.csv")]
+    outputs = [str(tmp_path / name) for name in ("a.json", "a.csv", f"a.{MANIFEST}")]
     assert command.main(["full", *outputs, "--published", str(copied)]) == 2
     assert "not the file that" in capsys.readouterr().err

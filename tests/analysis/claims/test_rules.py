@@ -318,6 +318,17 @@ def test_table_1_says_whether_the_paper_could_have_had_these_seeds() -> None:
     assert "against_clip_0.1_without_reacher" in shown
 
 
+def test_an_objective_of_ones_own_is_none_of_the_papers_settings() -> None:
+    data = table1_world(0.5)
+    plan = data.studies["table1"].plan
+    plan["variants"].append({"name": "mine", "label": "mine", "published": None})
+    mine = data.measures["table1"].query("variant == 'clip_0.1'").assign(variant="mine", u=5.0)
+    data.measures["table1"] = pd.concat([data.measures["table1"], mine])
+    found = find("E5", data)
+    assert found.verdict == SUPPORTED
+    assert sum(part.part.key.startswith("against_") for part in found.parts) == 2 * 10  # Reacher
+
+
 def test_published_returns_stand_beside_ours_with_their_definitions() -> None:
     returns = pd.read_csv("results/published/reference_returns.csv")
     data = dataclasses.replace(methods_world(0.0, 0.0), published={"reference_returns": returns})
