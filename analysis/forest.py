@@ -145,8 +145,9 @@ def caption(claims: list[dict[str, Any]], parts: pd.DataFrame) -> str:
     seeds = sorted({len(claim["seeds"]) for claim in used})
     envs = list(dict.fromkeys(label for claim in used for label in claim["envs"].values()))
     return (
-        "What is judged by a difference: every part with its interval, at the level at which it was "
-        "judged (Holm within a family of claims), against the smallest effect of interest (grey). "
+        "What is judged by a difference: every part with its interval, at the level at which it "
+        "was judged (Holm within a family of claims), against the smallest effect of interest "
+        "(grey). "
         "u: 0 = untrained policy, 1 = a return from the literature. Mean over environments of "
         "differences paired by seed; factors are ratios of geometric means. Arrow: the interval "
         f"goes on. {' or '.join(map(str, seeds)) or 'No'} seeds on {', '.join(envs) or 'nothing'}."

@@ -97,6 +97,7 @@ def _values(finding: Finding, words: Words) -> dict[str, str]:
     values = {"because": f" ({finding.why})" if finding.why else ""}
     for judged in finding.parts:
         values[judged.part.key] = effect(judged)
+        values[f"{judged.part.key}_verdict"] = judged.verdict
         if judged.part.aim == "not below":
             values[f"{judged.part.key}_word"] = _word(judged, words)
     for name, found in zip(LISTED, by_outcome(finding.parts), strict=True):

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,20 +23,6 @@ BELOW = 0.5
 KIND_WIDTH = 2.7
 """Inches of a kind of variants, with their names above."""
 WITHOUT = [*KEYS, "mean", "low", "high"]
-
-
-class Scale(NamedTuple):
-    """What returns on an environment are measured against.
-
-    Args:
-        untrained: return of the untrained policy; NaN: not known.
-        least, most: of any episode.
-
-    """
-
-    untrained: float
-    least: float
-    most: float
 
 
 def curves(study: Study) -> pd.DataFrame:
@@ -76,17 +62,11 @@ def _ranges(study: Study) -> dict[str, tuple[float, float]]:
     return {str(env): (float(row["min"]), float(row["max"])) for env, row in returns.iterrows()}
 
 
-def scales(study: Study, measures: pd.DataFrame) -> dict[str, Scale]:
-    """Environment → what its returns are measured against."""
-    untrained = measures.groupby("env").untrained.first()
-    return {env: Scale(float(untrained[env]), *ends) for env, ends in _ranges(study).items()}
-
-
 def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel per environment; with many variants, one per kind of them beside each other."""
     table = curves(study)
     groups = variant_groups(study)
-    scale = scales(study, measures)
+    untrained = measures.groupby("env").untrained.first().to_dict()
     diverged = int(measures.diverged.sum())
     band = "; band: 95 % t-interval of the mean" if len(study.seeds) >= FEW_SEEDS else ""
     note = (
@@ -95,9 +75,9 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         + (f"; ×: diverged ({diverged} of {len(measures)} runs)." if diverged else ".")
     )
     if len(groups) == 1:
-        figure = _one_panel_each(study, table, scale, note)
+        figure = _one_panel_each(study, table, untrained, note)
     else:
-        figure = _one_row_each(study, table, groups, scale, note)
+        figure = _one_row_each(study, table, groups, untrained, note)
     title = study.plan["title"]
     where = f" on {next(iter(study.env_labels.values()))}" if len(study.envs) == 1 else ""
     caption = (
@@ -112,12 +92,12 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
 
 
 def _one_panel_each(
-    study: Study, table: pd.DataFrame, scale: Mapping[str, Scale], note: str
+    study: Study, table: pd.DataFrame, untrained: Mapping[str, float], note: str
 ) -> Figure:
     height = 3.2 if len(study.envs) == 1 else 2.3
     figure, axes = style.wrapped_panels(len(study.envs), height, sharex=True)
     for axis, env in zip(axes, study.envs, strict=True):
-        panel(axis, study, table, env, study.variants, scale[env])
+        panel(axis, study, table, env, study.variants, untrained[env])
         axis.set_title(study.env_labels[env])
     for axis in axes[:: style.COLUMNS]:
         axis.set_ylabel("return per episode")
@@ -131,7 +111,7 @@ def _one_row_each(
     study: Study,
     table: pd.DataFrame,
     groups: dict[str, list[str]],
-    scale: Mapping[str, Scale],
+    untrained: Mapping[str, float],
     note: str,
 ) -> Figure:
     """Environments below each other, kinds of variants side by side; of one the kinds wrap."""
@@ -146,7 +126,7 @@ def _one_row_each(
         )
         axes = [axis for row in rows for axis in row]
     for axis, (env, heading) in zip(axes, places, strict=True):
-        panel(axis, study, table, env, groups[heading], scale[env])
+        panel(axis, study, table, env, groups[heading], untrained[env])
         if heading == next(iter(groups)):
             axis.set_ylabel(f"{study.env_labels[env]}\nreturn per episode", fontsize="small")
         if env == study.envs[0]:
@@ -164,13 +144,13 @@ def panel(
     table: pd.DataFrame,
     env: str,
     variants: Sequence[str],
-    scale: Scale,
+    untrained: float,
 ) -> None:
     """The curves of some variants on one environment."""
     axis.set_gid(f"env-{env}")
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.set_xlim(0, study.total_env_steps)
-    axis.axhline(scale.untrained, color="0.35", lw=0.9, ls=":", zorder=2)
+    axis.axhline(untrained, color="0.35", lw=0.9, ls=":", zorder=2)
     diverged = {
         (run["variant"], run["seed"])
         for run in study.runs
@@ -187,7 +167,7 @@ def panel(
         style.band(axis, rows.env_step, rows.low, rows.high, look["color"])
         axis.plot(rows.env_step, rows["mean"], **look)
     # One scale for all panels of an environment.
-    low, high = limits(table[table.env == env], scale.untrained)
+    low, high = limits(table[table.env == env], untrained)
     axis.set_ylim(low, high)
     below = _runs_below(table[(table.env == env) & table.variant.isin(variants)], low)
     if below:
@@ -222,8 +202,9 @@ def limits(rows: pd.DataFrame, untrained: float) -> tuple[float, float]:
 
 
 def _finite(returns: pd.DataFrame) -> Array:
-    values = returns.to_numpy(dtype=np.float64)
-    return values[np.isfinite(values)]
+    values: Array = returns.to_numpy(dtype=np.float64)
+    known: Array = values[np.isfinite(values)]
+    return known
 
 
 def _runs_below(rows: pd.DataFrame, low: float) -> int:

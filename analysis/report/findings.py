@@ -48,7 +48,12 @@ MEANINGS = {
 BRACKETS = re.compile(r"(\[[^]]*\](?: %)?)")
 WIDTH, ROW, AXIS = 240.0, 16.0, 16.0
 """Of a picture of an interval and of the axis below, in its own units."""
-TICKS = {FACTOR: (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1_000, 10_000)}
+EDGE = 4.0
+"""Left free at both sides."""
+FACTORS = (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1_000, 10_000)
+STEPS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+MOST_TICKS = 6
+"""What an axis may have written below it."""
 LEAST_APART = 26.0
 """Between two numbers of an axis."""
 SPREAD = " spread"
@@ -235,45 +240,64 @@ def _has_bounds(part: Mapping[str, Any]) -> bool:
     return part["low"] is not None
 
 
+@dataclass(frozen=True)
+class Axis:
+    """Where values of a unit lie in a picture; ends along :func:`analysis.forest.place`."""
+
+    low: float
+    high: float
+    unit: str
+
+    @property
+    def null(self) -> float:
+        """No difference."""
+        return 1.0 if self.unit == FACTOR else 0.0
+
+    def x(self, value: float) -> float:
+        """In units of the picture; what is beyond an end lies at it."""
+        share = (place(value, self.unit) - self.low) / (self.high - self.low)
+        return round(EDGE + (WIDTH - 2 * EDGE) * min(max(share, 0.0), 1.0), 1)
+
+    def holds(self, value: float) -> bool:
+        """Whether it is not beyond an end."""
+        return self.low <= place(value, self.unit) <= self.high
+
+
 def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
     """The intervals of parts of one unit; of a guard those of each environment."""
     rows = [row for part in parts for row in _rows_of(part)]
-    margins = [part["margin"] for part in parts if part["margin"] is not None]
-    bounds = [x for row in rows for x in (row["low"], row["high"]) if x is not None]
-    if unit == SHARE and min(bounds, default=0.0) >= 0:  # no difference
-        low, high = 0.0, max([*bounds, *margins])
+    margins = [float(part["margin"]) for part in parts if part["margin"] is not None]
+    bounds = [float(x) for row in rows for x in (row["low"], row["high"]) if x is not None]
+    if unit == SHARE and min(bounds, default=0.0) >= 0:  # no difference, which may be negative
+        axis = Axis(0.0, max([*bounds, *margins]), unit)
     else:
-        low, high = limits([row["estimate"] for row in rows], bounds, margins, unit)
-
-    def x(value: float) -> float:
-        share = (place(value, unit) - low) / (high - low)
-        return round(4 + (WIDTH - 8) * min(max(share, 0.0), 1.0), 1)
-
-    intervals = []
-    for row in rows:
-        there = row["low"] is not None
-        margin, null = row["margin"], 1.0 if unit == FACTOR else 0.0
-        begin = null if row["aim"] == "often" else margin and opposite(margin, unit)
-        intervals.append(
-            Interval(
-                row["heading"],
-                row["label"],
-                row["text"],
-                row["verdict"],
-                x(row["estimate"]),
-                x(row["low"]) if there else None,
-                x(row["high"]) if there else None,
-                there and place(row["low"], unit) < low,
-                there and place(row["high"], unit) > high,
-                None if margin is None else (x(begin), x(margin)),
-                x(null),
-                row["single"],
-            )
-        )
-    levels = sorted({row["level"] for row in rows if row["low"] is not None and not row["single"]})
+        axis = Axis(*limits([row["estimate"] for row in rows], bounds, margins, unit), unit)
+    levels = sorted({r["level"] for r in rows if r["low"] is not None and not r["single"]})
     notes = [" and ".join(map(_percent, levels)) + " intervals"] if levels else []
     notes += ["grey: up to the margin"] if margins else []
-    return Forest(intervals, _ticks(low, high, unit, x), "; ".join(notes))
+    return Forest([_interval(row, axis) for row in rows], _ticks(axis), "; ".join(notes))
+
+
+def _interval(row: Mapping[str, Any], axis: Axis) -> Interval:
+    low, high, margin = row["low"], row["high"], row["margin"]
+    zone = None
+    if margin is not None:
+        begin = axis.null if row["aim"] == "often" else opposite(margin, axis.unit)
+        zone = axis.x(begin), axis.x(margin)
+    return Interval(
+        row["heading"],
+        row["label"],
+        row["text"],
+        row["verdict"],
+        axis.x(row["estimate"]),
+        None if low is None else axis.x(low),
+        None if high is None else axis.x(high),
+        low is not None and not axis.holds(low),
+        high is not None and not axis.holds(high),
+        zone,
+        axis.x(axis.null),
+        row["single"],
+    )
 
 
 def _rows_of(part: dict[str, Any]) -> list[dict[str, Any]]:
@@ -298,36 +322,34 @@ def _rows_of(part: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def interval_text(each: Mapping[str, Any], unit: str) -> str:
-    """``+0.31 u [+0.20, +0.42]``."""
-    sign = "" if unit == FACTOR else "+"
-
-    def text(value: float) -> str:
-        return f"{value:{sign}.{3 if unit == FACTOR else 2}{'g' if unit == FACTOR else 'f'}}"
-
-    value = f"×{text(each['estimate'])}" if unit == FACTOR else f"{text(each['estimate'])} {unit}"
+    """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``."""
+    form = "{:.3g}" if unit == FACTOR else "{:+.2f}"
+    value = form.format(each["estimate"])
+    text = f"×{value}" if unit == FACTOR else f"{value} {unit}"
     if each["low"] is None:
-        return f"{value} (too few seeds for an interval)".replace("-", "−")
-    return f"{value} [{text(each['low'])}, {text(each['high'])}]".replace("-", "−")
+        return f"{text} (too few seeds for an interval)".replace("-", "−")
+    bounds = ", ".join(form.format(each[end]) for end in ("low", "high"))
+    return f"{text} [{bounds}]".replace("-", "−")
 
 
 def _percent(level: float) -> str:
     return f"{100 * level:.3g} %"
 
 
-def _ticks(low: float, high: float, unit: str, x: Any) -> list[tuple[float, str]]:
+def _ticks(axis: Axis) -> list[tuple[float, str]]:
     """Numbers below the picture, "no difference" among them, none upon another."""
-    if unit == FACTOR:
-        values = [value for value in TICKS[FACTOR] if low <= place(value, unit) <= high]
-        middle = 1.0
+    if axis.unit == FACTOR:
+        values = [value for value in FACTORS if axis.holds(value)]
     else:
-        step = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 1e9) if (high - low) / s <= 6)
-        first, last = int(low / step) - 1, int(high / step) + 1
-        values = [step * i for i in range(first, last + 1) if low <= step * i <= high]
-        middle = 0.0
+        length = axis.high - axis.low
+        step = next((step for step in STEPS if length / step <= MOST_TICKS), length)
+        first, last = int(axis.low / step) - 1, int(axis.high / step) + 1
+        values = [step * i for i in range(first, last + 1) if axis.holds(step * i)]
+    middle = axis.x(axis.null)
     kept: list[tuple[float, str]] = []
-    for value in sorted(values, key=lambda value: abs(place(value, unit) - place(middle, unit))):
-        if all(abs(x(value) - there) >= LEAST_APART for there, _ in kept):
-            kept.append((x(value), _tick(value, unit)))
+    for value in sorted(values, key=lambda value: abs(axis.x(value) - middle)):
+        if all(abs(axis.x(value) - there) >= LEAST_APART for there, _ in kept):
+            kept.append((axis.x(value), _tick(value, axis.unit)))
     return kept
 
 
@@ -336,9 +358,7 @@ def _tick(value: float, unit: str) -> str:
         return f"×{value:,g}"
     if unit == SHARE:
         return f"{100 * value:.0f} %"
-    return f"{value:+.2g}".replace("-", "−").replace("+0", "0", 1) if value == 0 else (
-        f"{value:+.2g}".replace("-", "−")
-    )
+    return "0" if value == 0 else f"{value:+.2g}".replace("-", "−")
 
 
 def not_run(claims: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -90,16 +90,18 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
     seeds = measures.groupby(["study", "env", "variant"]).seed.nunique().min()
     if seeds < FEW_SEEDS:
         found.append(
-            f"With {seeds} seeds, intervals are wide and pictures are no verdicts: the tables at the "
-            "end say how often such intervals hold the truth and such verdicts are wrong."
+            f"With {seeds} seeds, intervals are wide and pictures are no verdicts: the tables at "
+            "the end say how often such intervals hold the truth and such verdicts are wrong."
         )
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:
-        found.append(f"{count(diverged, 'run')} left the finite numbers and counts as the worst everywhere.")
+        found.append(
+            f"{count(diverged, 'run')} left the finite numbers and counts as the worst everywhere."
+        )
     if moved := elsewhere(runs):
         found.append(
-            f"{count(moved, 'run')} went on, after an interruption, on another class of CPU or device: they "
-            "count, but nobody can repeat them bit by bit."
+            f"{count(moved, 'run')} went on, after an interruption, on another class of CPU or "
+            "device: they count, but nobody can repeat them bit by bit."
         )
     if name == "reference":
         found.append("Drawn from the data that came with the repository.")
@@ -194,9 +196,7 @@ def scale_table(measures: pd.DataFrame, labels: Mapping[str, str]) -> Table:
         (
             labels[env],
             f"{n.untrained:.4g}".replace("-", "−"),
-            "–"
-            if isnan(n.reference_return)
-            else f"{n.reference_return:g}".replace("-", "−"),
+            "–" if isnan(n.reference_return) else f"{n.reference_return:g}".replace("-", "−"),
         )
         for env, n in known.iterrows()
     ]
