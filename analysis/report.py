@@ -2,9 +2,9 @@
 
 python -m analysis.report NAME ROOT COVERAGE.csv OUT.html PLAN.json…
 
-NAME is a scale, or ``reference``; ROOT the folder that holds NAME/figures, NAME/tables,
-NAME/measures and the finished runs.  Nothing is loaded from outside, every text is escaped, and the
-content security policy admits this file's own style sheet and script only.
+NAME is a scale, ``reference`` or ``reference_<scale>``; ROOT the folder that holds NAME/figures,
+NAME/tables, NAME/measures and the finished runs.  Nothing is loaded from outside, every text is
+escaped, and the content security policy admits this file's own style sheet and script only.
 """
 
 import base64
@@ -26,7 +26,7 @@ from analysis.errors import one_line_errors
 from analysis.figures.learning_curves import draw as draw_learning_curves
 from analysis.figures.time_shares import PARTS, cohorts
 from analysis.study import Study, read_study
-from replicate.records import MANIFEST, DataError, write_atomically
+from replicate.records import MANIFEST, DataError, is_reference, write_atomically
 from replicate.staleness import CPU_CLASS, Answer, command, compare
 
 HERE = Path(__file__).parent
@@ -95,7 +95,7 @@ def behind(file: Path, name: str, study: str | None = None) -> dict[str, Any]:
         "path": str(file),
         "file": f"{file.parent.name}_{file.name}",
         "command": "snakemake figures"
-        if name == "reference"
+        if is_reference(name)
         else f"snakemake --config {choice} -- {file}",
         "download": base64.b64encode(data).decode() if small else None,
     }
@@ -212,7 +212,7 @@ def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
     """Which runs are of other software than the present, and the command that helps."""
     choice = f"scale={studies[0].plan['scale']} studies={','.join(s.name for s in studies)}"
     # Those of the repository stay: what is trained lies beside them.
-    aside = "" if name == "reference" else f"python -m replicate.retrain {choice} && "
+    aside = "" if is_reference(name) else f"python -m replicate.retrain {choice} && "
     train = f"{aside}snakemake --config {choice}"
     return [
         (f"{text}. To find out", command(answers))
@@ -239,7 +239,7 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
             f"{moved} runs went on, after an interruption, on another class of CPU or device: they "
             "count, but nobody can repeat them bit by bit."
         )
-    if name == "reference":
+    if is_reference(name):
         found.append("Drawn from the data that came with the repository.")
     return found
 
