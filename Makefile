@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: setup replicate figures test regression accept traces check format bench lock clean
+.PHONY: setup replicate figures archive test regression accept traces check format bench lock clean
 
 setup: $(READY)
 
@@ -21,6 +21,9 @@ replicate: setup
 
 figures: setup
 	snakemake figures
+
+archive: figures
+	@python -m analysis.archive
 
 test: setup
 	python -m pytest -n auto

@@ -28,9 +28,8 @@ from analysis.claims.sentences import effect, sentence
 from analysis.errors import one_line_errors
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
 from analysis.study import read_study
-from replicate.records import DataError, write_atomically
+from replicate.records import DataError, is_reference, write_atomically
 
-REFERENCE = "reference"
 NULL = {"factor": 1.0}
 CSV_COLUMNS = [
     "claim",
@@ -132,7 +131,7 @@ def command(claim: Claim, name: str) -> str:
     """What makes the data again, and judges them."""
     if claim.name not in rules.RULES:
         return ""
-    if name == REFERENCE:
+    if is_reference(name):
         return "snakemake figures"
     studies = f" studies={','.join(claim.studies)}" if claim.studies else ""
     return f"snakemake --config scale={name}{studies}"

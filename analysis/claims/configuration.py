@@ -28,7 +28,8 @@ class Wording(Section):
     """The sentence of each verdict; ``{key}`` is a part with its interval.
 
     Others: ``{passed}``, ``{failed}`` and ``{open}`` name parts, ``{count_passed}`` … count them;
-    ``{key_verdict}`` is a part's own verdict; ``{key_word}`` says how the sides of a part stand that is claimed to be not below;
+    ``{key_verdict}`` is a part's own verdict; ``{key_word}`` says how the sides of a part stand
+    that is claimed to be not below;
     ``{because}`` is what keeps the data from deciding.  None: the claim has no such verdict.
     """
 

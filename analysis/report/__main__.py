@@ -3,9 +3,9 @@
 python -m analysis.report NAME ROOT OUT.html --plans PLAN.json… --coverage FILE.csv
     [--error-rates [FILE.csv]]
 
-NAME is a scale, or ``reference``; ROOT the folder that holds NAME/figures, NAME/tables,
-NAME/measures, NAME/claims.json and the probes.  Nothing is loaded from outside, every text is
-escaped, and the content security policy admits this file's own style sheet and script only.
+NAME is a scale, ``reference`` or ``reference_<scale>``; ROOT the folder that holds NAME/figures,
+NAME/tables, NAME/measures, NAME/claims.json and the probes.  Nothing is loaded from outside, every
+text is escaped, and the content security policy admits this file's own style sheet and script only.
 """
 
 import argparse

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import manifest
+from replicate.records import is_reference
 
 ENVIRONMENT = "environment"
 """Heading of a column that names environments: the reader can choose one."""
@@ -144,7 +145,7 @@ def source(file: Path, name: str, study: str | None = None) -> Source:
     return Source(
         str(file),
         f"{file.parent.name}_{file.name}",
-        "snakemake figures" if name == "reference" else f"snakemake --config {choice} -- {file}",
+        "snakemake figures" if is_reference(name) else f"snakemake --config {choice} -- {file}",
         base64_text(data) if len(data) <= MAX_DOWNLOAD_BYTES else None,
     )
 

@@ -14,6 +14,7 @@ from analysis import manifest
 from analysis.report import findings, provenance, simulations, studies
 from analysis.report.elements import Source, amount, base64_text, source, stored_picture
 from analysis.study import Study
+from replicate.records import is_reference
 
 HERE = Path(__file__).parent
 TITLE = "PPO, TRPO and naive policy gradient: what was found"
@@ -24,7 +25,7 @@ class Inputs:
     """What the page is made of.
 
     Args:
-        name: a scale, or the folder of the repository's data.
+        name: a scale, ``reference`` or ``reference_<scale>``.
         root: holds NAME/figures, NAME/tables, NAME/measures, NAME/claims.json and probes.
         studies: with data.
         claims: records of ``claims.json``.
@@ -55,6 +56,7 @@ def render(inputs: Inputs) -> str:
     return environment.get_template("page.html.jinja").render(
         title=TITLE,
         name=inputs.name,
+        from_repository=is_reference(inputs.name),
         style=Markup(sheet),  # files of ours
         script=Markup(script),
         style_hash=sha256_base64(sheet),
@@ -105,6 +107,7 @@ def _made(inputs: Inputs) -> dict[str, Any]:
     labels = provenance.env_labels(inputs.studies)
     rates = inputs.error_rates
     return {
+        "scale_name": " and ".join(sorted({study.plan["scale"] for study in inputs.studies})),
         "runs": len(runs),
         "steps": amount(sum(run["env_steps"] for run in runs)),
         "recipes": sorted({study.recipe for study in inputs.studies}),

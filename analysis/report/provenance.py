@@ -11,6 +11,7 @@ from analysis.report.elements import Table, amount, grid
 from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
 from analysis.summaries import count
+from replicate.records import is_reference
 from replicate.staleness import CPU_CLASS, Answer, command, compare
 
 SECONDS_PER_HOUR = 3600
@@ -74,7 +75,7 @@ def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
     """Which runs are of other software than the present, and the command that helps."""
     choice = f"scale={studies[0].plan['scale']} studies={','.join(s.name for s in studies)}"
     # Those of the repository stay: what is trained lies beside them.
-    aside = "" if name == "reference" else f"python -m replicate.retrain {choice} && "
+    aside = "" if is_reference(name) else f"python -m replicate.retrain {choice} && "
     train = f"{aside}snakemake --config {choice}"
     return [
         (f"{text}. To find out", command(answers))
@@ -103,7 +104,7 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
             f"{count(moved, 'run')} went on, after an interruption, on another class of CPU or "
             "device: they count, but nobody can repeat them bit by bit."
         )
-    if name == "reference":
+    if is_reference(name):
         found.append("Drawn from the data that came with the repository.")
     return found
 

@@ -1,0 +1,154 @@
+"""Verdicts as people see them."""
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.ledger import VERDICTS
+from analysis.report import findings
+from analysis.report.findings import EDGE, WIDTH, Interval
+from replicate.records import DataError
+from tests.analysis.report.pages import judged
+
+
+def part(**changed: Any) -> dict[str, Any]:
+    """A judged difference."""
+    return {
+        "label": "final, a minus b",
+        "text": "+0.20 u [+0.10, +0.30]",
+        "aim": "above",
+        "judged": True,
+        "verdict": "supported",
+        "estimate": 0.2,
+        "low": 0.1,
+        "high": 0.3,
+        "margin": 0.1,
+        "unit": "u",
+        "level": 0.95,
+        "environments": [],
+        **changed,
+    }
+
+
+def row(**changed: Any) -> Interval:
+    """The row of a picture of one part."""
+    given = part(**changed)
+    (found,) = findings.forest([given], given["unit"]).rows
+    return found
+
+
+def test_a_picture_has_its_numbers_in_their_order() -> None:
+    found = row()
+    assert found.zone is not None and found.low is not None and found.high is not None
+    left, right = found.zone
+    assert EDGE <= left < found.zero < right <= found.low < found.at < found.high <= WIDTH - EDGE
+    # The margin reaches as far to both sides, and the estimate is twice as far from 0.
+    assert found.zero - left == pytest.approx(right - found.zero, abs=0.2)
+    assert found.at - found.zero == pytest.approx(2 * (right - found.zero), abs=0.2)
+    assert not found.cut_low and not found.cut_high
+
+
+def test_factors_lie_by_their_logarithm() -> None:
+    found = row(unit="factor", estimate=4.0, low=2.0, high=8.0, margin=2.0)
+    assert found.zone is not None and found.low is not None and found.high is not None
+    assert found.at - found.low == pytest.approx(found.high - found.at, abs=0.2)
+    assert found.zone[1] == pytest.approx(found.low) and found.zero - found.zone[0] > 0
+
+
+def test_an_interval_without_end_goes_on_at_the_edge() -> None:
+    found = row(low=-30.0, high=40.0)
+    assert found.cut_low and found.cut_high and found.low == EDGE and found.high == WIDTH - EDGE
+    assert EDGE < found.at < WIDTH - EDGE
+
+
+def test_a_share_begins_at_0_and_its_threshold_is_its_margin() -> None:
+    found = row(unit="share", aim="often", estimate=0.4, low=0.2, high=0.7, margin=0.1)
+    assert found.zone is not None and found.low is not None
+    assert found.zero == EDGE == found.zone[0] and found.zone[1] < found.low
+
+
+def test_no_number_of_an_axis_is_upon_another() -> None:
+    for unit, low, high in (("u", -0.3, 0.4), ("u", -2.0, 2.0), ("factor", 0.5, 300.0)):
+        (forest,) = findings.card(
+            {**judged()[0], "parts": [part(unit=unit, estimate=high, low=low, high=high)]}
+        ).forests
+        places = sorted(x for x, _ in forest.ticks)
+        assert len(places) >= 3
+        assert min(b - a for a, b in itertools.pairwise(places)) >= 26
+        assert {"0", "×1"} & {text for _, text in forest.ticks}
+
+
+def test_a_guard_shows_its_environments() -> None:
+    each = {"estimate": 0.1, "low": None, "high": None, "level": 0.99, "n": 3}
+    ends = {"low": -0.1, "high": 0.3}
+    envs = [{**each, "label": "Hopper-v5"}, {**each, **ends, "label": "Walker2d-v5"}]
+    guard = part(aim="guard", judged=False, low=None, high=None, environments=envs)
+    first, second = findings.forest([guard], "u").rows
+    assert first.label == "Hopper-v5" and first.heading.startswith("final, a minus b (99 %")
+    assert first.low is None and "too few seeds" in first.text
+    assert second.heading == "" and second.text == "+0.10 u [−0.10, +0.30]" and second.single
+
+
+def test_intervals_are_quieter_than_what_they_are_of() -> None:
+    pieces = findings.pieces("it is +0.1 u [−0.1, +0.3] and 0 of 9 [0, 33] %.")
+    assert [text for text, quiet in pieces if quiet] == ["[−0.1, +0.3]", "[0, 33] %"]
+    assert "".join(text for text, _ in pieces) == "it is +0.1 u [−0.1, +0.3] and 0 of 9 [0, 33] %."
+
+
+def test_every_verdict_has_a_sign_of_its_own() -> None:
+    assert set(findings.SIGNS) == set(VERDICTS)
+    assert len(set(findings.SIGNS.values())) == len(VERDICTS)
+
+
+def test_the_questions_are_answered_by_verdicts() -> None:
+    claims = judged()
+    told = findings.read_questions()
+    answered = findings.answers(claims, told["questions"])
+    by_claim = {claim["claim"]: claim for claim in claims}
+    for _, found in answered:
+        for answer in found:
+            assert answer.sentence == by_claim[answer.claim]["sentence"] != ""
+            assert answer.runs.endswith("environments") and "3 seeds" in answer.runs
+    assert [question for question, _ in answered][:2] == [
+        "Does the clip help?",
+        "Does PPO beat TRPO?",
+    ]
+    not_run = {**by_claim["C5"], "verdict": "not run", "sentence": "", "missing": ["comparison"]}
+    answer = findings.answer({**not_run, "runs": 0})
+    assert answer.sentence == "Not run here (it needs the studies comparison)."
+    with pytest.raises(DataError, match="there is no claim X9"):
+        findings.answers(claims, [{"question": "Why?", "claims": ["X9"]}])
+
+
+def test_every_claim_has_a_topic_and_is_a_card_or_not_run() -> None:
+    claims = judged()
+    cards = findings.cards(claims, findings.read_questions()["topics"])
+    shown = [card.record["claim"] for found in cards.values() for card in found]
+    missing = [claim["claim"] for claim in findings.not_run(claims)]
+    assert sorted(shown + missing) == [claim["claim"] for claim in claims]
+    for found in cards.values():
+        for card in found:
+            record = card.record
+            if record["runs"]:
+                for text in ("scale fixed", "3 seeds", "env steps", *record["envs"].values()):
+                    assert text in card.scope
+
+
+def test_damaged_questions_are_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "questions.yaml"
+    file.write_text("questions: [1]\n")
+    with pytest.raises(DataError, match="not the questions of a report"):
+        findings.read_questions(file)
+
+
+def test_spreads_stand_in_brackets() -> None:
+    columns = ["environment", "source", "PPO", "PPO spread", "seeds"]
+    rows = [["Hopper-v5", "here", 2316.04, math.pi, 3], ["Hopper-v2", "there", 5.0, "7.0", None]]
+    table = findings.stored({"title": "Returns", "columns": columns, "rows": rows})
+    assert table.header == ["environment", "source", "PPO (spread)", "seeds"]
+    assert table.rows[0] == ["Hopper-v5", "here", "2,316 (3.14)", "3"]
+    assert table.rows[1] == ["Hopper-v2", "there", "5 (7)", "–"]
+    assert table.by_environment

@@ -1,0 +1,147 @@
+"""Where the numbers come from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.report import provenance
+from analysis.study import Study, read_study
+from replicate import software
+from replicate.pipeline import plan_of
+from replicate.plan import load_scale, load_study, study_runs
+from replicate.settings import RunSettings, validated
+from replicate.staleness import Answer
+from tests.analysis.report.pages import describe_runs
+from tests.conftest import runs_of
+
+
+def test_shared_cohorts_are_counted_once(page: Path) -> None:
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    costs = provenance.cost_table([study, study])
+    assert [row[3] for row in costs.rows] == ["36", "36"]
+    # Of a cohort whose other lanes are not here, the pace counts.
+    fewer = study.on("hopper")
+    fewer.runs[1:] = []
+    assert [row[3] for row in provenance.cost_table([fewer]).rows] == ["12"]
+    assert [row[2] for row in costs.rows] == ["3k", "3k"]
+
+
+def of_other_code(run: dict[str, Any]) -> None:
+    if run["seed"] > 0:
+        run["code_digest"] = "0" * 64
+
+
+def with_other_torch(run: dict[str, Any]) -> None:
+    if run["seed"] > 0:
+        run["versions"] = {**software.versions(), "torch": "2.12.1+cpu"}
+
+
+def of_dirty_code(run: dict[str, Any]) -> None:
+    of_other_code(run)
+    run |= {"commit": "c0ffee" * 7, "dirty": True}
+
+
+def resumed_dirty(run: dict[str, Any]) -> None:
+    run |= {"commit": "c0ffee" * 7, "dirty": False}
+    run["resumed"] = [{"commit": "decade" * 7, "dirty": True}] * (run["seed"] > 0)
+
+
+def resumed_by_other_code(run: dict[str, Any]) -> None:
+    run["resumed"] = [{"commit": "decade" * 7, "code_digest": "0" * 64}] * (run["seed"] > 0)
+
+
+UNKNOWN = "by software of which it is not known whether it does as the present: other "
+
+
+@pytest.mark.parametrize(
+    ("more", "expected", "todo"),
+    [
+        (of_other_code, "training code (000000000000)", ""),
+        (with_other_torch, "package versions (torch 2.12.1+cpu)", ""),
+        (of_dirty_code, "training code (000000000000), with uncommitted changes", ""),
+        (resumed_by_other_code, "training code (000000000000)", " decadedecade"),
+    ],
+)
+def test_runs_of_which_it_is_not_known_are_counted_and_traced(
+    page: Path,
+    more: Callable[[dict[str, Any]], object],
+    expected: str,
+    todo: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = runs_of("env=hopper")[0].model_dump(mode="json")
+    monkeypatch.setattr(provenance, "settings_of", lambda *_: settings)
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    describe_runs(study)
+    assert provenance.software_notes("quick", [read_study(study.folder / "plan.json")]) == []
+    describe_runs(study, more)
+    study = read_study(study.folder / "plan.json")
+    ((note, command),) = provenance.software_notes("quick", [study])
+    # Two seeds of three, twice.
+    assert note.startswith(f"4 of 6 runs were made {UNKNOWN}{expected}")
+    assert note.endswith("To find out") and command == f"python -m replicate.traces{todo}"
+
+
+def test_the_plan_tells_what_each_run_was_asked_to_do() -> None:
+    planned = study_runs(load_study("table1"), load_scale("smoke"))
+    plan = plan_of(load_study("table1"), "smoke", planned)
+    study = Study(Path(), plan)
+    for entry in plan["runs"]:
+        run = validated(RunSettings, provenance.settings_of(study, entry))
+        assert run.digest == entry["digest"]
+
+
+def test_runs_of_other_software_are_counted_and_retrained(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    asked = []
+
+    def other(made: dict[str, Any], settings: list[dict[str, Any]]) -> Answer:
+        asked.extend(settings)
+        return Answer("other", "other code") if made["seed"] else Answer("same")
+
+    monkeypatch.setattr(provenance, "compare", other)
+    ((note, command),) = provenance.software_notes("quick", [study])
+    assert note == (
+        "4 of 6 runs were made by software that does other than the present: other code. "
+        "To train them anew"
+    )
+    aside, train = command.split(" && ")
+    assert aside == "python -m replicate.retrain scale=paper studies=table1"
+    assert train == "snakemake --config scale=paper studies=table1"
+    assert provenance.software_notes("reference", [study]) == [(note, train)]
+    assert asked[0]["env"]["id"] == "Hopper-v5" and asked[0]["algo"]["clip_epsilon"] == 0.2
+
+
+def moved_on(run: dict[str, Any]) -> None:
+    run |= {"simd": "AVX512", "mkl_cbwr": "AVX512", "device": "cpu"}
+    resumed = {"simd": "AVX512", "mkl_cbwr": "AVX512", "device": "cpu", "cpu": "a newer one"}
+    run["resumed"] = [resumed, {**resumed, "mkl_cbwr": "AVX2"}] if run["seed"] > 0 else [resumed]
+
+
+def test_runs_that_went_on_on_another_class_of_cpu_are_told(page: Path) -> None:
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    assert provenance.elsewhere(study.runs) == 0
+    describe_runs(study, moved_on)
+    study = read_study(study.folder / "plan.json")
+    measures = pd.read_csv(page.parent / "quick/measures/table1.csv").assign(study="table1")
+    (note,) = [
+        text for text in provenance.notes("quick", measures, study.runs) if "bit by bit" in text
+    ]
+    assert note.startswith("4 runs went on")
+
+
+def test_facts_say_where_runs_came_from_and_which_were_interrupted(page: Path) -> None:
+    study = read_study(page.parent / "quick/data/table1/plan.json")
+    # Data that was made before this was recorded.
+    facts = dict(provenance.facts([study]))
+    assert facts["Commit"] == "not recorded"
+    assert facts["Interrupted"] == "0 runs went on from a checkpoint, 6 did not"
+    describe_runs(study, resumed_dirty)
+    facts = dict(provenance.facts([read_study(study.folder / "plan.json")]))
+    assert facts["Commit"] == "c0ffeec0ffee, decadedecade with uncommitted changes"
+    assert facts["Interrupted"] == "4 runs went on from a checkpoint, 2 did not"

@@ -1,0 +1,84 @@
+"""The sections of studies: what is in sight, and what is folded away."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from analysis.report import studies
+from analysis.report.elements import grid
+from analysis.study import Study, read_study
+from analysis.summaries.epsilon import chapter_epsilon
+from analysis.tables import epsilon, main
+from tests.analysis import made_up
+from tests.analysis.report.pages import store_product
+
+ENVS = {"hopper": "Hopper-v5", "swimmer": "Swimmer-v5"}
+
+
+def test_table_1_shows_published_beside_ours() -> None:
+    header = ["setting", "published (7 environments, 3 seeds)", "ours (3 seeds)"]
+    header += ["ours − published", "ours − ours of “ε = 0.2”", "runs"]
+    table = grid("Table 1. More.", header, [["no clip", "−0.39", "0.1 [0, 0.2]", "0.5", "–", "9"]])
+    view = studies.table1(table)
+    assert view.header == ["setting", "published", "ours", "ours − ours of “ε = 0.2”"]
+    assert view.rows == [["no clip", "−0.39", "0.1 [0, 0.2]", "–"]]
+    assert view.caption == "Table 1. Published: 7 environments, 3 seeds. Ours: 3 seeds."
+
+
+def made(folder: Path, figures: list[str]) -> Study:
+    study = made_up.study(folder / "epsilon", made_up.EPSILONS, ENVS, name="epsilon")
+    plan = folder / "epsilon/plan.json"
+    shown = {"figures": figures, "tables": ["epsilon", "finals", "own"]}
+    plan.write_text(json.dumps({**study.plan, **shown}))
+    kl = {variant: float(place) for place, variant in enumerate(study.variants)}
+    table = made_up.measures(study, 50.0, mean_log_kl=made_up.noisy(kl, sd=0.01))
+    table.to_csv(folder / "epsilon.csv", index=False)
+    made_up.list_beside(folder / "epsilon.csv")
+    stem = folder / "tables/epsilon/epsilon"
+    stem.parent.mkdir(parents=True)
+    ends = (".csv", ".md", ".tex", ".caption.txt", ".manifest.json")
+    arguments = [plan, folder / "epsilon.csv", *(f"{stem}{end}" for end in ends)]
+    assert main(epsilon.make, [str(argument) for argument in arguments]) == 0
+    for product in ("tables/epsilon/finals", "tables/epsilon/own"):
+        store_product(folder / product)
+    own = folder / "tables/epsilon/own.md"
+    own.write_text(own.read_text().replace("environment", "setting"))
+    made_up.list_beside(*own.parent.glob("own.*[!n]"))
+    for figure in (*figures, *(f"{env}/learning_curves" for env in ENVS)):
+        store_product(folder / "figures/epsilon" / figure)
+    return read_study(plan)
+
+
+def test_the_chapters_words_stand_beside_what_was_measured(tmp_path: Path) -> None:
+    found = studies.section("quick", tmp_path, made(tmp_path, ["epsilon", "learning_curves"]))
+    assert found.chapter is not None
+    assert [claim for _, claim in found.chapter.columns] == ["E1", "E2", "E3", "E4"]
+    words = chapter_epsilon().set_index("epsilon")
+    rows = dict(found.chapter.rows)
+    assert list(rows) == [*(f"ε = {width:g}" for width in made_up.WIDTHS), "no clip"]
+    for width in made_up.WIDTHS:
+        told = [word for word, _ in rows[f"ε = {width:g}"]]
+        assert told == [words.loc[width, c] for c in ("update_size", "speed", "stability", "use")]
+    (_, [(name, numbers)]), _, (_, stability), _ = rows["ε = 0.2"]
+    # The geometric mean of exp(2 ± 0.01), with its interval.
+    assert name == "KL(old‖new), nats" and numbers.startswith("7.39 [")
+    assert stability[0] == ("ruined or collapsed", "0 of 6 [0.00, 0.46]")
+    assert [word for word, _ in rows["no clip"]] == ["–"] * 4
+
+
+@pytest.mark.parametrize("first", ["epsilon", "learning_curves"])
+def test_the_first_figure_is_in_sight_and_tables_by_environment_are_not(
+    tmp_path: Path, first: str
+) -> None:
+    order = sorted(["epsilon", "learning_curves"], key=lambda figure: figure != first)
+    found = studies.section("quick", tmp_path, made(tmp_path, order))
+    curves = [f"learning curves on {env_id}" for env_id in ENVS.values()]
+    in_sight = [picture.name for picture in (*found.pictures, *found.curves)]
+    folded = [picture.name for picture in (*found.folded_pictures, *found.folded_curves)]
+    assert (in_sight, folded) == (
+        (["epsilon"], curves) if first == "epsilon" else (curves, ["epsilon"])
+    )
+    assert [table.name for table in found.tables] == ["own"]
+    assert [table.name for table in found.folded_tables] == ["finals"]
+    assert [picture.env for picture in (*found.curves, *found.folded_curves)] == [*ENVS.values()]
