@@ -369,7 +369,11 @@ def asked_for(options: argparse.Namespace) -> Asked:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.freeze")
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.freeze",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("scale", nargs="?", metavar="SCALE")
     parser.add_argument("part", nargs="?", metavar="PART")
     parser.add_argument("choices", nargs="*", metavar="KEY=VALUE")
