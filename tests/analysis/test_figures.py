@@ -59,7 +59,7 @@ def value(env: str, variant: int, seed: int, place: int) -> float:
 def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = SEEDS) -> Study:
     """A study whose every number is known; its measures lie beside it."""
     keys = [
-        {"env": env, "variant": variant["name"], "seed": seed}
+        made_up.planned(env, variant["name"], seed)
         for env in ENVS
         for variant in variants
         for seed in range(seeds)
@@ -71,6 +71,7 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
         "num_steps": 2048,
         "total_env_steps": TOTAL,
         "envs": ENVS,
+        "data": {env: [env] for env in ENVS},
         "variants": variants,
         "runs": keys,
     }
@@ -80,16 +81,18 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
         episodes, updates, runs = [], [], []
         for key in (k for k in keys if k["env"] == env):
             variant, seed = names.index(key["variant"]), key["seed"]
-            diverged = tuple(key.values()) == DIVERGED
+            diverged = (env, key["variant"], seed) == DIVERGED
+            run = {"run": key["run_id"]}
             count = 2 if diverged else BINS
             algorithm = variants[variant]["algo"]["name"]
             for place in range(count):
                 step = 2048 * (place + 1)
                 returned = value(env, variant, seed, place)
-                episodes.append({**key, "env_step": step, "episodic_return": returned})
+                episodes.append({**run, "env_step": step, "episodic_return": returned})
                 updates.append(
                     {
-                        **key,
+                        **run,
+                        "env_step": step,
                         "kl": 0.004 * (1 + place) * (1 + variant),
                         "filter_kl": 0.0 if place == 0 else 1e-4,
                         "step_accepted": float(place != 1) if algorithm == "trpo" else np.nan,
@@ -101,7 +104,8 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
             seconds = {"rollout": 3.0, "env_step": 2.0, "advantages": 0.5, "update": update}
             runs.append(
                 {
-                    **key,
+                    "run_id": key["run_id"],
+                    "digest": key["digest"],
                     "status": "diverged" if diverged else "finished",
                     "diverged_at_env_step": 2 * 2048 if diverged else None,
                     "env_steps": TOTAL,
@@ -112,13 +116,14 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
                 }
             )
         for name, rows in {"episodes": episodes, "updates": updates}.items():
-            table = pd.DataFrame(rows).astype({"env": "category", "variant": "category"})
+            table = pd.DataFrame(rows).astype({"run": "category"})
             table.to_parquet(folder / f"{env}.{name}.parquet")
         (folder / f"{env}.runs.json").write_text(json.dumps(runs))
         made_up.list_tables(folder, env)
-    measures = pd.DataFrame(keys)
+    measures = pd.DataFrame(keys)[["env", "variant", "seed"]]
     measures["u"] = [(names.index(k["variant"]) + k["seed"] / seeds) / len(names) for k in keys]
-    measures["diverged"] = [tuple(k.values()) == DIVERGED for k in keys]
+    measures["untrained"] = 0.0
+    measures["diverged"] = [(k["env"], k["variant"], k["seed"]) == DIVERGED for k in keys]
     measures.to_csv(folder / "measures.csv", index=False)
     return read_study(folder / "plan.json")
 
@@ -175,7 +180,7 @@ def test_one_environment_alone_is_drawn(tmp_path: Path) -> None:
             assert set(data.env) == {"hopper"}
 
 
-def test_curves_are_means_with_t_intervals_and_every_seed(tmp_path: Path) -> None:
+def test_curves_are_means_and_every_seed_and_few_have_no_interval(tmp_path: Path) -> None:
     study = made(tmp_path)
     data, _, caption = learning_curves.draw(study, measures_of(tmp_path))
     assert len(data) == len(ENVS) * len(VARIANTS) * BINS
@@ -190,10 +195,20 @@ def test_curves_are_means_with_t_intervals_and_every_seed(tmp_path: Path) -> Non
             assert [row["seed_0"], row["seed_1"]] == values[:2]
             continue
         assert [row[f"seed_{seed}"] for seed in range(SEEDS)] == values
-        low, high = stats.t.interval(0.95, SEEDS - 1, np.mean(values), stats.sem(values))
-        ours = [row["mean"], row["low"], row["high"]]
-        np.testing.assert_allclose(ours, [np.mean(values), low, high])
+        np.testing.assert_allclose(row["mean"], np.mean(values))
+        assert np.isnan([row["low"], row["high"]]).all()
     assert "diverged (1 of 18 runs)" in caption
+
+
+def test_many_seeds_have_t_intervals_of_the_mean(tmp_path: Path) -> None:
+    study = made(tmp_path, seeds=10)
+    data, _, _ = learning_curves.draw(study, measures_of(tmp_path))
+    row = data[(data.env == "hopper") & (data.variant == "clip")].iloc[0]
+    values = [value("hopper", 1, seed, 0) for seed in range(10)]
+    low, high = stats.t.interval(0.95, 9, np.mean(values), stats.sem(values))
+    episodes = study.episodes[study.episodes.env == "hopper"].episodic_return
+    expected = [np.mean(values), max(low, episodes.min()), min(high, episodes.max())]
+    np.testing.assert_allclose([row["mean"], row["low"], row["high"]], expected)
 
 
 def test_what_is_drawn_is_what_the_table_says(tmp_path: Path) -> None:

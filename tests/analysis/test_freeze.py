@@ -330,7 +330,7 @@ def test_altered_data_is_refused_with_its_name(
     assert manifest.main(["results/reference"]) == 2
     scale = REPOSITORY / "conf/claims/published_scale.yaml"
     out = Path("measures.csv")
-    assert measure([study, "results/reference/untrained.csv", str(scale), str(out)]) == 2
+    assert measure([study, "results/reference/untrained.csv", str(scale), str(out), "m.json"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and all(line.startswith("error: ") and file in line for line in lines)
     assert not out.exists()
