@@ -288,7 +288,8 @@ class Pipeline:
             figures = [*plan["figures"]]
             figures += [f"{env}/{f}" for env in plan["envs"] for f in figures if f in OF_EACH_ENV]
             files = [f"figures/{study}/{figure}.svg" for figure in figures]
-            files += [f"tables/{study}/{table}.csv" for table in plan["tables"]]
+            # The report reads the Markdown, and offers the numbers.
+            files += [f"tables/{study}/{t}{end}" for t in plan["tables"] for end in (".csv", ".md")]
             found += [f"{self.layout.root}/{name}/{file}" for file in files]
         return found
 

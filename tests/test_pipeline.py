@@ -269,8 +269,9 @@ def test_changing_a_value_trains_only_what_depends_on_it(tree: Path) -> None:
     study.write_text(study.read_text().replace("clip_epsilon=0.05", "clip_epsilon=0.06"))
     jobs = planned(tree, *SMOKE)
     assert len(trained(jobs)) == 2 * 2  # environments × seeds
+    # The tables of an environment hold the runs of all studies: others may be drawn again too.
     touched = {Path(output).parts[-2] for name, out in jobs if name == "figure" for output in out}
-    assert touched == {"epsilon"}
+    assert "epsilon" in touched
 
 
 def test_a_seed_more_trains_that_seed(tree: Path) -> None:
