@@ -280,7 +280,7 @@ def test_data_that_is_not_what_the_manifest_lists(
     data = tmp_path / "reference"
     shutil.copytree(ROOT / "results/reference", data)
     assert only(doctor.manifests(tmp_path)).state == "ok"
-    altered = data / "table1/hopper.updates.parquet"
+    altered = data / "runs/quick/hopper.updates.parquet"
     altered.write_bytes(altered.read_bytes()[:-1])
     found = only(doctor.manifests(tmp_path))
     assert found.state == "problem" and f"{altered}: not the file" in found.text
