@@ -192,7 +192,8 @@ def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     stops = np.append(starts[1:], len(codes))
     names = runs.dictionary.to_pylist() if len(runs) else []
-    found = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=True)}
+    # Without a row there is no start, and the end of the table stops nothing.
+    found = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=False)}
     # A run in which no episode ended has no row.
     rows = [np.arange(*found.get(entry["run_id"], (0, 0))) for entry in entries]
     planned = np.repeat(np.arange(len(entries)), [len(of_run) for of_run in rows])
