@@ -272,7 +272,8 @@ rule report:
             for part in ("page.html.jinja", "parts.html.jinja", "page.css", "page.js")
         ],
     output:
-        f"{ROOT}/{{name}}/report.html",
+        # Who looks at a report keeps it where its renewal is refused.
+        update(f"{ROOT}/{{name}}/report.html"),
     log:
         f"{LOGS}/{{name}}_report.log",
     conda:

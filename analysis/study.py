@@ -190,10 +190,10 @@ def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:
     runs = table[RUN].combine_chunks()
     codes = np.asarray(runs.indices) if len(runs) else np.empty(0, np.int64)
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    stops = np.append(starts[1:], len(codes))
+    # A table without a row has no start, and its end stops nothing.
+    stops = np.append(starts[1:], len(codes)) if len(codes) else starts
     names = runs.dictionary.to_pylist() if len(runs) else []
-    # Without a row there is no start, and the end of the table stops nothing.
-    found = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=False)}
+    found = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=True)}
     # A run in which no episode ended has no row.
     rows = [np.arange(*found.get(entry["run_id"], (0, 0))) for entry in entries]
     planned = np.repeat(np.arange(len(entries)), [len(of_run) for of_run in rows])

@@ -182,7 +182,10 @@ def test_an_altered_table_is_refused_until_it_is_made_again(tree: Path) -> None:
     assert planned(tree, *SMOKE) == []
 
 
-@pytest.mark.parametrize(("name", "made_again"), [("measures/epsilon.csv", "measures")])
+@pytest.mark.parametrize(
+    ("name", "made_again"),
+    [("measures/epsilon.csv", "measures"), ("tables/epsilon/epsilon.md", "table")],
+)
 def test_what_was_edited_is_refused_until_it_is_made_again(
     tree: Path, name: str, made_again: str
 ) -> None:
