@@ -42,7 +42,7 @@ def test_no_panel_is_empty(tmp_path: Path, module: ModuleType, seeds: int) -> No
     style.use()
     drawing = module.draw(*made(tmp_path, module, seeds))
     axes = drawing.figure.axes
-    assert len(axes) == (1 if module is table1 else 9)
+    assert len(axes) == (1 if module is table1 else 8)
     for axis in axes:
         points = [x for line in axis.lines for x in np.ravel(line.get_xydata())]
         empty = seeds == 1 and axis.get_title() == "spread over seeds / level"
