@@ -164,7 +164,8 @@ def panel(
             axis.plot(*course.to_numpy().T, **thin)
             if (variant, seed) in diverged and len(course):
                 axis.plot(*course.to_numpy()[-1], "x", color=look["color"], ms=6, mew=1.6, zorder=6)
-        style.band(axis, rows.env_step, rows.low, rows.high, look["color"])
+        if rows.low.notna().any():
+            style.band(axis, rows.env_step, rows.low, rows.high, look["color"])
         axis.plot(rows.env_step, rows["mean"], **look)
     # One scale for all panels of an environment.
     low, high = limits(table[table.env == env], untrained)

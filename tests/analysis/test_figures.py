@@ -14,6 +14,7 @@ from scipy import stats
 
 from analysis import clipped_objective, manifest, style
 from analysis.figures import (
+    front,
     learning_curves,
     main,
     performance_profile,
@@ -56,6 +57,10 @@ def value(env: str, variant: int, seed: int, place: int) -> float:
     return (100 if env == "hopper" else -10) * (1 + variant) * (1 + place) + 7 * seed**2
 
 
+def run_of(key: dict[str, Any]) -> tuple[str, str, int]:
+    return key["env"], key["variant"], key["seed"]
+
+
 def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = SEEDS) -> Study:
     """A study whose every number is known; its measures lie beside it."""
     keys = [
@@ -81,18 +86,17 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
         episodes, updates, runs = [], [], []
         for key in (k for k in keys if k["env"] == env):
             variant, seed = names.index(key["variant"]), key["seed"]
-            diverged = (env, key["variant"], seed) == DIVERGED
-            run = {"run": key["run_id"]}
+            diverged = run_of(key) == DIVERGED
             count = 2 if diverged else BINS
             algorithm = variants[variant]["algo"]["name"]
             for place in range(count):
                 step = 2048 * (place + 1)
                 returned = value(env, variant, seed, place)
-                episodes.append({**run, "env_step": step, "episodic_return": returned})
+                row = {"run": key["run_id"], "env_step": step}
+                episodes.append({**row, "episodic_return": returned})
                 updates.append(
                     {
-                        **run,
-                        "env_step": step,
+                        **row,
                         "kl": 0.004 * (1 + place) * (1 + variant),
                         "filter_kl": 0.0 if place == 0 else 1e-4,
                         "step_accepted": float(place != 1) if algorithm == "trpo" else np.nan,
@@ -104,8 +108,7 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
             seconds = {"rollout": 3.0, "env_step": 2.0, "advantages": 0.5, "update": update}
             runs.append(
                 {
-                    "run_id": key["run_id"],
-                    "digest": key["digest"],
+                    **key,
                     "status": "diverged" if diverged else "finished",
                     "diverged_at_env_step": 2 * 2048 if diverged else None,
                     "env_steps": TOTAL,
@@ -116,14 +119,13 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
                 }
             )
         for name, rows in {"episodes": episodes, "updates": updates}.items():
-            table = pd.DataFrame(rows).astype({"run": "category"})
-            table.to_parquet(folder / f"{env}.{name}.parquet")
+            pd.DataFrame(rows).to_parquet(folder / f"{env}.{name}.parquet", index=False)
         (folder / f"{env}.runs.json").write_text(json.dumps(runs))
         made_up.list_tables(folder, env)
     measures = pd.DataFrame(keys)[["env", "variant", "seed"]]
     measures["u"] = [(names.index(k["variant"]) + k["seed"] / seeds) / len(names) for k in keys]
+    measures["diverged"] = [run_of(key) == DIVERGED for key in keys]
     measures["untrained"] = 0.0
-    measures["diverged"] = [(k["env"], k["variant"], k["seed"]) == DIVERGED for k in keys]
     measures.to_csv(folder / "measures.csv", index=False)
     return read_study(folder / "plan.json")
 
@@ -132,13 +134,13 @@ def measures_of(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "measures.csv")
 
 
-def run(module: str, folder: Path, out: Path) -> list[Path]:
+def run(module: str, folder: Path, out: Path, *env: str) -> list[Path]:
     outputs = [out / f"{module}{suffix}" for suffix in (".svg", ".png", ".csv", ".caption.txt")]
     listed = out / f"{module}.{MANIFEST}"
     inputs = [folder / "plan.json", folder / "measures.csv"]
     made_up.list_beside(folder / "measures.csv")
     draw = importlib.import_module(f"analysis.figures.{module}").draw
-    assert main(draw, [str(path) for path in (*inputs, *outputs, listed)]) == 0
+    assert main(draw, [str(path) for path in (*inputs, *outputs, listed, *env)]) == 0
     manifest.verify(listed, outputs)
     return outputs
 
@@ -180,9 +182,10 @@ def test_one_environment_alone_is_drawn(tmp_path: Path) -> None:
             assert set(data.env) == {"hopper"}
 
 
-def test_curves_are_means_and_every_seed_and_few_have_no_interval(tmp_path: Path) -> None:
+def test_curves_are_means_and_every_seed(tmp_path: Path) -> None:
     study = made(tmp_path)
-    data, _, caption = learning_curves.draw(study, measures_of(tmp_path))
+    data, figure, caption = learning_curves.draw(study, measures_of(tmp_path))
+    assert not [band for axis in figure.axes for band in axis.collections]
     assert len(data) == len(ENVS) * len(VARIANTS) * BINS
     for row in data.to_dict("records"):
         variant = study.variants.index(row["variant"])
@@ -195,20 +198,61 @@ def test_curves_are_means_and_every_seed_and_few_have_no_interval(tmp_path: Path
             assert [row["seed_0"], row["seed_1"]] == values[:2]
             continue
         assert [row[f"seed_{seed}"] for seed in range(SEEDS)] == values
-        np.testing.assert_allclose(row["mean"], np.mean(values))
-        assert np.isnan([row["low"], row["high"]]).all()
+        assert row["mean"] == pytest.approx(np.mean(values))
+        assert np.isnan([row["low"], row["high"]]).all()  # too few seeds for a band
     assert "diverged (1 of 18 runs)" in caption
 
 
-def test_many_seeds_have_t_intervals_of_the_mean(tmp_path: Path) -> None:
+def test_from_ten_seeds_on_there_is_a_band_within_what_is_possible(tmp_path: Path) -> None:
     study = made(tmp_path, seeds=10)
-    data, _, _ = learning_curves.draw(study, measures_of(tmp_path))
-    row = data[(data.env == "hopper") & (data.variant == "clip")].iloc[0]
-    values = [value("hopper", 1, seed, 0) for seed in range(10)]
+    data, figure, caption = learning_curves.draw(study, measures_of(tmp_path))
+    assert "band: 95 % t-interval" in caption and figure.axes[0].collections
+    rows = data[data.env == "hopper"].set_index(["variant", "env_step"])
+    values = [value("hopper", 1, seed, 1) for seed in range(10)]
     low, high = stats.t.interval(0.95, 9, np.mean(values), stats.sem(values))
-    episodes = study.episodes[study.episodes.env == "hopper"].episodic_return
-    expected = [np.mean(values), max(low, episodes.min()), min(high, episodes.max())]
-    np.testing.assert_allclose([row["mean"], row["low"], row["high"]], expected)
+    row = rows.loc[("clip", 2048 + 1024)]
+    np.testing.assert_allclose([row["mean"], row.low, row.high], [np.mean(values), low, high])
+    # One run in ten above 0: the interval would reach below, where no episode ever was.
+    returned = (study.episodes.seed == 9) * 100
+    study.episodes["episodic_return"] = returned
+    assert (learning_curves.curves(study).low.dropna() == 0).all()
+    assert stats.t.interval(0.95, 9, 10, stats.sem([0] * 9 + [100]))[0] < 0
+
+
+def test_ppo_stands_out(tmp_path: Path) -> None:
+    variants = [*VARIANTS[:1], {**VARIANTS[1], "algo": made_up.clip(0.2)["algo"]}, VARIANTS[2]]
+    study = made(tmp_path, variants)
+    assert front(study) == "clip" and front(made(tmp_path, VARIANTS)) is None
+    looks = style.lines(study.variants, "clip")
+    others = [look for name, look in looks.items() if name != "clip"]
+    assert all(look["lw"] < looks["clip"]["lw"] for look in others)
+    assert all(look["zorder"] < looks["clip"]["zorder"] for look in others)
+    # Told apart without colour too.
+    assert len({str(look["dashes"]) for look in looks.values()}) == 3
+
+
+def test_one_ruined_run_does_not_flatten_the_others() -> None:
+    rows = pd.DataFrame({"env": "a", "variant": ["x", "x"], "env_step": [1, 2], "mean": np.nan})
+    rows = rows.assign(low=np.nan, high=np.nan, seed_0=[-10.0, 100.0], seed_1=[0.0, -26_000.0])
+    # From half as far below the first values as the best is above them.
+    low, high = learning_curves.limits(rows, untrained=0.0)
+    assert low == pytest.approx(-5 - 105 / 2, abs=10) and high == pytest.approx(100, abs=10)
+    assert learning_curves._runs_below(rows, low) == 1
+    calm = rows.assign(seed_1=[0.0, 50.0])
+    assert learning_curves.limits(calm, untrained=0.0)[0] == pytest.approx(-10, abs=10)
+    assert learning_curves.limits(rows.assign(seed_0=np.nan, seed_1=np.nan), 0.0) == (0, 1)
+
+
+def test_one_environment_is_drawn_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(tmp_path)
+    outputs = run("learning_curves", tmp_path, tmp_path, "hopper")
+    assert set(pd.read_csv(outputs[2]).env) == {"hopper"}
+    assert "learning curves on Hopper-v5" in outputs[3].read_text()
+    with pytest.raises(AssertionError):
+        run("learning_curves", tmp_path, tmp_path, "hoper")
+    assert "no environment 'hoper'; it has hopper, reacher" in capsys.readouterr().err
 
 
 def test_what_is_drawn_is_what_the_table_says(tmp_path: Path) -> None:
