@@ -106,8 +106,13 @@ def interval(estimate: Estimate, level: float = 0.95) -> Interval:
     return Interval(estimate.value, *estimate.bounds(level), level, T)
 
 
-def mean_estimate(values: npt.ArrayLike, unit: str) -> Estimate:
+def mean_estimate(values: npt.ArrayLike, unit: str, least_deviation: float = 0.0) -> Estimate:
     """Mean of ``values [n]`` with ``s / √n`` and ``n − 1`` degrees of freedom.
+
+    Args:
+        values: of one axis.
+        unit: of the values.
+        least_deviation: what s counts as where it is smaller.
 
     Raises:
         ValueError: no values, not one axis, or a value that is not finite.
@@ -117,7 +122,9 @@ def mean_estimate(values: npt.ArrayLike, unit: str) -> Estimate:
     if array.ndim != 1:
         raise ValueError("a sample is not one axis of values")
     count = len(array)
-    error = float(array.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
+    error = math.nan
+    if count > 1:
+        error = max(float(array.std(ddof=1)), least_deviation) / math.sqrt(count)
     return Estimate(float(array.mean()), error, max(count - 1.0, 1.0), count, unit)
 
 

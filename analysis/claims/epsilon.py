@@ -13,6 +13,7 @@ from analysis.aggregates import redrawn_statistic, table1_scores
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
     FACTOR,
+    LEAST_SPREAD_U,
     Aim,
     Column,
     Data,
@@ -34,7 +35,6 @@ from analysis.statistics import Array, Estimate, percentile_bounds
 STUDY, TABLE1 = "epsilon", "table1"
 WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5)
 STEPS = tuple(itertools.pairwise(WIDTHS))
-LEAST_SPREAD = 0.01
 LEAST_LEVEL = 0.05
 PERMUTATIONS = 9_999
 REDRAWN = 2000
@@ -187,7 +187,7 @@ def _mean_slope(blocks: list[Array]) -> Array:
 
 def _spread_slope(blocks: list[Array]) -> Array:
     """As :func:`_mean_slope`, of the logarithm of the standard deviation over seeds."""
-    spreads = [np.log(np.maximum(block.std(axis=-2, ddof=1), LEAST_SPREAD)) for block in blocks]
+    spreads = [np.log(np.maximum(block.std(axis=-2, ddof=1), LEAST_SPREAD_U)) for block in blocks]
     slopes: Array = np.mean([_slope(spread) for spread in spreads], axis=0)
     return slopes
 

@@ -1,7 +1,7 @@
 """The data set that never changes, from which the digests of claims are made.
 
 Small studies with every kind of run: that learns, that does not, that rises and falls, that
-diverges.  Random numbers come from Python's ``random()``, whose sequence is promised.
+diverges, that has all there is to reach.  Random numbers come from Python's ``random()``, whose sequence is promised.
 """
 
 import itertools
@@ -26,6 +26,7 @@ ENVS = {
     "reacher": "Reacher-v5",
     "bipedal_walker": "BipedalWalker-v3",
 }
+SATURATED = "half_cheetah"
 SEEDS = 3
 NUM_STEPS, UPDATES, EPISODES = 2048, 20, 60
 METHODS = ("vpg", "ppo_noclip", "trpo", "ppo")
@@ -138,6 +139,8 @@ def _run(
         course = 0 * share
     u = course + np.array([0.1 * (generator.random() - 0.5) for _ in steps])
     diverged = 0.25 <= fate < 0.3
+    if entry["env"] == SATURATED and place >= 2:  # all seeds and methods alike, no difference
+        u, diverged = np.minimum(1.0, 2 * share), False
     episodes = pd.DataFrame(
         {
             "env_step": steps.astype(int),

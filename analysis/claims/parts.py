@@ -29,6 +29,8 @@ FACTOR = "factor"
 
 U = "u"
 LOWEST_U = -1.0
+LEAST_SPREAD_U = 0.01
+"""Runs that all reach the same highest return do not make a difference of 0 certain."""
 KL_RANGE = (1e-8, 1e2)
 """Quantities that span decades are held within, before their logarithm."""
 
@@ -189,13 +191,17 @@ def reached_u(
 def paired(
     x: Mapping[str, pd.Series], y: Mapping[str, pd.Series], unit: str
 ) -> dict[str, Estimate]:
-    """Environment → mean over seeds of ``x − y``, on the environments and seeds of both."""
+    """Environment → mean over seeds of ``x − y``, on the environments and seeds of both.
+
+    The standard deviation over seeds of a difference in u counts as 0.01 where it is less.
+    """
+    least = LEAST_SPREAD_U if unit == U else 0.0
     found = {}
     for env in x:
         if env in y:
             differences = (x[env] - y[env]).dropna()
             if len(differences):
-                found[env] = mean_estimate(differences.to_numpy(), unit)
+                found[env] = mean_estimate(differences.to_numpy(), unit, least)
     return found
 
 

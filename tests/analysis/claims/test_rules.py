@@ -306,6 +306,22 @@ def test_differences_are_paired_by_seed() -> None:
     assert part.low == pytest.approx(0.02, abs=0.02) and part.high - part.low < 0.04
 
 
+def test_runs_that_all_reach_the_top_do_not_make_no_difference_certain() -> None:
+    """The standard deviation of a difference in u counts as 0.01 where it is less."""
+
+    def u(env: str, variant: str, seed: int) -> float:
+        return 1.0 + 0.1 * (variant == "vpg")
+
+    data = together(*(world(name, METHODS, u=u) for name in ("comparison", "comparison_modern")))
+    (part, *_) = find("P1", data).parts
+    seeds = part.part.seeds
+    assert seeds > 1
+    for estimate in part.part.by_env.values():
+        assert estimate.value == 0
+        assert estimate.standard_error == pytest.approx(0.01 / seeds**0.5)
+    assert part.low < 0 < part.high
+
+
 def test_table_1_says_whether_the_paper_could_have_had_these_seeds() -> None:
     found = find("E5", table1_world(0.5, sd=0.05))
     (table,) = found.evidence.tables()
