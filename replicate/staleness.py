@@ -3,11 +3,13 @@
 The one definition of staleness.  Code is known by what it does: ``results/reference/traces.csv``
 lists the *traces* of a panel of short runs (``conf/traces.yaml``), what they gave as bytes, by code
 digest and package versions, on each class of CPU; ``python -m replicate.traces`` adds what is here.
-Two versions of the software are the same for a run where its own class of CPU has equal traces of
-both on all rows of the panel that do what the run does.  Free of torch.
+Two versions of the software are the same for a run where a class of CPU has equal traces of both on
+all rows of the panel that do what the run does: the run's own class, or, where it has not traced
+both, another.  Free of torch.
 """
 
 import csv
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,8 +24,12 @@ from replicate.software import PACKAGE, made_by, public
 
 TABLE = PACKAGE.parent / "results/reference/traces.csv"
 PANEL = PACKAGE.parent / "results/reference/traces_panel.csv"
-CPU_CLASS = ("simd", "mkl_cbwr", "device")
-"""What the bits of a run depend on besides the software, as ``run.json`` names it."""
+CPU_CLASS = ("maker", "simd", "mkl_cbwr", "device")
+"""What the bits of a run depend on besides the software.
+
+The maker is the first word of the CPU's name: MKL takes the code path that it is held to on Intel's
+alone.  The rest is as ``run.json`` names it.
+"""
 
 TRACE_COLUMNS = ("row", "settings", *CPU_CLASS, "lock", "versions", "code", "trace")
 PANEL_COLUMNS = ("row", "settings", "algorithm", "environment", "options")
@@ -151,7 +157,9 @@ def software_of(made: Mapping[str, Any]) -> tuple[str, str]:
 
 def cpu_class(made: Mapping[str, Any]) -> tuple[str, ...]:
     """The class of CPU, as the table has it."""
-    return tuple(str(made.get(name) or "") for name in CPU_CLASS)
+    model = re.match(r"\w*", str(made.get("cpu") or made.get("maker") or ""))
+    found = {**made, "maker": model.group() if model else ""}
+    return tuple(str(found.get(name) or "") for name in CPU_CLASS)
 
 
 def class_name(cpu: tuple[str, ...]) -> str:
@@ -214,20 +222,29 @@ def _compare_part(made: Mapping[str, Any], settings: Iterable[Mapping[str, Any]]
         kinds = {kind_of(validated(RunSettings, {**one})) for one in settings}
     except ConfigError as error:
         return Answer("unknown", f"other {what}, and with settings of before ({error})")
-    cpu = cpu_class(made)
-    theirs, ours = traces_of(software, cpu), traces_of(software_of(here), cpu)
-    both = {key: kind for key, kind in panel().items() if key in theirs and key in ours}
-    like = [rows_like(kind, both) for kind in kinds]
-    rows = set().union(*like)
-    if other := sorted(row_names()[key] for key in rows if theirs[key] != ours[key]):
-        return Answer("other", f"other {what}, with another trace of {other[0]}")
-    if all(like):
-        return Answer("same")
-    if theirs and ours:
+    traced_both = [
+        (theirs, ours)
+        for cpu in _classes(cpu_class(made))
+        if (theirs := traces_of(software, cpu)) and (ours := traces_of(software_of(here), cpu))
+    ]
+    for theirs, ours in traced_both:
+        both = {key: kind for key, kind in panel().items() if key in theirs and key in ours}
+        like = [rows_like(kind, both) for kind in kinds]
+        rows = set().union(*like)
+        if other := sorted(row_names()[key] for key in rows if theirs[key] != ours[key]):
+            return Answer("other", f"other {what}, with another trace of {other[0]}")
+        if all(like):
+            return Answer("same")
+    if traced_both:
         return Answer("unknown", f"other {what}, and no row of conf/traces.yaml is like it")
-    commit = made.get("commit") if not theirs and not made.get("dirty") else None
-    where = "with uncommitted changes, " if made.get("dirty") and not theirs else ""
-    return Answer("unknown", f"other {what}, {where}not known on {class_name(cpu)}", commit)
+    if made.get("dirty"):
+        return Answer("unknown", f"other {what}, with uncommitted changes, not known here")
+    return Answer("unknown", f"other {what}, not known here", made.get("commit"))
+
+
+def _classes(first: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The classes of CPU in the table, one of them first."""
+    return list(dict.fromkeys([first, *(key[2:] for key in _table())]))
 
 
 def _versions_unlike(versions: Any, here: Mapping[str, str]) -> str:

@@ -48,6 +48,8 @@ from replicate.staleness import (
 )
 
 FILE = CONF / "traces.yaml"
+MACHINE = ("cpu", "simd", "mkl_cbwr", "device")
+"""What ``run.json`` says of the class of CPU."""
 WHAT_A_TRACE_IS = 1
 """Part of each row's digest: to be raised with any change of ``trace_of`` or ``train_rows``."""
 MOST_COMPARED = 3
@@ -158,7 +160,7 @@ def train_rows(rows: Mapping[str, list[RunSettings]], device: str) -> dict[str, 
         folders = {name: [store / run.run_id for run in runs] for name, runs in rows.items()}
         made = read_description(next(iter(folders.values()))[0])
         return {
-            **{name: made[name] for name in ("code_digest", "versions", *CPU_CLASS)},
+            **{name: made[name] for name in ("code_digest", "versions", *MACHINE)},
             "traces": {name: trace_of(lanes) for name, lanes in folders.items()},
         }
 
@@ -242,7 +244,8 @@ def trace(tree: Path, rows: Mapping[str, list[RunSettings]], device: str, name: 
             raise TraceError(
                 f"{f'commit {name}' if name else 'this code'} cannot be traced: {lines[-1]}"
             )
-        made = json.loads(file.read_text())
+        # Earlier code does not name the CPU.
+        made = {"cpu": software.cpu_model(), **json.loads(file.read_text())}
     return Traced(name, made, made.pop("traces"), time.monotonic() - begin)
 
 

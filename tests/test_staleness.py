@@ -11,12 +11,14 @@ from replicate import staleness
 from replicate.records import DataError
 from replicate.settings import RunSettings
 from replicate.staleness import (
+    CPU_CLASS,
     PANEL_COLUMNS,
     TRACE_COLUMNS,
     Answer,
     Kind,
     command,
     compare,
+    cpu_class,
     kind_of,
     label,
     rows_like,
@@ -26,7 +28,7 @@ from tests.conftest import runs_of
 
 VERSIONS = {"torch": "2.13.0+cpu", "mujoco": "3.17.0"}
 HERE = {"code_digest": "a" * 64, "versions": VERSIONS}
-CLASS = {"simd": "AVX2", "mkl_cbwr": "AVX2", "device": "cpu"}
+CLASS = {"cpu": "Intel(R) one", "simd": "AVX2", "mkl_cbwr": "AVX2", "device": "cpu"}
 OLD = {**CLASS, "code_digest": "b" * 64, "versions": VERSIONS, "commit": "c0ffee" * 6}
 
 PPO = ("algo=ppo", "env=hopper")
@@ -95,8 +97,11 @@ class Tables:
     def __init__(self) -> None:
         self.rows: list[dict[str, str]] = []
 
-    def add(self, code: str, traces: dict[str, str], **changed: Any) -> None:
-        common = {**CLASS, "lock": "", "versions": versions_digest(VERSIONS), **changed}
+    def add(
+        self, code: str, traces: dict[str, str], versions: dict[str, str] = VERSIONS, **cpu: str
+    ) -> None:
+        where = dict(zip(CPU_CLASS, cpu_class({**CLASS, **cpu}), strict=True))
+        common = {**where, "lock": "", "versions": versions_digest(versions)}
         for name, trace in traces.items():
             row = {"row": name, "settings": name, "code": code * 12, "trace": trace}
             self.rows.append({**common, **row})
@@ -159,7 +164,7 @@ def test_other_packages_with_equal_traces_are_the_same_software(tables: Tables) 
     old = {**CLASS, "code_digest": "a" * 64, "versions": versions}
     found = asked(old)
     assert found.same == "unknown" and "other package versions (mujoco 3.16.0)" in found.why
-    tables.add("a", {"clip": "1", "none": "2"}, versions=versions_digest(versions))
+    tables.add("a", {"clip": "1", "none": "2"}, versions=versions)
     assert asked(old).same == "same"
     assert asked(old, *PPO, "algo.objective=none").same == "other"
 
@@ -169,21 +174,42 @@ def test_code_that_is_not_in_the_table_is_not_known_and_its_commit_finds_out(
 ) -> None:
     found = asked(OLD)
     assert found == Answer(
-        "unknown", "other training code (bbbbbbbbbbbb), not known on AVX2 AVX2 cpu", "c0ffee" * 6
+        "unknown", "other training code (bbbbbbbbbbbb), not known here", "c0ffee" * 6
     )
     assert command([found, found]) == "python -m replicate.traces c0ffeec0ffee"
     dirty = asked({**OLD, "dirty": True})
     assert dirty.commit is None and "with uncommitted changes" in dirty.why
 
 
-def test_traces_of_another_class_of_cpu_say_nothing(tables: Tables) -> None:
+def test_traces_are_compared_on_one_class_of_cpu(tables: Tables) -> None:
+    """Those of the old code on one and of the present on another say nothing."""
     tables.add("b", dict.fromkeys(ROWS, "1"), simd="NEON")
-    assert asked(OLD).same == "unknown"
-    tables.add("b", dict.fromkeys(ROWS, "2"))
+    found = asked(OLD)
+    assert found.same == "unknown"
+    # It traces the present code and that of the run where it is given.
+    assert command([found]) == "python -m replicate.traces c0ffeec0ffee"
+
+
+@pytest.mark.parametrize("cpu", [{"simd": "NEON"}, {"cpu": "AMD one"}])
+def test_what_the_own_class_of_cpu_has_not_traced_another_tells(
+    tables: Tables, cpu: dict[str, str]
+) -> None:
+    tables.add("a", dict.fromkeys(ROWS, "3"), **cpu)
+    tables.add("b", {**dict.fromkeys(ROWS, "3"), "none": "4"}, **cpu)
+    assert asked(OLD).same == "same"
+    assert asked(OLD, *PPO, "algo.objective=none").same == "other"
+    # The own class knows better.
+    tables.add("b", {**dict.fromkeys(ROWS, "2"), "none": "1"})
     assert asked(OLD).same == "other"
-    # Theirs is known there, ours is not: ours is to be traced.
-    found = asked({**OLD, "simd": "NEON"})
-    assert found.same == "unknown" and command([found]) == "python -m replicate.traces"
+    assert asked(OLD, *PPO, "algo.objective=none").same == "same"
+
+
+def test_the_maker_of_a_cpu_is_part_of_its_class() -> None:
+    def maker(name: str) -> str:
+        return cpu_class({**CLASS, "cpu": name})[0]
+
+    assert maker("Intel(R) Xeon(R) Processor") == maker("Intel(R) Core(TM) i7-1185G7") == "Intel"
+    assert maker("AMD EPYC") == "AMD" and maker("Apple M2") == "Apple" and maker("") == ""
 
 
 def test_a_panel_that_grows_makes_nothing_stale(tables: Tables) -> None:

@@ -1,7 +1,8 @@
 """The data set that never changes, from which the digests of claims are made.
 
 Small studies with every kind of run: that learns, that does not, that rises and falls, that
-diverges, that has all there is to reach.  Random numbers come from Python's ``random()``, whose sequence is promised.
+diverges, that has all there is to reach.  Random numbers come from Python's ``random()``, whose
+sequence is promised.
 """
 
 import itertools

@@ -12,7 +12,7 @@ from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
 from analysis.summaries import count
 from replicate.records import is_reference
-from replicate.staleness import CPU_CLASS, Answer, command, compare
+from replicate.staleness import Answer, command, compare, cpu_class
 
 SECONDS_PER_HOUR = 3600
 
@@ -61,7 +61,7 @@ def settings_of(study: Study, run: dict[str, Any]) -> dict[str, Any]:
 def elsewhere(runs: list[dict[str, Any]]) -> int:
     """Runs that went on on another class of CPU or device than they began on."""
     return sum(
-        any(part.get(key) != run.get(key) for part in run.get("resumed", []) for key in CPU_CLASS)
+        any(cpu_class({**run, **part}) != cpu_class(run) for part in run.get("resumed", []))
         for run in runs
     )
 

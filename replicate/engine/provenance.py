@@ -2,25 +2,17 @@
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from replicate.software import commit, lock_digest, made_by
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+from replicate.software import commit, cpu_model, lock_digest, made_by
 
 
 def machine(device: str) -> dict[str, Any]:
     """What the numbers of a run are computed with."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "simd": torch.backends.cpu.get_cpu_capability(),
         "mkl_cbwr": os.environ.get("MKL_CBWR"),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",

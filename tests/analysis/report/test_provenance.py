@@ -118,9 +118,11 @@ def test_runs_of_other_software_are_counted_and_retrained(
 
 
 def moved_on(run: dict[str, Any]) -> None:
-    run |= {"simd": "AVX512", "mkl_cbwr": "AVX512", "device": "cpu"}
-    resumed = {"simd": "AVX512", "mkl_cbwr": "AVX512", "device": "cpu", "cpu": "a newer one"}
-    run["resumed"] = [resumed, {**resumed, "mkl_cbwr": "AVX2"}] if run["seed"] > 0 else [resumed]
+    run |= {"cpu": "Intel(R) one", "simd": "AVX512", "mkl_cbwr": "AVX512", "device": "cpu"}
+    resumed = {"simd": "AVX512", "mkl_cbwr": "AVX512", "device": "cpu", "cpu": "Intel(R) newer"}
+    elsewhere = {1: {"mkl_cbwr": "AVX2"}, 2: {"cpu": "AMD one"}}
+    moved = [{**resumed, **elsewhere[run["seed"]]}] if run["seed"] in elsewhere else []
+    run["resumed"] = [resumed, *moved]
 
 
 def test_runs_that_went_on_on_another_class_of_cpu_are_told(page: Path) -> None:
