@@ -10,6 +10,7 @@ from torch import Tensor
 
 from replicate.algorithms import ppo, trpo, vpg
 from replicate.algorithms.learner import Batch, Lanewise, Learner, distribution_on, values_on
+from replicate.algorithms.own_objective import check_objective
 from replicate.engine.rollout import (
     Rollout,
     collect,
@@ -206,7 +207,7 @@ class Cohort:
         threads: of the physics; the numbers do not depend on it.
 
     Raises:
-        ConfigError: the runs do not fit together.
+        ConfigError: the runs do not fit together, or their objective is wrong.
 
     """
 
@@ -215,6 +216,9 @@ class Cohort:
             raise ConfigError("runs of one cohort must share environment, algorithm and shapes")
         if len({run.digest for run in runs}) != len(runs):
             raise ConfigError("a run is given twice")
+        for run in runs:
+            if isinstance(run.algo, PPOSettings):
+                check_objective(run.algo.objective)
         self.runs = runs
         self.device = device
         self.state = CohortState.fresh(runs, device, threads)

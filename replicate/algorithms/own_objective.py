@@ -1,0 +1,121 @@
+"""Whether an objective of one's own can be trained with, seen on a made-up batch of three lanes.
+
+What it returns is given to autograd and summed over lanes and samples.  A function that returns a
+mean, takes another lane into account or changes what it is given would train, and be wrong.
+"""
+
+import traceback
+
+import torch
+from torch import Tensor
+
+from replicate.algorithms.learner import gradients
+from replicate.maths.objectives import SURROGATES, Surrogate
+from replicate.settings import ConfigError
+
+BUILT_IN = ("clip", "none", "fixed_kl", "adaptive_kl")
+"""Values of ``algo.objective`` that are no functions of one's own."""
+
+LANES, SAMPLES = 3, 64
+WIDTHS = (0.1, 0.2, 0.3)
+LARGEST_LOG_RATIO = 1.0
+TOLERANCE = 1e-5
+"""Relative: an equal lane may differ in its last bits where a vector of the CPU ends."""
+
+
+def check_objective(name: str) -> None:
+    """Refuse an objective that would be silently wrong; those of the suite pass unseen.
+
+    It must map ratio ``[R, B]``, advantages ``[R, B]`` and ε ``[R]`` to a float32 ``[R, B]``, with
+    values and gradient in the ratio that are finite for ratios between 1/e and e, change none of
+    its arguments, and give a lane the same beside any other.
+
+    Raises:
+        ConfigError: what is wrong with it, in one line.
+
+    """
+    if name in BUILT_IN:
+        return
+    if name not in SURROGATES:
+        raise ConfigError(
+            f"algo.objective={name}: a choice without a function; register it as "
+            f"SURROGATES[{name!r}] in replicate/maths/objectives.py"
+        )
+    objective = SURROGATES[name]
+    if wrong := _fault(objective):
+        called = getattr(objective, "__name__", type(objective).__name__)
+        raise ConfigError(f"algo.objective={name}: {called} {wrong}")
+
+
+def _fault(objective: Surrogate) -> str:
+    """What is wrong with it; empty: nothing."""
+    log_ratio, advantages, epsilon = _made_up()
+    ratio = log_ratio.exp()
+    given = [ratio.clone(), advantages.clone(), epsilon.clone()]
+    try:
+        found = objective(*given)
+    except Exception as error:
+        return _raised(error)
+    if wrong := _wrong_result(found):
+        return wrong
+    for what, before, after in zip(
+        ("ratio", "advantages", "clip_epsilon"), (ratio, advantages, epsilon), given, strict=True
+    ):
+        if not torch.equal(before, after):
+            return f"changes its argument {what} in place; work on a copy"
+    try:
+        slope = _slope(objective, log_ratio, advantages, epsilon)
+    except RuntimeError:
+        return "does not depend on the ratio in a way that autograd sees (detached, or without it?)"
+    if not slope.isfinite().all():
+        return "has a gradient in the ratio that is not finite"
+    for lane in range(LANES):
+        alone = [part[lane : lane + 1] for part in (log_ratio, advantages, epsilon)]
+        apart = objective(alone[0].exp(), *alone[1:])
+        for what, beside, single in (
+            ("value", found[lane], apart[0]),
+            ("gradient", slope[lane], _slope(objective, *alone)[0]),
+        ):
+            if not torch.allclose(beside, single, rtol=TOLERANCE, atol=TOLERANCE):
+                return (
+                    f"mixes lanes: the {what} of lane {lane} is another beside other lanes; only "
+                    "the last axis, of a lane's samples, may be reduced"
+                )
+    return ""
+
+
+def _made_up() -> tuple[Tensor, Tensor, Tensor]:
+    """Log r ``[R, B]`` with a 0 in each lane, advantages ``[R, B]`` of both signs, ε ``[R]``."""
+    generator = torch.Generator().manual_seed(0)
+    log_ratio = 2 * torch.rand(LANES, SAMPLES, generator=generator) - 1
+    log_ratio[:, 0] = 0.0
+    advantages = torch.randn(LANES, SAMPLES, generator=generator)
+    return LARGEST_LOG_RATIO * log_ratio, advantages, torch.tensor(WIDTHS)
+
+
+def _slope(objective: Surrogate, log_ratio: Tensor, advantages: Tensor, epsilon: Tensor) -> Tensor:
+    """∂ Σ/∂ log r, as training takes it."""
+    (slope,), _ = gradients(lambda lr: objective(lr.exp(), advantages, epsilon), log_ratio)
+    return slope
+
+
+def _wrong_result(found: object) -> str:
+    if not isinstance(found, Tensor):
+        return f"returned a {type(found).__name__}, not a tensor"
+    if found.shape != (LANES, SAMPLES):
+        return (
+            f"returned shape {list(found.shape)} for ratios [{LANES}, {SAMPLES}] (lanes, samples); "
+            "it must return a number for each sample"
+        )
+    if found.dtype != torch.float32:
+        return f"returned {found.dtype}, not torch.float32 as its arguments"
+    if not found.isfinite().all():
+        return "returned numbers that are not finite for ratios between 1/e and e"
+    return ""
+
+
+def _raised(error: Exception) -> str:
+    """The exception in one line, with its place."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"raised {type(error).__name__}: {first} ({place.filename}:{place.lineno})"
