@@ -1,8 +1,8 @@
 from pathlib import Path
 from snakemake.utils import min_version
-from replicate.failures import tell_at_exit
-from replicate.imports import files_of
-from replicate.pipeline import pipeline
+from replicate.planning.failures import tell_at_exit
+from replicate.planning.imports import files_of
+from replicate.planning.pipeline import pipeline
 
 min_version("9.19")
 

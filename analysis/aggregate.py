@@ -20,7 +20,7 @@ import pyarrow as pa
 from analysis import manifest
 from analysis.errors import one_line_errors
 from replicate.messages import first_line
-from replicate.records import (
+from replicate.store.records import (
     ENV_TABLES,
     REMEDY,
     RUN,

@@ -22,7 +22,7 @@ import yaml
 
 from analysis import manifest
 from analysis.errors import one_line_errors
-from replicate.records import MANIFEST, DataError, is_reference, sha256, write_atomically
+from replicate.store.records import MANIFEST, DataError, is_reference, sha256, write_atomically
 
 DATA = (Path("results/reference"), Path("results/published"))
 MADE = Path("results/replication")

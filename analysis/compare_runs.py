@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from analysis import manifest
 from analysis.aggregate import StoredRun, runs_below
 from analysis.errors import one_line_errors
-from replicate.records import (
+from replicate.store.records import (
     ENV_TABLES,
     RUN,
     SCHEMAS,
@@ -29,7 +29,7 @@ from replicate.records import (
     read_stored,
     schema,
 )
-from replicate.staleness import class_name, cpu_class
+from replicate.store.staleness import class_name, cpu_class
 
 REFERENCE = Path("results/reference")
 

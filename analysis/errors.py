@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from replicate.records import DataError
+from replicate.store.records import DataError
 
 Arguments = ParamSpec("Arguments")
 

@@ -11,7 +11,7 @@ from typing import Any
 from analysis import manifest
 from analysis.errors import one_line_errors
 from replicate.messages import first_line
-from replicate.records import REMEDY, DataError
+from replicate.store.records import REMEDY, DataError
 
 NOT_RUN = "not run"
 

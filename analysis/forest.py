@@ -21,7 +21,7 @@ from analysis.claims.parts import FACTOR, U
 from analysis.errors import one_line_errors
 from analysis.findings import read_claims
 from analysis.ledger import CONTRADICTED, IN_PART, INCONCLUSIVE, NO_EFFECT, SUPPORTED
-from replicate.records import write_atomically
+from replicate.store.records import write_atomically
 
 MARKS: dict[str, dict[str, Any]] = {
     SUPPORTED: {"marker": "D", "color": "#00694e"},

@@ -34,8 +34,8 @@ from analysis import manifest
 from analysis.aggregate import StoredRun, runs_below, tables_of_runs
 from analysis.errors import one_line_errors
 from analysis.measures import COLUMNS
-from replicate.description import RUN_FIELDS
-from replicate.pipeline import (
+from replicate.planning.composition import Scale, load_scale, load_study, study_runs
+from replicate.planning.pipeline import (
     CLAIM_DIGESTS,
     Choice,
     Layout,
@@ -45,8 +45,9 @@ from replicate.pipeline import (
     write_if_changed,
     written_plans,
 )
-from replicate.plan import Scale, load_scale, load_study, study_runs
-from replicate.records import (
+from replicate.settings import ConfigError, nearest
+from replicate.store.description import RUN_FIELDS
+from replicate.store.records import (
     RUN,
     SCHEMAS,
     DataError,
@@ -55,8 +56,7 @@ from replicate.records import (
     read_json,
     write_atomically,
 )
-from replicate.settings import ConfigError, nearest
-from replicate.staleness import command, compare
+from replicate.store.staleness import command, compare
 
 RESULTS = Path("results")
 REFERENCE = RESULTS / "reference"

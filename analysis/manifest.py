@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.errors import one_line_errors
-from replicate.records import (
+from replicate.store.records import (
     MANIFEST,
     REMEDY,
     DataError,

@@ -24,7 +24,7 @@ import yaml
 from analysis import manifest
 from analysis.errors import one_line_errors
 from analysis.study import RUN_KEYS, Study, read_study
-from replicate.records import MANIFEST, DataError
+from replicate.store.records import MANIFEST, DataError
 
 Array = npt.NDArray[np.float64]
 Measures = dict[str, float | int | bool]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from analysis import manifest
 from analysis.aggregate import read_runs
-from replicate.records import (
+from replicate.store.records import (
     ENV_TABLES,
     REMEDY,
     RUN,
@@ -35,7 +35,7 @@ class Study:
 
     Args:
         folder: of the plan, from which it names the tables.
-        plan: as ``replicate.pipeline`` writes it.
+        plan: as ``replicate.planning.pipeline`` writes it.
 
     """
 
@@ -94,12 +94,12 @@ class Study:
 
     @cached_property
     def episodes(self) -> pd.DataFrame:
-        """``replicate.records.EPISODES`` of all runs."""
+        """``replicate.store.records.EPISODES`` of all runs."""
         return self._rows("episodes")
 
     @cached_property
     def updates(self) -> pd.DataFrame:
-        """``replicate.records.UPDATES`` of all runs."""
+        """``replicate.store.records.UPDATES`` of all runs."""
         return self._rows("updates")
 
     @cached_property

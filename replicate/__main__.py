@@ -13,7 +13,13 @@ import sys
 from pathlib import Path
 
 from replicate.messages import first_line, say
-from replicate.plan import GROUPS, check_writable, cohorts_to_train, compose, options
+from replicate.planning.composition import (
+    GROUPS,
+    check_writable,
+    cohorts_to_train,
+    compose,
+    options,
+)
 from replicate.settings import (
     ConfigError,
     ExecutionSettings,
@@ -61,10 +67,10 @@ def cores() -> int:
 
 def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
     """Train what is missing, cohort by cohort, and say where the files are."""
-    from replicate.engine.runs import cuda_is_available, train_cohort
     from replicate.envs import check_env
-    from replicate.mirror import mirroring
-    from replicate.progress import reporter
+    from replicate.training.mirror import mirroring
+    from replicate.training.progress import reporter
+    from replicate.training.runs import cuda_is_available, train_cohort
 
     store, device = Path(execution.out), execution.device
     for settings in {run.env.model_dump_json(): run.env for run in runs}.values():

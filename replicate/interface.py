@@ -1,4 +1,4 @@
-"""Floor 5: what a notebook uses – compose runs, train them, get tables back."""
+"""Floor 7: what a notebook uses – compose runs, train them, get tables back."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Literal
 
 import pandas as pd
 
-from replicate import plan
 from replicate.__main__ import train as train_and_print
-from replicate.records import is_finished, read_stored, read_table
+from replicate.planning import composition as plan
 from replicate.settings import ExecutionSettings, RunSettings, validated
+from replicate.store.records import is_finished, read_stored, read_table
 
 
 def compose(*overrides: str) -> list[RunSettings]:

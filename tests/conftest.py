@@ -7,7 +7,7 @@ import torch
 from xdist.scheduler import LoadScopeScheduling
 
 import replicate.networks  # noqa: F401 – before any product: it holds MKL to one code path
-from replicate.plan import compose
+from replicate.planning.composition import compose
 from replicate.settings import RunSettings
 
 

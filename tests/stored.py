@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from replicate.records import write_run
 from replicate.settings import RunSettings
-from replicate.software import made_by
+from replicate.store.records import write_run
+from replicate.store.software import made_by
 
 EPISODE = 64
 """Env steps of each."""

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from replicate.__main__ import help_text, main
-from replicate.description import RUN_FIELDS
-from replicate.plan import compose
+from replicate.planning.composition import compose
 from replicate.settings import documented_keys
+from replicate.store.description import RUN_FIELDS
 
 SHORT = ["algo.num_steps=64", "total_env_steps=128", "algo.update_epochs=1"]
 
@@ -109,7 +109,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 ) -> None:
     arguments, expected = BAD[case]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("replicate.engine.runs.cuda_is_available", lambda: False)
+    monkeypatch.setattr("replicate.training.runs.cuda_is_available", lambda: False)
     Path("setup.cfg").write_text("a file")
     assert main(arguments) == 2
     printed = capsys.readouterr()

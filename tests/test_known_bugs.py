@@ -16,9 +16,9 @@ from torch import distributions as reference
 
 from replicate.algorithms import ppo, trpo
 from replicate.algorithms.learner import Batch, Lanewise, Learner, values_on
-from replicate.engine import train
+from replicate.engine import cohort as train
+from replicate.engine.cohort import Cohort, lane_values, make_batch, update_algorithm
 from replicate.engine.rollout import Rollout, collect
-from replicate.engine.train import Cohort, lane_values, make_batch, update_algorithm
 from replicate.maths.diagnostics import kl_k1, kl_k3
 from replicate.maths.distributions import Categorical, DiagonalGaussian, Distribution
 from replicate.maths.lanes import take_lanes

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from replicate.engine.train import Cohort
+from replicate.engine.cohort import Cohort
 from tests import toy_envs
 from tests.conftest import runs_of
 

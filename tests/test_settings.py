@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from replicate.cohorts import cohorts
-from replicate.plan import missing
+from replicate.planning.composition import missing
 from replicate.settings import ConfigError
+from replicate.training.cohorts import cohorts
 from tests.conftest import runs_of
 
 
@@ -92,7 +92,7 @@ def test_seeds_beyond_31_bits_are_refused() -> None:
 
 
 def test_composing_needs_no_torch() -> None:
-    program = "import sys, replicate.plan; sys.exit('torch' in sys.modules)"
+    program = "import sys, replicate.planning.composition; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 

@@ -28,7 +28,7 @@ from analysis.claims.sentences import effect, sentence
 from analysis.errors import one_line_errors
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
 from analysis.study import read_study
-from replicate.records import DataError, is_reference, write_atomically
+from replicate.store.records import DataError, is_reference, write_atomically
 
 NULL = {"factor": 1.0}
 CSV_COLUMNS = [

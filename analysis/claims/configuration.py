@@ -10,8 +10,8 @@ import yaml
 from pydantic import Field
 
 from replicate.messages import first_line
-from replicate.records import DataError
 from replicate.settings import ConfigError, Section, nearest, validated
+from replicate.store.records import DataError
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "claims"
 CLAIM_FILE = re.compile(r"[A-Z][0-9]\.yaml")

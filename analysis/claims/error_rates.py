@@ -39,7 +39,7 @@ from analysis.ledger import (
 )
 from analysis.statistics import Array
 from analysis.study import Study
-from replicate.records import DataError, write_atomically
+from replicate.store.records import DataError, write_atomically
 
 SEEDS = (3, 5, 10)
 DATA_SETS = 500

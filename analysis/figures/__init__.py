@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from analysis import manifest, style
 from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
-from replicate.records import DataError, write_atomically
+from replicate.store.records import DataError, write_atomically
 
 MAX_LINES = 6
 """More variants in one panel cannot be told apart."""

@@ -19,7 +19,7 @@ from analysis.errors import one_line_errors
 from analysis.findings import read_claims
 from analysis.report.page import Inputs, render
 from analysis.study import read_study
-from replicate.records import DataError, write_atomically
+from replicate.store.records import DataError, write_atomically
 
 
 def simulated(file: Path) -> pd.DataFrame:

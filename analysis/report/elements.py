@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import manifest
-from replicate.records import is_reference
+from replicate.store.records import is_reference
 
 ENVIRONMENT = "environment"
 """Heading of a column that names environments: the reader can choose one."""

@@ -24,7 +24,7 @@ from analysis.ledger import (
 from analysis.report.elements import Table, grid
 from analysis.tables import NONE, number
 from replicate.messages import first_line
-from replicate.records import DataError
+from replicate.store.records import DataError
 
 QUESTIONS = CONF / "questions.yaml"
 SIGNS = {

@@ -14,7 +14,7 @@ from analysis import manifest
 from analysis.report import findings, provenance, simulations, studies
 from analysis.report.elements import Source, amount, base64_text, source, stored_picture
 from analysis.study import Study
-from replicate.records import is_reference
+from replicate.store.records import is_reference
 
 HERE = Path(__file__).parent
 TITLE = "PPO, TRPO and naive policy gradient: what was found"

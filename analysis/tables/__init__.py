@@ -17,7 +17,7 @@ import pandas as pd
 from analysis import manifest
 from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
-from replicate.records import write_atomically
+from replicate.store.records import write_atomically
 
 NONE = "–"
 TOO_FEW = "too few"

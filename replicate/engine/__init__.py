@@ -1,1 +1,1 @@
-"""Floor 3: the lane engine – rollout, lockstep loop, seeding, the training state."""
+"""Floor 3: what makes the numbers and nothing else – cohort loop, rollout, state, seeding."""

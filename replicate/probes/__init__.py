@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from replicate.messages import say
-from replicate.records import write_atomically, write_manifest
+from replicate.store.records import write_atomically, write_manifest
 
 
 def main(

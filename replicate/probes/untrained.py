@@ -16,7 +16,7 @@ from replicate import probes
 from replicate.engine.rollout import collect, start
 from replicate.engine.state import CohortState
 from replicate.messages import say
-from replicate.plan import compose, options
+from replicate.planning.composition import compose, options
 
 SEEDS = 10
 ENV_STEPS = 10_000

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis import manifest
 from analysis.study import Study, read_study
-from replicate.records import ENV_TABLES, MANIFEST
+from replicate.store.records import ENV_TABLES, MANIFEST
 
 PAPER = {
     "half_cheetah": "HalfCheetah-v5",

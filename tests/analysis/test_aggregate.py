@@ -12,9 +12,8 @@ import pytest
 
 from analysis import aggregate, manifest
 from analysis.aggregate import read_runs
-from replicate.description import RUN_FIELDS
-from replicate.engine.runs import train_cohort
-from replicate.records import (
+from replicate.store.description import RUN_FIELDS
+from replicate.store.records import (
     ENV_TABLES,
     MANIFEST,
     RUN,
@@ -24,6 +23,7 @@ from replicate.records import (
     read_json,
     sha256,
 )
+from replicate.training.runs import train_cohort
 from tests.conftest import runs_of
 from tests.stored import EPISODE, RESUMED, episodes_of, store_run, updates_of
 

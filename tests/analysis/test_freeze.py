@@ -11,9 +11,9 @@ from analysis import freeze, manifest
 from analysis.measures import COLUMNS
 from analysis.measures import main as measure
 from analysis.study import read_study
-from replicate.plan import CONF, Scale, load_study, study_runs
-from replicate.records import ENV_TABLES, MANIFEST, SCHEMAS, read_json
+from replicate.planning.composition import CONF, Scale, load_study, study_runs
 from replicate.settings import RunSettings
+from replicate.store.records import ENV_TABLES, MANIFEST, SCHEMAS, read_json
 from tests.stored import episodes_of, store_run
 
 REPOSITORY = CONF.parent
@@ -52,7 +52,7 @@ def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def clone(tmp_path: Path, conf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone without runs; the working folder."""
-    monkeypatch.setattr("replicate.plan.CONF", conf)
+    monkeypatch.setattr("replicate.planning.composition.CONF", conf)
     monkeypatch.chdir(tmp_path)
     reference = Path("results/reference")
     reference.mkdir(parents=True)
@@ -232,7 +232,7 @@ def test_runs_by_other_software_are_refused_unless_told(
     if not flag:
         (line,) = capsys.readouterr().err.splitlines()
         assert planned("narrow")[1].run_id in line and "other training code (000000000000)" in line
-        assert "python -m replicate.traces c0ffee" in line and not PARTS.exists()
+        assert "python -m replicate.upkeep.traces c0ffee" in line and not PARTS.exists()
 
 
 def test_a_damaged_run_is_not_frozen(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,7 +286,7 @@ def test_a_study_that_changed_loses_no_runs_unless_told(
     (tmp_path / "analysis").symlink_to(REPOSITORY / "analysis")
     file = changed / "study/narrow.yaml"
     file.write_text(file.read_text() + "  none: {label: none, overrides: [algo.objective=none]}\n")
-    monkeypatch.setattr("replicate.plan.CONF", changed)
+    monkeypatch.setattr("replicate.planning.composition.CONF", changed)
     assert frozen("second", studies="widest") == 2
     assert "narrow.json: 8 of its runs are no longer those" in capsys.readouterr().err
     assert content() == before

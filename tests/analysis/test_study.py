@@ -9,8 +9,8 @@ import pytest
 
 from analysis import aggregate, manifest
 from analysis.study import Study, read_study
-from replicate.records import ENV_TABLES, MANIFEST, DataError
 from replicate.settings import RunSettings
+from replicate.store.records import ENV_TABLES, MANIFEST, DataError
 from tests.conftest import runs_of
 from tests.stored import EPISODE, store_run
 

@@ -27,12 +27,12 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from replicate.engine import resume
-from replicate.engine.train import Cohort
+from replicate.engine.cohort import Cohort
 from replicate.envs.mujoco_batch import MujocoBatch
 from replicate.maths.lanes import take_lanes
-from replicate.plan import compose
+from replicate.planning.composition import compose
 from replicate.settings import RunSettings
+from replicate.training import resume
 from tests.bench.tables import Measurements, Sample
 
 ENVIRONMENTS = {"Hopper-v5": "hopper", "HalfCheetah-v5": "half_cheetah"}

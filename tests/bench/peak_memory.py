@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from replicate.engine.train import Cohort
-from replicate.plan import compose
+from replicate.engine.cohort import Cohort
+from replicate.planning.composition import compose
 
 LANES = 33
 UPDATES = 2

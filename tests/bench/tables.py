@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from replicate.engine.provenance import provenance
+from replicate.training.provenance import provenance
 
 Sample = dict[str, float]
 """µs per env step by name; ``total`` is all of it."""

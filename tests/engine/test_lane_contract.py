@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from replicate.engine.cohort import Cohort, LaneRecords
 from replicate.engine.state import CohortState
-from replicate.engine.train import Cohort, LaneRecords
 from replicate.settings import RunSettings
 from tests import toy_envs
 from tests.conftest import runs_of

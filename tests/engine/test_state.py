@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from replicate.engine.train import Cohort
+from replicate.engine.cohort import Cohort
 from tests.conftest import runs_of
 from tests.engine.test_lane_contract import lanes_of, same
 
@@ -35,7 +35,7 @@ def test_a_state_survives_a_file_and_another_process(tmp_path: Path) -> None:
     """Nothing hides in the process: no global generator, no module state."""
     program = """
 import sys, numpy as np, torch
-from replicate.engine.train import Cohort
+from replicate.engine.cohort import Cohort
 from tests.engine.test_lane_contract import lanes_of
 torch.set_num_threads(1)
 cohort = Cohort(lanes_of("hopper", "ppo", "modern", 2))

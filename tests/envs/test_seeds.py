@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from replicate.engine.train import Cohort
+from replicate.engine.cohort import Cohort
 from replicate.envs import make_envs
 from replicate.settings import EnvSettings
 from tests.conftest import runs_of

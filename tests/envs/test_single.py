@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from replicate.__main__ import main
-from replicate.engine.train import Cohort
+from replicate.engine.cohort import Cohort
 from replicate.envs import check_env
 from replicate.settings import ConfigError, EnvSettings
 from tests.conftest import runs_of

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from rich.progress import track
 
-from replicate.checkpoints import FOLDER
-from replicate.engine.provenance import machine
-from replicate.records import read_description, sha256
+from replicate.store.checkpoints import FOLDER
+from replicate.store.records import read_description, sha256
+from replicate.training.provenance import machine
 from tests.bench.tables import Table
 
 ENVIRONMENTS = ("hopper", "half_cheetah", "ant", "bipedal_walker", "lunar_lander")

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from replicate.records import read_description
+from replicate.store.records import read_description
 from tests.interruption.kill import digests
-from tests.test_pipeline import MADE, copy_of, fresh, snakemake
+from tests.planning.test_pipeline import MADE, copy_of, fresh, snakemake
 
 __all__ = ["fresh"]  # the fixture
 

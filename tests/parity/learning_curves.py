@@ -28,7 +28,7 @@ from scipy import stats
 
 from analysis import manifest, style
 from analysis.curves import binned
-from replicate.records import read_description, read_table
+from replicate.store.records import read_description, read_table
 
 TOTAL_ENV_STEPS = 200_000
 LAST_ENV_STEPS = 40_000

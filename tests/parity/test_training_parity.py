@@ -16,7 +16,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from replicate.engine.train import Cohort
+from replicate.engine.cohort import Cohort
 from replicate.envs import episode_seed
 from tests.conftest import runs_of
 from tests.parity.test_update_parity import LIBRARY, _float64, copy_into, flat_of, linears  # noqa: F401

@@ -19,8 +19,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import Tensor
 
 from replicate.algorithms.learner import Batch, Lanewise, Trained, values_on
+from replicate.engine.cohort import Cohort, make_batch, scheduled, update_algorithm
 from replicate.engine.rollout import Rollout, collect, scaled_rewards
-from replicate.engine.train import Cohort, make_batch, scheduled, update_algorithm
 from replicate.maths.lanes import take_lanes
 from replicate.networks import MLP
 from tests.conftest import runs_of

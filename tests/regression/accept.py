@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from analysis import manifest
-from replicate.records import DataError, write_json
 from replicate.settings import ConfigError
+from replicate.store.records import DataError, write_json
 from tests.regression.baselines import BASELINES, Acceptance, BaselineError, read, renewed
 from tests.regression.cells import Cell, Design, Sample, measure_all, read_design
 from tests.regression.gate import judge, table

@@ -15,7 +15,7 @@ import numpy as np
 from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from replicate.engine.provenance import provenance
+from replicate.training.provenance import provenance
 from tests.regression.cells import Cell, Design, Sample
 
 ROOT = Path(__file__).resolve().parents[2]

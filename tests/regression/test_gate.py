@@ -12,7 +12,7 @@ import pytest
 
 from analysis import manifest
 from replicate.interface import compose
-from replicate.records import MANIFEST, write_atomically
+from replicate.store.records import MANIFEST, write_atomically
 from tests.regression import accept, baselines, false_alarms
 from tests.regression.baselines import BASELINES
 from tests.regression.cells import Cell, Sample, mean_over_training, read_design

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis import manifest
-from replicate.records import MANIFEST, DataError
+from replicate.store.records import MANIFEST, DataError
 from tests.regression.baselines import (
     BASELINES,
     BaselineError,

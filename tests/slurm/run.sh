@@ -197,7 +197,7 @@ check "it is back" test "$left" -eq 0
 say "A cohort that breaks, and one that does not"
 broken=$(find "$runs" -maxdepth 1 -name 'hopper*' | sort | head -n 1)
 rm -r "$gone" "$broken" "$tables"/*.*.parquet
-cat >> replicate/engine/runs.py << 'END'
+cat >> replicate/training/runs.py << 'END'
 
 import sys
 if "hopper" in " ".join(sys.argv):

@@ -16,7 +16,7 @@ from analysis.ledger import ledger
 from analysis.measures import read_published_scale
 from analysis.report.__main__ import main
 from analysis.study import Study
-from replicate import software
+from replicate.store import software
 from tests.analysis import made_up
 
 HOSTILE = "<img src=x onerror=alert(1)></script>|\u2028\"'"

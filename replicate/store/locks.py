@@ -1,0 +1,131 @@
+"""One writer per run – a lock that the kernel lets go of when its process dies.
+
+``OUT/checkpoints/<cohort>.lock`` says who trains which runs.  What counts is not the file but the
+kernel's lock (``flock``) on it: after a crash or ``kill -9`` the file is left and locks nothing.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+from replicate.settings import ConfigError
+
+SUFFIX = ".lock"
+# Who looks whether a lock is held holds it for a moment.
+SECONDS_TO_TRY = 1.0
+NOBODY: dict[str, Any] = {"pid": "?", "host": "?", "since": "?", "runs": []}
+
+
+class LockedError(ConfigError):
+    """Another process trains these runs; the message is one line that says what to do."""
+
+
+def _try_lock(file: TextIOWrapper) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # a file system without locks
+        raise OSError(error.errno, f"cannot be locked ({error.strerror})", file.name) from None
+    return True
+
+
+def holder(path: Path) -> dict[str, Any] | None:
+    """Who holds a lock (``pid``, ``host``, ``since``, ``runs``); None where nobody does."""
+    try:
+        with path.open("r+") as file:
+            if _try_lock(file):
+                return None
+            file.seek(0)
+            return {**NOBODY, **json.loads(file.read())}
+    except FileNotFoundError:
+        return None
+    except ValueError:  # it was taken a moment ago and is not written yet
+        return NOBODY
+
+
+def _refusal(path: Path, found: dict[str, Any], runs: Iterable[str]) -> LockedError:
+    shared = sorted(set(runs) & set(found["runs"])) or ["these runs"]
+    more = f" and {len(shared) - 1} more of these runs" if len(shared) > 1 else ""
+    return LockedError(
+        f"{path}: process {found['pid']} on {found['host']} trains {shared[0]}{more} since "
+        f"{found['since']}; wait for it, or stop it there (kill {found['pid']}: it writes a "
+        "checkpoint), and give the command again; delete the file only if that machine is gone"
+    )
+
+
+def _locked(path: Path, runs: Iterable[str]) -> TextIOWrapper:
+    """The file, held.
+
+    Raises:
+        LockedError: somebody else holds it.
+
+    """
+    give_up = time.monotonic() + SECONDS_TO_TRY
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+")
+        except (FileNotFoundError, FileExistsError):
+            if path.parent.exists() and not path.parent.is_dir():
+                raise
+            continue  # who ended a moment ago has deleted the empty folder
+        if _try_lock(file) and _is(file, path):
+            return file
+        file.close()
+        if time.monotonic() > give_up:
+            raise _refusal(path, holder(path) or NOBODY, runs)
+        time.sleep(0.05)
+
+
+def _is(file: TextIOWrapper, path: Path) -> bool:
+    """Whether an open file is still the one at ``path``: its last holder may have deleted it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _write(file: TextIOWrapper, text: str) -> None:
+    try:
+        # Not through the buffer: what it cannot write it would try again when it is closed.
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), text.encode())
+    except OSError as error:  # which does not know its file
+        raise OSError(error.errno, error.strerror, file.name) from None
+
+
+@contextmanager
+def only_writer(folder: Path, name: str, run_ids: Iterable[str]) -> Iterator[None]:
+    """Hold ``folder/<name>.lock``; afterwards the file is gone.
+
+    Raises:
+        LockedError: a living process trains one of these runs, in whatever cohort.
+        OSError: the file cannot be written.
+
+    """
+    path, runs = folder / f"{name}{SUFFIX}", sorted(run_ids)
+    with _locked(path, runs) as file:
+        about = {
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "runs": runs,
+        }
+        try:
+            _write(file, json.dumps(about))
+            for other in folder.glob(f"*{SUFFIX}"):
+                found = None if other == path else holder(other)
+                if found and not set(runs).isdisjoint(found["runs"]):
+                    raise _refusal(other, found, runs)
+            yield
+        finally:
+            path.unlink(missing_ok=True)

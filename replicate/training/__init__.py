@@ -1,0 +1,1 @@
+"""Floor 4: a cohort from start to stored runs – resuming, signals, provenance, progress, mirror."""

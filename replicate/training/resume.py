@@ -1,0 +1,148 @@
+"""A cohort as arrays, and back: what a checkpoint holds besides its header."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from replicate.engine.cohort import Cohort, LaneRecords
+from replicate.engine.state import ReplayError, take_lanes_of_tensors
+from replicate.messages import say
+from replicate.settings import RunSettings
+from replicate.store.checkpoints import Arrays, Checkpoint, UnusableCheckpointError, stored, write
+from replicate.training.cohorts import cohort_name
+from replicate.training.provenance import provenance
+
+STATE = "state."
+TABLES = ("episodes", "updates")
+
+
+def records_as_arrays(lanes: list[LaneRecords]) -> dict[str, NDArray[Any]]:
+    """Rows of all lanes by column, ``<table>.<column>``, with ``<table>:lane`` beside them."""
+    found = {
+        "diverged": np.array(
+            [-1 if r.diverged_at_env_step is None else r.diverged_at_env_step for r in lanes]
+        )
+    }
+    for table in TABLES:
+        rows = [row for lane in lanes for row in getattr(lane, table)]
+        counts = [len(getattr(lane, table)) for lane in lanes]
+        found[f"{table}:lane"] = np.repeat(np.arange(len(lanes)), counts)
+        for column in rows[0] if rows else ():
+            found[f"{table}.{column}"] = np.array([row[column] for row in rows])
+    return found
+
+
+def records_from_arrays(arrays: Arrays, lanes: list[int]) -> list[LaneRecords]:
+    """The records of some of the lanes."""
+    diverged = arrays["diverged"].tolist()
+    found = {i: LaneRecords([], [], None if diverged[i] < 0 else diverged[i]) for i in lanes}
+    for table in TABLES:
+        prefix = f"{table}."
+        names = [name.removeprefix(prefix) for name in arrays if name.startswith(prefix)]
+        columns = [arrays[f"{prefix}{name}"].tolist() for name in names]
+        owners = arrays[f"{table}:lane"].tolist()
+        for owner, *values in zip(owners, *columns, strict=True):
+            if owner in found:
+                getattr(found[owner], table).append(dict(zip(names, values, strict=True)))
+    return [found[i] for i in lanes]
+
+
+def save(cohort: Cohort, store: Path, history: dict[str, Any]) -> None:
+    """Write a checkpoint of everything.
+
+    Args:
+        history: when the training began and where it went on from checkpoints.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    state = {f"{STATE}{k}": t.cpu().numpy() for k, t in cohort.state.tensors().items()}
+    arrays = {**state, **records_as_arrays(cohort.records.lanes)}
+    header = {
+        "update": cohort.state.update,
+        "num_updates": cohort.num_updates,
+        "seconds": cohort.records.seconds,
+        "history": history,
+    }
+    write(store, cohort_name(cohort.runs), cohort.runs, header, arrays)
+
+
+def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
+    """Become the cohort's lanes of a checkpoint.
+
+    Raises:
+        UnusableCheckpointError: damaged, or an environment does not replay.
+
+    """
+    arrays = checkpoint.arrays()
+    places = {digest: place for place, digest in enumerate(checkpoint.runs)}
+    lanes = [places[run.digest] for run in cohort.runs]
+    tensors = {
+        name.removeprefix(STATE): torch.from_numpy(array)
+        for name, array in arrays.items()
+        if name.startswith(STATE)
+    }
+    try:
+        cohort.state.restore(take_lanes_of_tensors(tensors, lanes))
+        cohort.records.lanes = records_from_arrays(arrays, lanes)
+    except ReplayError as error:
+        raise UnusableCheckpointError(f"{checkpoint.file}: {error}") from None
+    share = len(lanes) / len(places)
+    for name, seconds in checkpoint.header["seconds"].items():
+        cohort.records.seconds[name] = seconds * share
+    cohort.state.envs.seconds = cohort.records.seconds["env_step"]
+
+
+def restored(runs: list[RunSettings], checkpoint: Checkpoint, device: str, threads: int) -> Cohort:
+    """The cohort where a checkpoint left it.
+
+    Raises:
+        UnusableCheckpointError: damaged, or an environment does not replay.
+
+    """
+    cohort = Cohort(runs, device, threads)
+    try:
+        restore(cohort, checkpoint)
+    except BaseException:
+        cohort.state.envs.close()
+        raise
+    return cohort
+
+
+def begin(
+    runs: list[RunSettings], store: Path, device: str, threads: int
+) -> tuple[Cohort, dict[str, Any]]:
+    """The cohort where its furthest usable checkpoint left it, else at its start; its history.
+
+    The history says where and with what it started (``provenance``), and where it went on.  A
+    line tells where it goes on now, and one for each checkpoint that is of no use, why.
+
+    """
+    wanted = {run.digest for run in runs}
+    found, complaints = stored(store)
+    for complaint in complaints:
+        say(complaint)
+    for checkpoint in found:
+        if not wanted <= set(checkpoint.runs):
+            continue
+        try:
+            checkpoint.check_software()
+            cohort = restored(runs, checkpoint, device, threads)
+        except UnusableCheckpointError as error:
+            say(str(error))
+            continue
+        say(f"going on after update {cohort.state.update} of {cohort.num_updates}")
+        before = checkpoint.header["history"]
+        resumed = {"update": cohort.state.update, "at": now(), **provenance(device)}
+        return cohort, {**before, "resumed": [*before["resumed"], resumed]}
+    return Cohort(runs, device, threads), {"started": now(), "resumed": [], **provenance(device)}
+
+
+def now() -> str:
+    """Time of day, UTC.  For people: nothing is decided by it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,160 @@
+"""What a choice of studies will cost here, before it runs.
+
+python -m replicate.upkeep.estimate [studies=table1,epsilon] [scale=paper] [cores=2]
+
+Trains a moment of every kind of cohort to learn this machine's speed.
+"""
+
+import heapq
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from replicate.engine.cohort import Cohort
+from replicate.planning.composition import (
+    PlannedRun,
+    cohorts_to_train,
+    load_scale,
+    load_study,
+    missing,
+    study_runs,
+)
+from replicate.planning.pipeline import Layout, choice_of
+from replicate.settings import ConfigError, PPOSettings, RunSettings, validated
+
+CALIBRATION_ENV_STEPS = 256
+# Typical sizes of compressed rows and of a run.json.
+BYTES_PER_UPDATE, BYTES_PER_EPISODE, BYTES_PER_RUN = 110, 9, 14_000
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a kind of cohort is here.
+
+    Args:
+        seconds_per_env_step: of one lane's env step, lanes in lockstep on one core.
+        episodes_per_env_step: of untrained policies.
+
+    """
+
+    seconds_per_env_step: float
+    episodes_per_env_step: float
+
+
+def calibrate(runs: list[RunSettings]) -> Pace:
+    """Time one short update of the cohort after another that warms up."""
+    algo = runs[0].algo
+    part = algo.minibatch_size if isinstance(algo, PPOSettings) else algo.value_minibatch_size
+    env_steps = max(CALIBRATION_ENV_STEPS // part, 1) * part
+    short = []
+    for run in runs:
+        data = run.model_dump(mode="json")
+        data["algo"]["num_steps"] = data["total_env_steps"] = env_steps
+        short.append(validated(RunSettings, data))
+    cohort = Cohort(short)
+    cohort.step()
+    begin = time.process_time()  # of this process: others may be busy now and not tonight
+    cohort.step()
+    seconds = time.process_time() - begin
+    episodes = sum(len(lane.episodes) for lane in cohort.records.lanes)
+    steps = env_steps * len(runs)
+    return Pace(seconds / steps, episodes / (2 * steps))
+
+
+def kind_of(cohort: list[RunSettings]) -> tuple[str, int]:
+    """Cohorts of one kind cost the same per env step."""
+    return cohort[0].cohort_key(), len(cohort)
+
+
+def cohort_env_steps(cohort: list[RunSettings]) -> int:
+    """Of all its lanes."""
+    return sum(run.num_updates * run.algo.num_steps for run in cohort)
+
+
+def makespan(durations: Iterable[float], cores: int) -> float:
+    """Time until the last of ``cores`` is done, longest jobs first."""
+    busy_until = [0.0] * cores
+    for duration in sorted(durations, reverse=True):
+        heapq.heappush(busy_until, heapq.heappop(busy_until) + duration)
+    return max(busy_until)
+
+
+def disk_bytes(cohort: list[RunSettings], pace: Pace) -> float:
+    """What the runs of a cohort will take in the store."""
+    episodes = cohort_env_steps(cohort) * pace.episodes_per_env_step
+    updates = sum(run.num_updates for run in cohort)
+    fixed = BYTES_PER_RUN * len(cohort)
+    # Twice: the studies' tables hold the runs once more.
+    return fixed + 2 * (BYTES_PER_UPDATE * updates + BYTES_PER_EPISODE * episodes)
+
+
+def study_table(planned: dict[str, list[PlannedRun]], store: Path) -> Table:
+    """Runs of each study: new, shared with those above, finished."""
+    table = Table()
+    for name in ("study", "runs", "shared with those above", "finished", "to train", "env steps"):
+        table.add_column(name, justify="left" if name == "study" else "right")
+    seen: set[str] = set()
+    for name, runs in planned.items():
+        new = [p.run for p in runs if p.run.digest not in seen]
+        todo = missing(new, store)
+        seen |= {run.digest for run in new}
+        numbers = [len(runs), len(runs) - len(new), len(new) - len(todo), len(todo)]
+        table.add_row(name, *map(str, numbers), f"{cohort_env_steps(todo):,}")
+    return table
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    console = Console()
+    try:
+        given = {key: value for key, _, value in (text.partition("=") for text in arguments)}
+        cores = _cores(given.pop("cores", None))
+        choice = choice_of(given)
+        scale = load_scale(choice.scale)
+        planned = {name: study_runs(load_study(name), scale) for name in choice.studies}
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    layout = Layout(Path("results"))
+    console.print(study_table(planned, layout.store))
+    all_runs = (p.run for runs in planned.values() for p in runs)
+    groups = cohorts_to_train(all_runs, layout.store)
+    if not groups:
+        console.print("Nothing to train.")
+        return 0
+    torch.set_num_threads(1)
+    kinds = {kind_of(cohort): cohort for cohort in groups}
+    paces = {
+        kind: calibrate(cohort)
+        for kind, cohort in track(kinds.items(), "measuring", console=console, transient=True)
+    }
+    seconds = [paces[kind_of(c)].seconds_per_env_step * cohort_env_steps(c) for c in groups]
+    disk = sum(disk_bytes(cohort, paces[kind_of(cohort)]) for cohort in groups)
+    console.print(
+        f"{sum(map(len, groups))} runs in {len(groups)} cohorts, "
+        f"{sum(map(cohort_env_steps, groups)):,} env steps: "
+        f"about {makespan(seconds, cores) / 3600:.2g} hours on {cores} free cores "
+        f"({sum(seconds) / 3600:.2g} core hours, longest cohort {max(seconds) / 60:.0f} min), "
+        f"{disk / 1e6:.0f} MB."
+    )
+    return 0
+
+
+def _cores(text: str | None) -> int:
+    if text is None:
+        return os.cpu_count() or 1
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"cores={text}: not a number of cores; nearest valid choice: 1")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

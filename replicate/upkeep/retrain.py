@@ -1,0 +1,104 @@
+"""Set aside finished runs that other software made, so that ``snakemake`` trains them anew.
+
+python -m replicate.upkeep.retrain [scale=paper] [studies=table1,epsilon] [unknown=set_aside]
+
+Of the chosen studies: runs by software that does other than the one here
+(``replicate.store.staleness``).
+They are moved to ``results/replication/set_aside/``.  Runs of which that is not known stay, and a
+line says what finds it out; ``unknown=set_aside`` moves them too.  Nothing is deleted.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from replicate.planning.composition import load_scale, load_study, study_runs
+from replicate.planning.pipeline import Choice, Layout, choice_of
+from replicate.settings import ConfigError, RunSettings
+from replicate.store.records import DataError, is_finished, read_description
+from replicate.store.staleness import Answer, command, compare
+
+SET_ASIDE = "set_aside"
+
+
+def free(path: Path) -> Path:
+    """``path``, or where that is taken the first of ``path.2``, ``path.3``, … that is not."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], numbered) if not name.exists())
+
+
+def set_aside(
+    runs: Iterable[RunSettings], store: Path, aside: Path, unknown: bool
+) -> tuple[list[Path], list[Answer]]:
+    """Move the stale ones of some runs.
+
+    Args:
+        unknown: whether those of which it is not known count as stale.
+
+    Returns their new folders, and the answers for those that stay although it is not known.
+
+    Raises:
+        DataError: one cannot be read.
+        OSError: one cannot be moved.
+
+    """
+    moved, left = [], []
+    for run in {run.run_id: run for run in runs}.values():
+        if not is_finished(store / run.run_id):
+            continue
+        description = read_description(store / run.run_id)
+        answer = compare(description, [run.model_dump(mode="json")])
+        if answer.same == "other" or (answer.same == "unknown" and unknown):
+            target = free(aside / f"{run.run_id}.{description['code_digest'][:8]}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (store / run.run_id).rename(target)
+            moved.append(target)
+        elif answer.same == "unknown":
+            left.append(answer)
+    return moved, left
+
+
+def asked_for(arguments: list[str]) -> tuple[Choice, bool]:
+    """Studies and scale, and whether what is not known is set aside too.
+
+    Raises:
+        ConfigError: an unknown key or value.
+
+    """
+    given = {key: value for key, _, value in (text.partition("=") for text in arguments)}
+    unknown = given.pop("unknown", None)
+    if unknown not in (None, SET_ASIDE):
+        raise ConfigError(f"unknown={unknown}: no such choice; did you mean {SET_ASIDE!r}?")
+    return choice_of(given), unknown is not None
+
+
+def main(arguments: list[str]) -> int:
+    """The command line; returns the exit code."""
+    try:
+        choice, unknown = asked_for(arguments)
+        scale = load_scale(choice.scale)
+        runs = [p.run for name in choice.studies for p in study_runs(load_study(name), scale)]
+        layout = Layout(Path("results"))
+        moved, left = set_aside(runs, layout.store, layout.root / SET_ASIDE, unknown)
+    except (ConfigError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    where = f" (now in {layout.root / SET_ASIDE}/)" if moved else ""
+    print(
+        f"scale={choice.scale} studies={','.join(choice.studies)}: {len(moved)} runs made by other "
+        f"software set aside{where}"
+    )
+    if left:
+        print(
+            f"{len(left)} runs made by {left[0].why}: {command(left)} finds out whether they are "
+            f"stale; unknown={SET_ASIDE} sets them aside unasked"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

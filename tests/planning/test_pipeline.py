@@ -1,0 +1,639 @@
+"""The Snakefile, run for real at smoke scale in a copy of the tree."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from replicate.planning.composition import RESERVED, load_scale, load_study, study_runs
+from replicate.planning.pipeline import Layout, choice_of, claims_of, pipeline
+from replicate.settings import ConfigError
+from replicate.upkeep import doctor
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("analysis", "conf", "profiles", "replicate", "results/reference", "results/published")
+FILES = ("Snakefile", "environment.yaml", "requirements.lock")
+MADE = Path("results/replication")
+SMOKE = "--config", "scale=smoke"
+STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
+
+
+def snakemake(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["snakemake", "--cores", "2", *arguments]
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True)
+
+
+def planned(tree: Path, *arguments: str) -> list[tuple[str, list[str]]]:
+    """(rule, outputs) of each job that would run."""
+    done = snakemake(tree, "-n", *arguments)
+    assert done.returncode == 0, done.stderr
+    jobs: list[tuple[str, list[str]]] = []
+    for line in done.stdout.splitlines():
+        if heading := re.fullmatch(r"(?:local)?rule (\w+):", line):
+            jobs.append((heading[1], []))
+        elif listed := re.fullmatch(r" +output: (.*)", line):
+            jobs[-1][1].extend(listed[1].split(", "))
+    return jobs
+
+
+def trained(jobs: list[tuple[str, list[str]]]) -> list[str]:
+    """Ids of the runs that would be trained."""
+    return sorted(
+        Path(output).name
+        for name, outputs in jobs
+        if name.startswith("train_")
+        for output in outputs
+    )
+
+
+def rules(jobs: list[tuple[str, list[str]]]) -> Counter[str]:
+    return Counter("train" if name.startswith("train_") else name for name, _ in jobs)
+
+
+def copy_of(source: Path, target: Path) -> Path:
+    """A tree, times of files included, so that nothing looks changed."""
+    shutil.copytree(source, target, symlinks=True)
+    return target
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone holds."""
+    tree = tmp_path_factory.mktemp("fresh") / "tree"
+    skipped = shutil.ignore_patterns("__pycache__")
+    for part in PARTS:
+        shutil.copytree(ROOT / part, tree / part, ignore=skipped)
+    for file in FILES:
+        shutil.copy(ROOT / file, tree / file)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def finished(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished smoke replication; tests that change it work on a copy."""
+    tree = copy_of(fresh, tmp_path_factory.mktemp("finished") / "tree")
+    done = snakemake(tree, *SMOKE)
+    assert done.returncode == 0, done.stderr
+    return tree
+
+
+@pytest.fixture
+def tree(finished: Path, tmp_path: Path) -> Path:
+    return copy_of(finished, tmp_path / "tree")
+
+
+def test_it_ends_with_a_report_and_pictures(finished: Path) -> None:
+    made = finished / MADE / "smoke"
+    assert (made / "report.html").stat().st_size > 50_000
+    for study in STUDIES:
+        plan = json.loads((made / "data" / study / "plan.json").read_text())
+        for figure in plan["figures"]:
+            for suffix in (".svg", ".png", ".csv", ".caption.txt"):
+                assert (made / "figures" / study / f"{figure}{suffix}").stat().st_size > 20
+        for env in plan["envs"]:
+            curves = made / "figures" / study / env / "learning_curves.svg"
+            assert curves.stat().st_size > 1_000
+        for table in plan["tables"]:
+            for suffix in (".csv", ".md", ".tex", ".caption.txt"):
+                assert (made / "tables" / study / f"{table}{suffix}").stat().st_size > 20
+
+
+def test_runs_that_studies_share_are_trained_once(finished: Path) -> None:
+    made = finished / MADE
+    plans = [
+        json.loads((made / "smoke/data" / study / "plan.json").read_text()) for study in STUDIES
+    ]
+    digests = [entry["digest"] for plan in plans for entry in plan["runs"]]
+    stored = list((made / "runs").glob("*/run.json"))
+    assert len(stored) == len(set(digests)) < len(digests)
+
+
+def test_a_second_invocation_does_nothing(finished: Path) -> None:
+    again = snakemake(finished, *SMOKE)
+    assert again.returncode == 0 and "Nothing to be done" in again.stderr
+
+
+def test_changing_a_figure_redraws_that_figure_only(tree: Path) -> None:
+    with (tree / "analysis/figures/epsilon.py").open("a") as file:
+        file.write("\n# changed\n")
+    assert rules(planned(tree, *SMOKE)) == {"figure": 1, "report": 1, "all": 1}
+
+
+@pytest.mark.parametrize(
+    ("file", "first"), [("analysis/manifest.py", "aggregate"), ("analysis/study.py", "measures")]
+)
+def test_changing_what_a_program_imports_runs_it_again(tree: Path, file: str, first: str) -> None:
+    with (tree / file).open("a") as changed:
+        changed.write("\n# changed\n")
+    counted = rules(planned(tree, *SMOKE))
+    assert counted[first] and counted["figure"] and counted["table"] and counted["report"]
+    assert counted["train"] == 0 and bool(counted["aggregate"]) == (first == "aggregate")
+
+
+def test_changing_training_code_redraws_the_report_only(tree: Path) -> None:
+    networks = tree / "replicate/networks.py"
+    source = networks.read_text()
+    networks.write_text(f"{source}\n# a comment\n")
+    assert planned(tree, *SMOKE) == []
+    networks.write_text(f"{source}\n\nCHANGED = True\n")
+    assert rules(planned(tree, *SMOKE)) == {"report": 1, "all": 1}
+    report = tree / MADE / "smoke/report.html"
+    unknown = "runs were made by software of which it is not known"
+    assert unknown not in report.read_text()
+    done = snakemake(tree, *SMOKE)
+    assert done.returncode == 0, done.stderr
+    counted = len(list((tree / MADE / "runs").glob("*/run.json")))
+    assert f"{counted} of {counted} {unknown}" in report.read_text()
+
+
+def error_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert "Traceback" not in done.stdout + done.stderr
+    return [line.strip() for line in done.stderr.splitlines() if line.strip().startswith("error:")]
+
+
+def test_an_altered_table_is_refused_until_it_is_made_again(tree: Path) -> None:
+    made = tree / MADE / "smoke"
+    table, report = made / "data/hopper.episodes.parquet", made / "report.html"
+    drawn = made / "figures/table1/table1.svg"
+    before = table.read_bytes(), report.read_bytes(), drawn.read_bytes()
+    table.write_bytes(before[0][: len(before[0]) // 2])
+    refused = snakemake(tree, *SMOKE)
+    assert refused.returncode == 1 and report.read_bytes() == before[1]
+    assert set(error_lines(refused)) == {
+        f"error: {table.relative_to(tree)}: not the file that "
+        f"{table.relative_to(tree).with_name('hopper.manifest.json')} lists; restore it from git "
+        "or, if it was made here, delete it and give the command again"
+    }
+    table.unlink()
+    again = snakemake(tree, *SMOKE)
+    assert again.returncode == 0, again.stderr
+    assert table.read_bytes() == before[0] and drawn.read_bytes() == before[2]
+    assert planned(tree, *SMOKE) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "made_again"),
+    [("measures/epsilon.csv", "measures"), ("tables/epsilon/epsilon.md", "table")],
+)
+def test_what_was_edited_is_refused_until_it_is_made_again(
+    tree: Path, name: str, made_again: str
+) -> None:
+    file, report = (tree / MADE / "smoke" / part for part in (name, "report.html"))
+    before = file.read_bytes(), report.read_bytes()
+    file.write_bytes(before[0].replace(b"0", b"9"))
+    refused = snakemake(tree, *SMOKE)
+    assert refused.returncode == 1 and report.read_bytes() == before[1]
+    (line,) = set(error_lines(refused))
+    assert line.startswith(f"error: {file.relative_to(tree)}: not the file that ")
+    file.unlink()
+    assert rules(planned(tree, *SMOKE))[made_again] == 1
+    again = snakemake(tree, *SMOKE)
+    assert again.returncode == 0, again.stderr
+    assert file.read_bytes() == before[0] and planned(tree, *SMOKE) == []
+
+
+def test_an_altered_run_is_refused_and_its_remedy_trains_it_anew(tree: Path) -> None:
+    run_file = next((tree / MADE / "runs").glob("hopper_v5-trpo-s1-*/run.json"))
+    run = json.loads(run_file.read_text())
+    run["settings"]["seed"] = 7
+    run_file.write_text(json.dumps(run))
+    refused = snakemake(tree, *SMOKE)
+    assert refused.returncode == 1
+    (line,) = set(error_lines(refused))
+    assert line.startswith(f"error: {run_file.relative_to(tree)}: damaged")
+    (remedy,) = re.findall(r"delete (\S+) and give", line)
+    shutil.rmtree(tree / remedy)
+    assert trained(planned(tree, *SMOKE)) == [run_file.parent.name]
+
+
+def test_a_figure_is_redrawn_byte_for_byte(tree: Path) -> None:
+    figure = tree / MADE / "smoke/figures/table1/learning_curves.svg"
+    before = figure.read_bytes()
+    figure.unlink()
+    redrawn = snakemake(tree, *SMOKE)
+    assert redrawn.returncode == 0, redrawn.stderr
+    assert figure.read_bytes() == before
+
+
+def diagnosis(tree: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the doctor says of Snakemake in a tree, rule by rule."""
+    monkeypatch.chdir(tree)
+    dry_run = doctor.dry_run(choice_of({"scale": "smoke"}), lambda _: None)
+    return [f"{finding.text} → {finding.todo}" for finding in doctor.to_run(dry_run)]
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_finished_replication(tree: Path) -> None:
+    command = [sys.executable, "-m", "replicate.upkeep.doctor", "scale=smoke"]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = [re.split(" {2,}", line, maxsplit=2) for line in done.stdout.splitlines()]
+    assert ["ok", "snakemake", "nothing to run"] in said
+    assert said[-2][:2] == ["ok", "self-test"] and said[-1] == ["no problem found"]
+
+
+def test_the_doctor_says_why_snakemake_would_run_something(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / MADE / "smoke/figures/table1/learning_curves.svg").unlink()
+    figure, report = diagnosis(tree, monkeypatch)
+    assert figure.startswith("figure: 1 job, not made yet, or deleted")
+    assert report.startswith("report: 1 job, an input is made anew")
+
+
+def test_the_doctor_says_how_a_tree_whose_times_lie_is_settled(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(tree / ".snakemake")  # its checksums of small files
+    (tree / "analysis/report/page.py").touch()
+    (report,) = diagnosis(tree, monkeypatch)
+    assert report.startswith("report: 1 job, an input is newer → ")
+    assert "snakemake --touch" in report
+    done = snakemake(tree, "--touch", *SMOKE)
+    assert done.returncode == 0, done.stderr
+    assert diagnosis(tree, monkeypatch) == ["nothing to run → "]
+
+
+def test_changing_a_value_trains_only_what_depends_on_it(tree: Path) -> None:
+    study = tree / "conf/study/epsilon.yaml"
+    study.write_text(study.read_text().replace("clip_epsilon=0.05", "clip_epsilon=0.06"))
+    jobs = planned(tree, *SMOKE)
+    assert len(trained(jobs)) == 2 * 2  # environments × seeds
+    # The tables of an environment hold the runs of all studies: others may be drawn again too.
+    touched = {Path(output).parts[-2] for name, out in jobs if name == "figure" for output in out}
+    assert "epsilon" in touched
+
+
+def test_a_seed_more_trains_that_seed(tree: Path) -> None:
+    scale = tree / "conf/scale/smoke.yaml"
+    scale.write_text(scale.read_text().replace("seeds: 2", "seeds: 3"))
+    runs = trained(planned(tree, *SMOKE))
+    assert runs and all("-s2-" in run for run in runs)
+
+
+def test_only_a_missing_run_is_trained(tree: Path) -> None:
+    gone = next((tree / MADE / "runs").glob("hopper_v5-trpo-s1-*"))
+    shutil.rmtree(gone)
+    assert trained(planned(tree, *SMOKE)) == [gone.name]
+
+
+def test_a_run_that_was_trained_anew_is_aggregated_whenever_the_pipeline_goes_on(
+    tree: Path,
+) -> None:
+    gone = next((tree / MADE / "runs").glob("hopper_v5-trpo-s1-*"))
+    shutil.rmtree(gone)
+    # As if it had been killed after the training.
+    done = snakemake(tree, *SMOKE, "--", str(MADE / "finished" / gone.name))
+    assert done.returncode == 0 and (gone / "run.json").is_file(), done.stderr
+    jobs = planned(tree, *SMOKE)
+    outputs = [Path(output).name for name, out in jobs if name == "aggregate" for output in out]
+    assert {output.partition(".")[0] for output in outputs} == {"hopper"} and trained(jobs) == []
+
+
+def test_an_objective_of_ones_own_ends_beside_the_others_in_table_1(tree: Path) -> None:
+    """The README's recipe, followed to the letter."""
+    readme = (ROOT / "README.md").read_text()
+    recipe = readme[readme.index("**An objective of your own**") :]
+    function, choice, variant = re.findall(r"```\w+\n(.*?)```", recipe, re.S)[:3]
+    settings = tree / "replicate/settings.py"
+    changed, times = re.subn(r"^Objective = .*\n", choice, settings.read_text(), flags=re.M)
+    assert times == 1
+    settings.write_text(changed)
+    for file, text in {
+        "replicate/maths/objectives.py": f"\n\n{function}",
+        "conf/study/table1.yaml": variant,
+    }.items():
+        with (tree / file).open("a") as appended:
+            appended.write(text)
+    command = *SMOKE, "studies=table1"
+    assert len(trained(planned(tree, *command))) == 2 * 2  # environments × seeds
+    done = snakemake(tree, *command)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tree / MADE / "smoke/tables/table1/table1.csv")
+    row = table.set_index("variant").loc["spo"]
+    assert len(table) == 12 and row.runs == 4 and pd.isna(row.published)
+    page = (tree / MADE / "smoke/report.html").read_text()
+    assert "not known whether it does as the present" in page and "replicate.upkeep.traces" in page
+
+
+def test_a_clock_that_jumps_trains_nothing_anew(tree: Path) -> None:
+    for year, files in (("1990", "runs/*/run.json"), ("2037", "cohorts/*.json")):
+        then = time.mktime(time.strptime(year, "%Y"))
+        for file in (tree / MADE).glob(files):
+            os.utime(file, (then, then))
+    os.utime(next((tree / MADE / "finished").iterdir()), (2e9, 2e9))
+    jobs = planned(tree, *SMOKE)
+    assert trained(jobs) == [] and rules(jobs)["train"] == 0
+
+
+def test_one_study_of_them(tree: Path) -> None:
+    jobs = planned(tree, "--config", "scale=smoke", "studies=epsilon")
+    assert rules(jobs) == {"claims": 1, "forest": 1, "report": 1, "all": 1}
+
+
+def test_it_ends_with_the_verdict_of_every_claim(finished: Path) -> None:
+    claims = json.loads((finished / MADE / "smoke/claims.json").read_text())
+    found = {claim["claim"]: claim for claim in claims}
+    assert found["C1"]["verdict"] == found["I1"]["verdict"] == "supported"
+    assert found["E1"]["runs"] == 5 * 2 * 2 and found["P1"]["recipes"] == ["paper2017", "modern"]
+    assert found["N1"]["verdict"] == "not run"
+    # The rules were there before the runs.
+    assert not any(claim["post_hoc"] for claim in claims)
+    command = [sys.executable, "-m", "analysis.findings", MADE / "smoke/claims.json"]
+    done = subprocess.run(command, cwd=finished, capture_output=True, text=True)
+    assert done.returncode == 0 and "E1  " in done.stdout
+
+
+def test_a_rule_that_changes_after_the_runs_is_post_hoc(tree: Path) -> None:
+    plan = tree / MADE / "smoke/data/epsilon/plan.json"
+    before = plan.read_bytes()
+    rule = tree / "conf/claims/E1.yaml"
+    rule.write_text(rule.read_text().replace("factor: 1.25", "factor: 1.01"))
+    command = [sys.executable, "-m", "analysis.claims.digests"]
+    assert subprocess.run(command, cwd=tree).returncode == 0
+    assert rules(planned(tree, *SMOKE)) == {"claims": 1, "forest": 1, "report": 1, "all": 1}
+    done = snakemake(tree, *SMOKE)
+    assert done.returncode == 0, done.stderr
+    assert plan.read_bytes() == before  # what was recorded first stays
+    claims = json.loads((tree / MADE / "smoke/claims.json").read_text())
+    assert [claim["claim"] for claim in claims if claim["post_hoc"]] == ["E1"]
+
+
+@pytest.mark.parametrize("options", [[], ["--quiet", "rules"]], ids=["plain", "make replicate"])
+def test_why_a_job_failed_is_the_last_thing_said(tree: Path, options: list[str]) -> None:
+    (tree / "analysis/figures/epsilon.py").write_text("raise SystemExit('it broke here')\n")
+    done = snakemake(tree, *options, *SMOKE)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "results/replication/logs/smoke_epsilon_figure_epsilon.log ends with:",
+        "  it broke here",
+    ]
+
+
+def test_figures_of_the_repository_are_drawn_without_training(fresh: Path, tmp_path: Path) -> None:
+    tree = copy_of(fresh, tmp_path / "tree")
+    counted = rules(planned(tree, "figures"))
+    assert counted["train"] == counted["aggregate"] == 0
+    reports = len(Layout(tree / "results").references)
+    assert counted["figure"] > 0 and counted["table"] > 0
+    assert counted["report"] == counted["claims"] == reports > 0
+
+
+def test_runs_that_were_frozen_are_drawn_as_those_that_were_made_here(tree: Path) -> None:
+    """At two scales; what is drawn is the same, byte by byte, and the same again."""
+    shutil.rmtree(tree / "results/reference/runs")
+    shutil.rmtree(tree / "results/reference/plans")
+    for scale in ("paper", "quick"):  # as long as what was trained
+        shutil.copy(tree / "conf/scale/smoke.yaml", tree / f"conf/scale/{scale}.yaml")
+    for scale in ("quick", "paper"):
+        command = [sys.executable, "-m", "analysis.freeze", scale, "made", "studies=epsilon"]
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    done = snakemake(tree, "figures")
+    assert done.returncode == 0, done.stderr
+    drawn = sorted((tree / MADE / "smoke/figures/epsilon").glob("*.svg"))
+    assert drawn
+    for name in ("reference", "reference_quick"):
+        for picture in drawn:
+            again = tree / MADE / name / picture.relative_to(tree / MADE / "smoke")
+            assert again.read_bytes() == picture.read_bytes()
+    report = tree / MADE / "reference/report.html"
+    assert planned(tree, "figures") == []
+    before = report.read_bytes()
+    shutil.rmtree(report.parent)
+    assert snakemake(tree, str(report.relative_to(tree))).returncode == 0
+    assert report.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("scale=smok", "did you mean 'smoke'?"),
+        ("studies=comparisn", "'comparison'"),
+        ("studies=table1,epsilo", "'epsilon'"),
+        ("scal=1", "'scale'"),
+    ],
+)
+def test_a_wrong_config_is_one_line_and_exit_code_2(
+    fresh: Path, config: str, expected: str
+) -> None:
+    done = snakemake(fresh, "-n", "--config", config)
+    assert done.returncode == 2
+    (line,) = [text for text in done.stderr.splitlines() if text.startswith("error:")]
+    assert expected in line and "Traceback" not in done.stderr
+
+
+def test_results_that_cannot_be_written_are_one_line_and_exit_code_2(
+    fresh: Path, tmp_path: Path
+) -> None:
+    tree = copy_of(fresh, tmp_path / "tree")
+    (tree / MADE).write_text("a file where a folder must be")
+    for arguments in (SMOKE, ("-n", *SMOKE)):
+        done = snakemake(tree, *arguments)
+        assert done.returncode == 2
+        (line,) = error_lines(done)
+        assert line.startswith(f"error: {MADE}/smoke/data/comparison/plan.json: ")
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_why_they_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, reason: int
+) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        raise OSError(reason, os.strerror(reason), str(path))
+
+    monkeypatch.setattr("replicate.planning.pipeline.write_atomically", refuse)
+    with pytest.raises(SystemExit) as stopped:
+        pipeline({"scale": "smoke"}, True, tmp_path)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/") and os.strerror(reason) in line
+
+
+def test_a_plan_of_the_repository_that_was_cut_in_half_is_one_line(
+    fresh: Path, tmp_path: Path
+) -> None:
+    tree = copy_of(fresh, tmp_path / "tree")
+    plan = tree / "results/reference/plans/quick/table1.json"
+    plan.write_text(plan.read_text()[:100])
+    done = snakemake(tree, "figures")
+    assert done.returncode == 2
+    (line,) = error_lines(done)
+    assert (
+        line.startswith("error: results/reference/plans/quick/table1.json: damaged")
+        and "git" in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("study/epsilon", "label: no clip", "lable: no clip", "no_clipping.lable: unknown key"),
+        ("study/epsilon", "figures: [epsilon", "figures: [epsilom", "did you mean 'epsilon'?"),
+        ("study/epsilon", "- hopper", "- hoper", "did you mean 'hopper'?"),
+        (
+            "study/epsilon",
+            "[algo.clip_epsilon=0.05]",
+            "['algo.clip_epsilon=1,2']",
+            "several values",
+        ),
+        ("study/epsilon", "clip_epsilon=0.05", "clip_epsilon=0", "out of range"),
+        ("study/epsilon", "[algo.objective=none]", "[recipe=modern]", "a study has one of each"),
+        ("study/epsilon", "[algo.objective=none]", "[seed=3]", "the scale say"),
+        ("scale/smoke", "seeds: 2", "seed: 2", "seed: unknown key"),
+        ("study/epsilon", "- hopper", "- hopper\n  - hopper", "hopper is named twice"),
+        ("scale/smoke", "[hopper,", "[hoper,", "did you mean 'hopper'?"),
+        ("scale/smoke", "[hopper,", "[hopper, hopper,", "hopper is named twice"),
+        ("env/inverted_pendulum", "id: InvertedPendulum", "id: Hopper", "same environment"),
+    ],
+)
+def test_a_wrong_study_or_scale_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, expected: str
+) -> None:
+    conf = tmp_path / "conf"
+    for part in ("conf", "analysis"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    changed = conf / f"{file}.yaml"
+    assert old in changed.read_text()
+    changed.write_text(changed.read_text().replace(old, new))
+    monkeypatch.setattr("replicate.planning.composition.CONF", conf)
+    with pytest.raises(ConfigError, match=re.escape(expected)) as raised:
+        study_runs(load_study("epsilon"), load_scale("smoke"))
+    assert f"conf/{file}.yaml" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_environments_of_one_gymnasium_id_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("conf", "analysis"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    conf = tmp_path / "conf"
+    short = "id: Hopper-v5\nkwargs: {max_episode_steps: 5}\n"
+    (conf / "env/short_hopper.yaml").write_text(short)
+    study = conf / "study/epsilon.yaml"
+    study.write_text(study.read_text().replace("  - hopper\n", "  - hopper\n  - short_hopper\n"))
+    (conf / "scale/smoke.yaml").write_text("seeds: 2\ntotal_env_steps: 4096\n")
+    monkeypatch.setattr("replicate.planning.composition.CONF", conf)
+    made = pipeline({"scale": "smoke", "studies": "epsilon"}, True, tmp_path / "results")
+    plan = made.plan("smoke", "epsilon")
+    assert plan["envs"]["hopper"] == plan["envs"]["short_hopper"] == "Hopper-v5"
+    stamps = {env: made.runs(SimpleNamespace(name="smoke", env=env)) for env in plan["envs"]}
+    assert {len(of_env) for of_env in stamps.values()} == {len(plan["variants"]) * 2}
+    assert not set(stamps["hopper"]) & set(stamps["short_hopper"])
+
+
+@pytest.mark.parametrize("name", [*RESERVED, "reference", "reference_quick"])
+def test_a_scale_with_the_name_of_other_data_writes_over_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, name: str
+) -> None:
+    for part in ("conf", "analysis", "results/reference"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / "conf/scale/smoke.yaml", tmp_path / f"conf/scale/{name}.yaml")
+    monkeypatch.setattr("replicate.planning.composition.CONF", tmp_path / "conf")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(SystemExit) as stopped:
+        pipeline({"scale": name}, True, tmp_path / "results")
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: conf/scale/{name}.yaml: '{name}' is reserved; rename the file"
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
+    config = {"scale": "smoke", "studies": "table1"}
+    first = pipeline(config, True, tmp_path)
+    written = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    # A run that finishes meanwhile must not change what the others are called.
+    done = first.layout.store / Path(first.jobs[0].stamps[0]).name / "run.json"
+    done.parent.mkdir(parents=True)
+    done.write_text("{}")
+    child = pipeline(config, False, tmp_path)
+    assert sorted(child.jobs, key=lambda j: j.name) == sorted(first.jobs, key=lambda j: j.name)
+    assert {f: f.read_bytes() for f in written} == written
+    again = pipeline(config, True, tmp_path)
+    assert {j.name for j in again.jobs} != {j.name for j in first.jobs}
+
+
+def a_plan(runs: str, **claims: str | None) -> dict[str, Any]:
+    entries = [{"run_id": run} for run in runs]
+    return {"runs": entries, "claims": claims} if claims else {"runs": entries}
+
+
+NOW = {"E1": "new", "P1": "new"}
+
+
+@pytest.mark.parametrize(
+    ("before", "others", "begun", "recorded"),
+    [
+        (None, [], "", NOW),
+        (a_plan("abc", E1="old", P1="old"), [], "", NOW),  # nothing was trained
+        (a_plan("abc", E1="old", P1="new"), [], "a", {"E1": "old", "P1": "new"}),
+        (a_plan("abc", E1="old"), [], "a", {"E1": "old", "P1": None}),  # P1 came after the runs
+        (a_plan("ab"), [], "a", {"E1": None, "P1": None}),  # a plan of before there were digests
+        (None, [], "a", {"E1": None, "P1": None}),  # runs that no plan knows
+        # A larger scale has runs of a smaller one.
+        (None, [a_plan("ab", E1="new", P1="old")], "ab", {"E1": "new", "P1": None}),
+        (None, [a_plan("ab", **NOW), a_plan("c", **NOW)], "abc", NOW),
+        (None, [a_plan("ab", **NOW)], "abc", {"E1": None, "P1": None}),
+        # Its own runs are all new: what was recorded for the former ones says nothing.
+        (a_plan("xyz", E1="old", P1="old"), [a_plan("xyz", E1="old", P1="old")], "x", NOW),
+    ],
+)
+def test_what_was_recorded_of_a_claim_first_stays(
+    before: dict[str, Any] | None,
+    others: list[dict[str, Any]],
+    begun: str,
+    recorded: dict[str, str | None],
+) -> None:
+    plans = [*others, *([] if before is None else [before])]
+    found = claims_of(a_plan("abc"), before, plans, lambda run: run in begun, NOW)
+    assert found == recorded
+
+
+def test_runs_in_a_checkpoint_are_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"scale": "smoke", "studies": "epsilon"}
+    first = pipeline(config, True, tmp_path)
+    recorded = first.plan("smoke", "epsilon")["claims"]
+    assert recorded == json.loads((ROOT / "conf/claims/digests.json").read_text())
+    changed = tmp_path / "digests.json"
+    changed.write_text(json.dumps({**recorded, "E1": "another", "N1": "new"}))
+    monkeypatch.setattr("replicate.planning.pipeline.CLAIM_DIGESTS", changed)
+    checkpoint = SimpleNamespace(run_ids=[Path(first.jobs[0].stamps[0]).name])
+    with monkeypatch.context() as patched:
+        patched.setattr("replicate.planning.pipeline.stored", lambda store: ([checkpoint], []))
+        again = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
+    assert again == {**recorded, "N1": None}
+    # Without it nothing was begun, and the rules of today stand before the runs.
+    fresh = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
+    assert fresh == {**recorded, "E1": "another", "N1": "new"}
+
+
+def test_a_study_without_environments_at_a_scale_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown key"):
+        choice_of({"seeds": 3})
+
+
+def test_what_the_reports_of_the_repository_are_called(tmp_path: Path) -> None:
+    plans = tmp_path / "reference/plans"
+    assert Layout(tmp_path).references == {}
+    for scale, expected in (
+        ("smoke", {}),
+        ("quick", {"reference": "quick"}),
+        ("paper", {"reference": "paper", "reference_quick": "quick"}),
+    ):
+        (plans / scale).mkdir(parents=True)
+        (plans / scale / "table1.json").write_text("{}")
+        assert Layout(tmp_path).references == expected
+    layout = Layout(tmp_path)
+    assert layout.plan("reference", "table1") == plans / "paper/table1.json"
+    assert layout.plan("reference_quick", "table1") == plans / "quick/table1.json"

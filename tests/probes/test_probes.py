@@ -1,0 +1,128 @@
+"""Claims that a probe computes, against their closed form."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+
+from replicate.probes import clipped_objective, importance_sampling, untrained
+from replicate.store.records import sha256
+
+PROBES = [clipped_objective, importance_sampling, untrained]
+
+
+@pytest.fixture(scope="module")
+def curves(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    file = tmp_path_factory.mktemp("probe") / "new" / "out.csv"
+    assert clipped_objective.main([str(file)]) == 0
+    assert [path.name for path in file.parent.iterdir()] == ["out.csv"]
+    return pd.read_csv(file)
+
+
+@pytest.fixture
+def curve(curves: pd.DataFrame) -> pd.DataFrame:
+    """At ε = 0.2."""
+    return curves[curves.epsilon == 0.2]
+
+
+def test_c1_the_objective_is_capped_above_for_good_and_below_for_bad(curve: pd.DataFrame) -> None:
+    assert list(curve) == clipped_objective.COLUMNS
+    good, bad = (curve[curve.advantage == a].reset_index(drop=True) for a in (1, -1))
+    assert len(good) + len(bad) == len(curve)
+    for rows in (good, bad):
+        assert rows.ratio.tolist() == [k / 200 for k in range(401)]
+        assert rows.unclipped.tolist() == (rows.advantage * rows.ratio).tolist()
+    assert good.clipped.tolist() == [min(r, 1.2) for r in good.ratio]
+    assert bad.clipped.tolist() == [min(-r, -0.8) for r in bad.ratio]
+
+
+def test_c2_the_gradient_is_zero_exactly_there_and_nowhere_else(curve: pd.DataFrame) -> None:
+    inside = curve[~curve.ratio.isin([0.8, 1.2])]  # no derivative at the kinks
+    flat = ((inside.advantage > 0) & (inside.ratio > 1.2)) | (
+        (inside.advantage < 0) & (inside.ratio < 0.8)
+    )
+    assert (inside.gradient[flat] == 0).all()
+    assert (inside.gradient[~flat] == inside.advantage[~flat]).all()
+    # On the wrong side of the interval it pulls back.
+    assert (inside.gradient[(inside.advantage > 0) & (inside.ratio < 0.8)] == 1).all()
+    assert (inside.gradient[(inside.advantage < 0) & (inside.ratio > 1.2)] == -1).all()
+
+
+@pytest.mark.parametrize("epsilon", clipped_objective.EPSILONS)
+def test_c1_and_c2_hold_at_every_width(curves: pd.DataFrame, epsilon: float) -> None:
+    rows = curves[curves.epsilon == epsilon]
+    kinks = (rows.ratio - 1).abs().sub(epsilon).abs() < 1e-9
+    beyond = (rows.ratio - 1) * rows.advantage > epsilon
+    assert ((rows.gradient == 0) == beyond)[~kinks].all()
+    reached = rows.clipped[beyond & ~kinks] - rows.advantage[beyond & ~kinks]
+    assert reached.tolist() == pytest.approx([epsilon] * len(reached))
+
+
+def test_i2_the_gradient_of_a_sample_is_amplified_by_its_ratio(curve: pd.DataFrame) -> None:
+    assert curve.unclipped_log_gradient.tolist() == pytest.approx(
+        (curve.advantage * curve.ratio).tolist()
+    )
+    assert (curve.unclipped_log_gradient[curve.ratio == 0] == 0).all()
+
+
+def test_i1_old_data_is_unbiased_and_its_variance_explodes(tmp_path: Path) -> None:
+    assert importance_sampling.main([str(tmp_path / "out.csv")]) == 0
+    rows = pd.read_csv(tmp_path / "out.csv")
+    assert list(rows) == importance_sampling.COLUMNS
+    assert rows.expectation.tolist() == pytest.approx(rows.target.tolist(), abs=1e-12)
+    # In closed form: the variance of one draw over the number of draws.
+    for row in rows.itertuples():
+        rare = importance_sampling.RARE
+        rest = (1 - row.ratio * rare) / (1 - rare)  # ratio of the other actions
+        one, two, three = importance_sampling.VALUES
+        second = rare * (row.ratio * one) ** 2
+        second += (1 - rare) / 2 * rest**2 * (two**2 + three**2)
+        variance = second - row.target**2
+        assert row.variance == pytest.approx(variance / importance_sampling.SAMPLES)
+        assert row.effective_sample_size == pytest.approx(
+            1 / (rare * row.ratio**2 + (1 - rare) * rest**2)
+        )
+    assert rows.variance[rows.ratio == 1].item() == rows.fresh_variance[rows.ratio == 1].item()
+    assert (rows.variance / rows.fresh_variance)[rows.ratio == 100].item() > 190
+
+
+@pytest.mark.parametrize("probe", [clipped_objective, importance_sampling])
+def test_the_same_bytes_every_time(probe: ModuleType, tmp_path: Path) -> None:
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file in files:
+        probe.main([str(file)])
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("arguments", [[], ["a.csv", "a.manifest.json", "paper2017"]])
+def test_wrong_arguments_write_nothing(
+    probe: ModuleType,
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        probe.main(arguments)
+    assert stopped.value.code == 2 and not list(tmp_path.iterdir())
+    usage, line = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: python -m replicate.probes.") and "error: " in line
+
+
+def test_what_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert importance_sampling.main([str(tmp_path / "file" / "out.csv")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/file/out.csv: ")
+
+
+def test_a_probe_lists_what_it_wrote(tmp_path: Path) -> None:
+    out, listed = tmp_path / "out.csv", tmp_path / "out.manifest.json"
+    assert importance_sampling.main([str(out), str(listed)]) == 0
+    assert json.loads(listed.read_text()) == {"out.csv": sha256(out)}

@@ -1,0 +1,79 @@
+"""Records: typed, atomic, and the same bytes for the same rows."""
+
+from pathlib import Path
+
+import pytest
+
+from replicate.settings import ConfigError
+from replicate.store import records
+from tests.conftest import runs_of
+from tests.stored import description
+
+(RUN,) = runs_of("env=hopper", "total_env_steps=2048")
+ABOUT = description(RUN)
+EPISODE = {"env_step": 7, "episodic_return": 1.5, "episodic_length": 7, "terminated": True}
+UPDATE = {"update": 0, "env_step": 2048, "kl": 0.01}
+
+
+def test_a_run_round_trips(tmp_path: Path) -> None:
+    assert not records.is_finished(tmp_path)
+    records.write_run(tmp_path, [EPISODE], [UPDATE], ABOUT)
+    assert records.is_finished(tmp_path)
+    assert records.read_table(tmp_path, "episodes").to_pylist() == [EPISODE]
+    (row,) = records.read_table(tmp_path, "updates").to_pylist()
+    assert row["kl"] == pytest.approx(0.01) and row["backtracks"] is None
+    found = records.read_description(tmp_path)
+    assert found == {**ABOUT, "files": found["files"]}
+    records.check_files(tmp_path, found)
+
+
+def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        records.write_run(tmp_path / name, [EPISODE] * 1000, [UPDATE], ABOUT)
+    for file in ("episodes.parquet", "updates.parquet", "run.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_what_is_no_description_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^statsu: unknown key; did you mean 'status'\?$"):
+        records.write_run(tmp_path, [EPISODE], [UPDATE], {**ABOUT, "statsu": "finished"})
+    assert not records.is_finished(tmp_path)
+
+
+def test_a_column_without_a_definition_is_refused() -> None:
+    with pytest.raises(KeyError, match="no such column"):
+        records.table("updates", [{**UPDATE, "made_up": 1.0}])
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "file"
+    records.write_atomically(target, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        records.write_atomically(target, b"new and longer")
+    assert target.read_bytes() == b"old"
+
+
+def test_run_json_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    original = records.write_atomically
+
+    def note(path: Path, data: bytes) -> None:
+        written.append(path.name)
+        original(path, data)
+
+    monkeypatch.setattr(records, "write_atomically", note)
+    records.write_run(tmp_path, [EPISODE], [UPDATE], ABOUT)
+    assert written[-1] == "run.json"
+
+
+def test_every_column_has_unit_and_meaning() -> None:
+    for columns in records.SCHEMAS.values():
+        assert len({c.name for c in columns}) == len(columns)
+        assert all(c.unit and c.meaning for c in columns)
