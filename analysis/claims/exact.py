@@ -1,4 +1,4 @@
-"""C1, C2, I1: claims that a probe computes exactly; each row of its record is a case."""
+"""C1, C2, I1, N1: claims that a probe computes exactly; each row of its record is a case."""
 
 import pandas as pd
 
@@ -78,3 +78,50 @@ def i1(data: Data, claim: Claim) -> Evidence:
             Table("Averages of old data, by enumeration", columns, rows.to_numpy().tolist())
         ],
     )
+
+
+def n1(data: Data, claim: Claim) -> Evidence:
+    """Some step of naive policy gradient locks in the worse action; TRPO's keep their bound."""
+    rows = data.probes["two_actions"]
+    locked_in, tolerance = claim.margins["locked_in"], claim.margins["tolerance"]
+    occurs = rows[rows.probability > 0]
+    naive = occurs[occurs.method == "vpg"]
+    worst = naive.groupby("setting").worse_after.max()
+    trpo = occurs[occurs.method == "trpo"]
+    same = ["setting", "lucky", "unlucky", "better"]
+    first = occurs[occurs.method == "ppo_first_step"].set_index(same).worse_after
+    apart = (first - naive.set_index(same).worse_after).abs()
+    return Evidence(
+        [
+            never(
+                "naive",
+                "batches that lock in the worse action at no step size of naive policy gradient",
+                pd.Series([bool((worst < locked_in).all())] if len(worst) else [], dtype=bool),
+            ),
+            never("trpo", "batches that take TRPO beyond max_kl", ~(trpo.kl <= trpo.setting)),
+            never(
+                "first",
+                "batches on which PPO's first step is another than naive policy gradient's",
+                ~(apart <= tolerance),
+            ),
+        ],
+        tables=lambda: [_locked_in(occurs, locked_in)],
+    )
+
+
+def _locked_in(rows: pd.DataFrame, locked_in: float) -> Table:
+    """Per method and setting: how often an action is locked in, and the largest step."""
+    found = []
+    for (method, setting), part in rows.groupby(["method", "setting"], sort=False):
+        worse = part.probability[part.worse_after >= locked_in].sum()
+        better = part.probability[part.worse_after <= 1 - locked_in].sum()
+        found.append([method, setting, worse, better, part.worse_after.max(), part.kl.max()])
+    columns = [
+        "method",
+        "step size (TRPO: max_kl)",
+        "worse action locked in, share of batches",
+        "better action locked in",
+        "largest probability of the worse action",
+        "largest KL",
+    ]
+    return Table("One update from (0.6, 0.4), every batch of four samples", columns, found)

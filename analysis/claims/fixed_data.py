@@ -202,7 +202,26 @@ def probes() -> dict[str, pd.DataFrame]:
         }
         for ratio in (1.0, 10.0, 100.0)
     ]
+    steps = [
+        {
+            "method": method,
+            "setting": setting,
+            "lucky": lucky,
+            "unlucky": 0,
+            "better": 4 - lucky,
+            "probability": lucky / 4,
+            "worse_after": worse,
+            "kl": kl,
+        }
+        for lucky, worse in ((0, 1.0), (2, 0.7), (4, 0.98))
+        for method, setting, kl in (
+            ("vpg", 1.0, 2.0),
+            ("ppo_first_step", 1.0, 2.0),
+            ("trpo", 0.01, 0.009),
+        )
+    ]
     return {
+        "two_actions": pd.DataFrame(steps),
         "clipped_objective": pd.DataFrame(points),
         "importance_sampling": pd.DataFrame(averages),
     }

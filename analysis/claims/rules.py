@@ -27,6 +27,7 @@ RULES = {
     "E5": Rule(epsilon.e5, frozenset({"u", "settings"})),
     "I1": Rule(exact.i1, frozenset({"tolerance", "large_ratio", "variance_factor"})),
     "I2": Rule(clip.i2, frozenset({"factor"})),
+    "N1": Rule(exact.n1, frozenset({"locked_in", "tolerance"})),
     "P1": Rule(comparison.p1, frozenset({"u"})),
     "P3": Rule(comparison.p3, frozenset()),
     "T1": Rule(trust_region.t1, frozenset({"tolerance"})),

@@ -46,7 +46,7 @@ from replicate.training.cohorts import cohort_name
 DEFAULT_STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
 DEFAULT_SCALE = "paper"
 CLAIM_DIGESTS = CONF / "claims" / "digests.json"
-PROBES = ("clipped_objective", "importance_sampling")
+PROBES = ("clipped_objective", "importance_sampling", "two_actions")
 """Of ``replicate.probes``, those that a claim is judged by."""
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
 OF_EACH_ENV = ("learning_curves",)

@@ -346,7 +346,7 @@ def test_it_ends_with_the_verdict_of_every_claim(finished: Path) -> None:
     found = {claim["claim"]: claim for claim in claims}
     assert found["C1"]["verdict"] == found["I1"]["verdict"] == "supported"
     assert found["E1"]["runs"] == 5 * 2 * 2 and found["P1"]["recipes"] == ["paper2017", "modern"]
-    assert found["N1"]["verdict"] == "not run"
+    assert found["N1"]["verdict"] == "supported" and found["N2"]["verdict"] == "not run"
     # The rules were there before the runs.
     assert not any(claim["post_hoc"] for claim in claims)
     command = [sys.executable, "-m", "analysis.findings", MADE / "smoke/claims.json"]
@@ -606,16 +606,16 @@ def test_runs_in_a_checkpoint_are_begun(tmp_path: Path, monkeypatch: pytest.Monk
     recorded = first.plan("smoke", "epsilon")["claims"]
     assert recorded == json.loads((ROOT / "conf/claims/digests.json").read_text())
     changed = tmp_path / "digests.json"
-    changed.write_text(json.dumps({**recorded, "E1": "another", "N1": "new"}))
+    changed.write_text(json.dumps({**recorded, "E1": "another", "N2": "new"}))
     monkeypatch.setattr("replicate.planning.pipeline.CLAIM_DIGESTS", changed)
     checkpoint = SimpleNamespace(run_ids=[Path(first.jobs[0].stamps[0]).name])
     with monkeypatch.context() as patched:
         patched.setattr("replicate.planning.pipeline.stored", lambda store: ([checkpoint], []))
         again = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
-    assert again == {**recorded, "N1": None}
+    assert again == {**recorded, "N2": None}
     # Without it nothing was begun, and the rules of today stand before the runs.
     fresh = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
-    assert fresh == {**recorded, "E1": "another", "N1": "new"}
+    assert fresh == {**recorded, "E1": "another", "N2": "new"}
 
 
 def test_a_study_without_environments_at_a_scale_is_refused(tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
 """Claims that a probe computes, against their closed form."""
 
 import json
+import math
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 import pytest
 
-from replicate.probes import clipped_objective, importance_sampling, untrained
+from replicate.probes import clipped_objective, importance_sampling, two_actions, untrained
 from replicate.store.records import sha256
 
-PROBES = [clipped_objective, importance_sampling, untrained]
+PROBES = [clipped_objective, importance_sampling, two_actions, untrained]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,64 @@ def test_i1_old_data_is_unbiased_and_its_variance_explodes(tmp_path: Path) -> No
     assert (rows.variance / rows.fresh_variance)[rows.ratio == 100].item() > 190
 
 
-@pytest.mark.parametrize("probe", [clipped_objective, importance_sampling])
+@pytest.fixture(scope="module")
+def updates(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    file = tmp_path_factory.mktemp("two") / "out.csv"
+    assert two_actions.main([str(file)]) == 0
+    found = pd.read_csv(file)
+    assert list(found) == two_actions.COLUMNS
+    return found
+
+
+BATCH = ["lucky", "unlucky", "better"]
+
+
+def test_n1_every_batch_is_there_with_its_probability(updates: pd.DataFrame) -> None:
+    for _, rows in updates.groupby(["method", "setting"]):
+        assert rows.probability.sum() == pytest.approx(1, abs=1e-12)
+        assert (rows[BATCH].sum(axis=1) == 4).all() and not rows.duplicated(BATCH).any()
+        assert (rows.lucky * rows.probability).sum() == pytest.approx(4 * 0.6 * 0.2)
+        assert (rows.better * rows.probability).sum() == pytest.approx(4 * 0.4)
+
+
+def test_n1_one_step_of_naive_policy_gradient_in_closed_form(updates: pd.DataFrame) -> None:
+    """The log odds move by α times the mean of Â·(1[worse] − 0.6) − Â·(1[better] − 0.4)."""
+    for row in updates[updates.method == "vpg"].itertuples():
+        on_worse = 0.68 * row.lucky - 0.32 * row.unlucky
+        odds = (
+            math.log(0.6 / 0.4)
+            + row.setting * (2 * 0.4 * on_worse - 2 * 0.6 * 0.18 * row.better) / 4
+        )
+        worse = 1 / (1 + math.exp(-odds))
+        assert row.worse_after == pytest.approx(worse, rel=1e-9)
+        other = 1 / (1 + math.exp(odds))
+        kl = 0.6 * math.log(0.6 / worse) + 0.4 * math.log(0.4 / other)
+        assert row.kl == pytest.approx(kl, rel=1e-6, abs=1e-12)
+
+
+def test_n1_the_clip_does_not_bound_the_first_step_and_stops_later_ones(
+    updates: pd.DataFrame,
+) -> None:
+    of = {name: rows.reset_index(drop=True) for name, rows in updates.groupby("method")}
+    assert of["ppo_first_step"].worse_after.equals(of["vpg"].worse_after)
+    assert (of["reuse"].worse_after - of["vpg"].worse_after).abs().max() > 0.1
+    # A single kind of sample: PPO stops once its ratio is past 1 + ε, the other goes on.
+    lucky = (of["ppo"].lucky == 4) & (of["ppo"].setting == 1.0)
+    assert of["reuse"].worse_after[lucky].item() > 0.95
+    assert 0.6 * 1.2 < of["ppo"].worse_after[lucky].item() < 0.75
+
+
+def test_n1_trpo_keeps_its_bound_and_comes_near_it(updates: pd.DataFrame) -> None:
+    rows = updates[updates.method == "trpo"]
+    assert sorted(rows.setting.unique()) == list(two_actions.MAX_KLS)
+    share = rows.kl / rows.setting
+    assert (share <= 1).all() and share.min() > 0.5
+    # Towards what paid more than was expected.
+    gain = 0.8 * (0.68 * rows.lucky - 0.32 * rows.unlucky) - 1.2 * 0.18 * rows.better
+    assert ((rows.worse_after - 0.6) * gain > 0).all()
+
+
+@pytest.mark.parametrize("probe", [clipped_objective, importance_sampling, two_actions])
 def test_the_same_bytes_every_time(probe: ModuleType, tmp_path: Path) -> None:
     files = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for file in files:

@@ -79,7 +79,7 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
     assert found["E3"]["seeds_needed"] == 18
     assert found["P1"]["verdict"] == "not run"
     assert found["P1"]["missing"] == ["comparison", "comparison_modern"]
-    assert found["N1"]["verdict"] == "not run" and found["N1"]["command"] == ""
+    assert found["N2"]["verdict"] == "not run" and found["N2"]["command"] == ""
     assert found["C1"]["verdict"] == "supported" and not found["C1"]["post_hoc"]
 
 
@@ -110,7 +110,7 @@ def test_a_rule_that_is_younger_than_its_runs_is_post_hoc(
 
 def test_without_probes_their_claims_were_not_run(judge: Judge) -> None:
     found = by_claim(judge(probed=False))
-    assert {found[name]["verdict"] for name in ("C1", "C2", "I1", "I2")} == {"not run"}
+    assert {found[name]["verdict"] for name in ("C1", "C2", "I1", "I2", "N1")} == {"not run"}
 
 
 def test_the_terminal_has_a_line_for_each_claim(

@@ -131,6 +131,15 @@ def exact_world() -> Data:
     return Data(probes=worlds.probes())
 
 
+def two_actions_world(row: int | None = None, **values: float) -> Data:
+    """One lucky batch locks in the worse action; numbers of one row changed."""
+    rows = worlds.probes()["two_actions"]
+    rows.loc[(rows.lucky == 4) & (rows.method != "trpo"), "worse_after"] = 0.995
+    if row is not None:
+        rows.loc[row, list(values)] = list(values.values())
+    return Data(probes={"two_actions": rows})
+
+
 def half_short_world() -> Data:
     """PPO beats TRPO under one recipe; under the other neither learns."""
     nothing = world("comparison_modern", METHODS, u=lambda *key: noise(0.02, *key))
@@ -149,6 +158,13 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("I1", SUPPORTED, exact_world),
     ("I1", CONTRADICTED, changed("expectation", 10, 0.1)),
     ("I1", CONTRADICTED, changed("variance", 100, 0.1)),
+    ("N1", SUPPORTED, two_actions_world),
+    # The batch that locks it in never occurs.
+    ("N1", CONTRADICTED, lambda: Data(probes=worlds.probes())),
+    # TRPO beyond its bound, with a KL that is no number, and a first step of PPO's that differs.
+    ("N1", CONTRADICTED, lambda: two_actions_world(5, kl=0.0100001)),
+    ("N1", CONTRADICTED, lambda: two_actions_world(5, kl=math.nan)),
+    ("N1", CONTRADICTED, lambda: two_actions_world(4, worse_after=0.7001)),
     ("E1", SUPPORTED, lambda: kl_world([2.0, 2.0, 1.5, 2.0])),
     ("E1", CONTRADICTED, lambda: kl_world([2.0, 2.0, 0.8, 2.0])),
     ("E1", IN_PART, lambda: kl_world([2.0, 2.0, 1.1, 2.0])),
