@@ -19,7 +19,21 @@ from analysis.statistics import Array, bootstrap_intervals
 
 RECIPES = {"paper2017": "comparison", "modern": "comparison_modern"}
 BIPEDAL = "bipedal_walker"
-PUBLISHED_STEPS = 1_000_000
+SOURCES = (
+    "PPO paper Fig.3 via Tianshou README",
+    "OpenAI Baselines benchmark (commit ea68f3b, 2018-08)",
+    "Fujimoto et al. 2018 (TD3 paper) Table 1",
+    "Engstrom et al. 2020",
+    "Spinning Up benchmark (TF1)",
+    "Spinning Up benchmark (PyTorch)",
+    "Tianshou MuJoCo benchmark (2021-22)",
+    "PFRL reproduction",
+    "rl-baselines3-zoo trained agents",
+    "sb3-contrib docs (TRPO)",
+    "CleanRL ppo_continuous_action (tag pr-424, 2023-11)",
+    "SLM-Lab v5 benchmark (2026-02)",
+)
+"""Of ``results/published/reference_returns.csv``: one of each code base."""
 OURS = (
     "mean over seeds of final: mean return of the training episodes in the last 10 % of env steps"
 )
@@ -91,11 +105,11 @@ def _published(data: Data, claim: Claim) -> Table:
         for env, env_id in study.plan["envs"].items():
             if (env, "ppo") in table.index and (env, "trpo") in table.index:
                 ppo, trpo = table.loc[(env, "ppo")], table.loc[(env, "trpo")]
-                where = f"here, {recipe}, {study.total_env_steps:,} env steps"
                 rows.append(
                     [
                         env_id,
-                        where,
+                        f"here, {recipe}",
+                        study.total_env_steps,
                         ppo["mean"],
                         ppo["std"],
                         trpo["mean"],
@@ -110,6 +124,7 @@ def _published(data: Data, claim: Claim) -> Table:
     columns = [
         "environment",
         "source",
+        "env steps",
         "PPO",
         "PPO spread",
         "TRPO",
@@ -122,21 +137,23 @@ def _published(data: Data, claim: Claim) -> Table:
 
 
 def _elsewhere(returns: pd.DataFrame, envs: set[str]) -> list[list[object]]:
+    """What each source has of an environment at its shortest training; either may be missing."""
     rows: list[list[object]] = []
-    at_1m = returns[returns.steps == PUBLISHED_STEPS]
-    family = at_1m.env_id.str.rpartition("-")[0]
-    for (source, env_id), found in at_1m[family.isin(envs)].groupby(
-        ["source", "env_id"], sort=False
-    ):
-        ppo, trpo = (
-            found[(found.algorithm == name) | found.algorithm.str.startswith(f"{name} (OpenAI")]
-            for name in ("PPO", "TRPO")
-        )
-        if len(ppo) and len(trpo):
-            a, b = ppo.iloc[0], trpo.iloc[0]
-            rows.append(
-                [env_id, source, a["mean"], a.spread, b["mean"], b.spread, a.seeds, a.statistic]
-            )
+    trained = returns[(returns.steps > 0) & returns.source.isin(list(SOURCES))]
+    family = trained.env_id.str.rpartition("-")[0]
+    name = trained.algorithm.str.extract(r"^(PPO|TRPO)(?: \((?:ppo2|trpo_mpi|OpenAI.*)\))?$")[0]
+    known = trained.assign(name=name)[family.isin(envs) & name.notna()]
+    for source in SOURCES:
+        for env_id, found in known[known.source == source].groupby("env_id", sort=False):
+            first = found[found.steps == found.steps.min()].drop_duplicates("name")
+            of = first.set_index("name")
+            one = first.iloc[0]
+            numbers = [
+                of.loc[which, column] if which in of.index else None
+                for which in ("PPO", "TRPO")
+                for column in ("mean", "spread")
+            ]
+            rows.append([env_id, source, one.steps, *numbers, one.seeds, one.statistic])
     return rows
 
 

@@ -377,7 +377,7 @@ def stored(table: Mapping[str, Any]) -> Table:
         rows.append(
             [
                 _cell(cells[name])
-                + (f" ({_cell(cells[name + SPREAD])})" if name + SPREAD in spread else "")
+                + (f" ({_cell(found)})" if (found := cells.get(name + SPREAD)) is not None else "")
                 for name in header
             ]
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.claims import rules
+from analysis.claims import comparison, rules
 from analysis.claims.epsilon import VARIANTS, e3
 from analysis.claims.fixed_data import SETTINGS as TABLE1_SETTINGS
 from analysis.claims.parts import Data
@@ -372,6 +372,12 @@ def test_published_returns_stand_beside_ours_with_their_definitions() -> None:
     engstrom = hopper[hopper.source == "Engstrom et al. 2020"].iloc[0]
     assert (engstrom.PPO, engstrom.TRPO) == (2513, 2043)
     assert engstrom.definition == "mean final reward"
+    # One of them alone, and more steps than ours: said.
+    slm_lab = hopper[hopper.source.str.startswith("SLM-Lab")].iloc[0]
+    assert slm_lab.environment == "Hopper-v5" and slm_lab["env steps"] == 4_000_000
+    assert slm_lab.PPO == 1653.74 and pd.isna(slm_lab.TRPO)
+    assert len(hopper) == len(hopper.drop_duplicates("source"))
+    assert set(comparison.SOURCES) <= set(returns.source)
     assert (hopper.definition.str.len() > 10).all() and len(hopper) > 5
     assert [row[1] for row in beside.rows][:1] == [
         "probability that a run of PPO is better than a run of TRPO"
