@@ -42,6 +42,10 @@ STUDIES = {
     "comparison_modern": ("modern", METHODS),
     "epsilon": ("paper2017", tuple(f"clip_{width:g}" for width in WIDTHS)),
     "table1": ("paper2017", SETTINGS),
+    "bound": ("paper2017", ("max", "min")),
+    "epochs": ("paper2017", tuple(f"{k}_{n}" for k in ("clip", "none") for n in (1, 3, 10, 30))),
+    "early_stopping": ("paper2017", ("target_0.01", "target_0.03", "clip")),
+    "trpo_exactness": ("paper2017", ("cg_40", "damping_0.01", "fifth", "trpo")),
 }
 PUBLISHED = {"clip_0.1": 0.76, "clip_0.2": 0.82, "clip_0.3": 0.70}
 MAX_KL = 0.01

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from analysis.claims import clip, comparison, epsilon, exact, trust_region
+from analysis.claims import clip, comparison, epsilon, exact, strategies, trust_region
 from analysis.claims.configuration import Claim, ClaimsError, check_names
 from analysis.claims.parts import Data, Evidence
 from replicate.settings import nearest
@@ -20,6 +20,7 @@ class Rule:
 RULES = {
     "C1": Rule(exact.c1, frozenset({"tolerance"})),
     "C2": Rule(exact.c2, frozenset({"tolerance"})),
+    "C3": Rule(strategies.c3, frozenset({"u", "factor"})),
     "C5": Rule(clip.c5, frozenset({"u", "factor"})),
     "E1": Rule(epsilon.e1, frozenset({"factor"})),
     "E2": Rule(epsilon.e2, frozenset({"u", "not_slower"})),
@@ -30,7 +31,10 @@ RULES = {
     "N1": Rule(exact.n1, frozenset({"locked_in", "tolerance"})),
     "P1": Rule(comparison.p1, frozenset({"u"})),
     "P3": Rule(comparison.p3, frozenset()),
+    "S2": Rule(strategies.s2, frozenset({"u"})),
+    "S3": Rule(strategies.s3, frozenset({"u", "factor"})),
     "T1": Rule(trust_region.t1, frozenset({"tolerance"})),
+    "T3": Rule(strategies.t3, frozenset({"u"})),
 }
 """A claim that is not here has no experiment yet: the ledger lists it as not run."""
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from analysis.claims.fixed_data import SETTINGS as TABLE1_SETTINGS
 from analysis.claims.parts import Data
 from analysis.claims.sentences import sentence
 from tests.analysis.claims import worlds
-from tests.analysis.claims.worlds import around, find, log, noise, together, world
+from tests.analysis.claims.worlds import Value, around, find, log, noise, together, world
 from tests.analysis.made_up import PAPER
 
 SUPPORTED, CONTRADICTED, IN_PART = "supported", "contradicted", "supported in part"
@@ -131,6 +131,39 @@ def exact_world() -> Data:
     return Data(probes=worlds.probes())
 
 
+def pair_world(
+    study: str, gap: Mapping[str, float], sd: float = 0.02, u: float = 0.8, **measures: Value
+) -> Data:
+    """Variants whose final is ``u`` and what they have more."""
+    final = around({variant: u + more for variant, more in gap.items()}, sd, study)
+    return world(study, list(gap), u=final, **measures)
+
+
+def bound_world(worth: float, factor: float, **more: float) -> Data:
+    ratio = around({"max": math.log(factor), "min": 0.0}, 0.02, "ratio")
+    gap = {"max": -worth, "min": 0.0}
+    return pair_world("bound", gap, mean_log_ratio_deviation_99=ratio, **more)
+
+
+def epochs_world(gain: float, harm: float, **more: float) -> Data:
+    gap = {f"clip_{n}": gain * (n >= 10) for n in (1, 3, 10, 30)}
+    gap |= {f"none_{n}": -harm * (n == 30) for n in (1, 3, 10, 30)}
+    return pair_world("epochs", {name: value - max(gain, 0) for name, value in gap.items()}, **more)
+
+
+def stopping_world(factor: float, worth: float, kl_sd: float = 0.02, **more: float) -> Data:
+    log_kl = around({"target_0.01": 0.0, "target_0.03": 0.0, "clip": math.log(factor)}, kl_sd, "kl")
+    gap = {"target_0.01": worth, "target_0.03": worth, "clip": 0.0}
+    return pair_world(
+        "early_stopping", gap, kl_max=lambda *run: 0.1 * math.exp(log_kl(*run)), **more
+    )
+
+
+def exactness_world(exact: float, fifth: float = 0.0, **more: float) -> Data:
+    gap = {"cg_40": exact, "damping_0.01": exact, "fifth": fifth, "trpo": 0.0}
+    return pair_world("trpo_exactness", gap, **more)
+
+
 def two_actions_world(row: int | None = None, **values: float) -> Data:
     """One lucky batch locks in the worse action; numbers of one row changed."""
     rows = worlds.probes()["two_actions"]
@@ -205,6 +238,31 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("P1", IN_PART, half_short_world),
     ("P1", INCONCLUSIVE, lambda: methods_world(0.0, 0.0, sd=1.0)),
     ("P1", INCONCLUSIVE, lambda: methods_world(0.0, 0.0, u=0.2)),
+    ("C3", SUPPORTED, lambda: bound_world(0.3, 5)),
+    ("C3", CONTRADICTED, lambda: bound_world(-0.3, 5)),
+    ("C3", CONTRADICTED, lambda: bound_world(0.3, 0.5)),
+    ("C3", IN_PART, lambda: bound_world(0.0, 5)),
+    ("C3", NO_EFFECT, lambda: bound_world(0.0, 1)),
+    ("C3", INCONCLUSIVE, lambda: bound_world(0.1, 1.5, sd=1.0)),
+    ("S2", SUPPORTED, lambda: epochs_world(0.3, 0.3)),
+    ("S2", CONTRADICTED, lambda: epochs_world(0.3, -0.3)),
+    ("S2", CONTRADICTED, lambda: epochs_world(-0.3, 0.3)),
+    ("S2", IN_PART, lambda: epochs_world(0.3, 0.0)),
+    ("S2", NO_EFFECT, lambda: epochs_world(0.0, 0.0)),
+    ("S2", INCONCLUSIVE, lambda: epochs_world(0.1, 0.1, sd=1.0)),
+    ("S3", SUPPORTED, lambda: stopping_world(3, 0.0)),
+    ("S3", SUPPORTED, lambda: stopping_world(3, 0.3)),
+    ("S3", CONTRADICTED, lambda: stopping_world(3, -0.3)),
+    ("S3", CONTRADICTED, lambda: stopping_world(0.5, 0.0)),
+    ("S3", IN_PART, lambda: stopping_world(3, 0.0, sd=1.0)),
+    ("S3", NO_EFFECT, lambda: stopping_world(1.0, -0.05, sd=0.5)),
+    ("S3", INCONCLUSIVE, lambda: stopping_world(1.2, 0.0, kl_sd=1.0, sd=1.0)),
+    ("T3", SUPPORTED, lambda: exactness_world(0.0)),
+    ("T3", SUPPORTED, lambda: exactness_world(-0.3, 0.3)),
+    ("T3", CONTRADICTED, lambda: exactness_world(0.3)),
+    ("T3", CONTRADICTED, lambda: exactness_world(0.0, -0.3)),
+    ("T3", IN_PART, lambda: exactness_world(-0.5, 0.0, u=0.3)),
+    ("T3", INCONCLUSIVE, lambda: exactness_world(0.0, sd=1.0)),
     ("T1", SUPPORTED, lambda: trpo_world(0.008, 0.01, 0.0100000005)),
     ("T1", CONTRADICTED, lambda: trpo_world(0.008, 0.01, 0.0101)),
     ("T1", CONTRADICTED, lambda: trpo_world(0.008, math.nan)),
@@ -237,7 +295,7 @@ def test_without_its_data_it_was_not_run(claim: str) -> None:
     assert found.verdict == NOT_RUN and found.parts == [] and found.seeds_needed is None
 
 
-@pytest.mark.parametrize("claim", ["E1", "E2", "E3", "E5", "C5", "P1", "P3", "T1"])
+@pytest.mark.parametrize("claim", ["E1", "E2", "E3", "E5", "C3", "C5", "P1", "P3", "S2", "S3", "T1", "T3"])
 def test_without_its_variants_it_was_not_run(claim: str) -> None:
     studies = worlds.CLAIMS[claim].studies
     data = together(*(world(name, ("other",)) for name in studies))
@@ -359,6 +417,28 @@ def test_an_objective_of_ones_own_is_none_of_the_papers_settings() -> None:
     found = find("E5", data)
     assert found.verdict == SUPPORTED
     assert sum(part.part.key.startswith("against_") for part in found.parts) == 2 * 10  # Reacher
+
+
+def test_trpos_approximations_are_shown_as_they_were_measured() -> None:
+    data = exactness_world(0.0)
+    study = data.studies["trpo_exactness"]
+    for entry in study.plan["variants"]:
+        entry["algo"] = {"name": "trpo", "max_kl": 0.01}
+    made = {
+        "cg_residual": [0.1, 0.3, 0.2],
+        "kl": [0.009, 0.004, 0.0],
+        "improvement": [0.9, 0.5, 0.0],
+        "expected_improvement": [1.0, 1.0, 1.0],
+        "step_accepted": [1.0, 1.0, 0.0],
+        "backtracks": [0.0, 2.0, 10.0],
+    }
+    study.__dict__["updates"] = pd.concat(
+        [pd.DataFrame(made).assign(variant=name) for name in study.variants]
+    )
+    (table,) = find("T3", data).evidence.tables()
+    assert [len(row) for row in table.rows] == [len(table.columns)] * 4
+    # A full step's KL over δ; of taken steps the gain; two of three were taken.
+    assert table.rows[0][1:] == pytest.approx([3, 0.2, 0.9, 0.7, 2 / 3, 1.0])
 
 
 def test_published_returns_stand_beside_ours_with_their_definitions() -> None:
