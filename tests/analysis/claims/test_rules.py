@@ -295,7 +295,9 @@ def test_without_its_data_it_was_not_run(claim: str) -> None:
     assert found.verdict == NOT_RUN and found.parts == [] and found.seeds_needed is None
 
 
-@pytest.mark.parametrize("claim", ["E1", "E2", "E3", "E5", "C3", "C5", "P1", "P3", "S2", "S3", "T1", "T3"])
+@pytest.mark.parametrize(
+    "claim", ["E1", "E2", "E3", "E5", "C3", "C5", "P1", "P3", "S2", "S3", "T1", "T3"]
+)
 def test_without_its_variants_it_was_not_run(claim: str) -> None:
     studies = worlds.CLAIMS[claim].studies
     data = together(*(world(name, ("other",)) for name in studies))
