@@ -35,14 +35,14 @@ accept: setup
 	@python -m tests.regression.accept --reason "$$REASON"
 
 traces: setup
-	python -m replicate.upkeep.traces $(COMMITS)
+	python -m replicate traces $(COMMITS)
 
 check: setup
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
-	python -m replicate.upkeep.traces --check
+	python -m replicate traces --check
 	snakefmt --check Snakefile
 	snakemake --lint --config scale=smoke
 	$(MAKE) test

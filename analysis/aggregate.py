@@ -18,14 +18,12 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from analysis import manifest
-from analysis.errors import one_line_errors
-from replicate.messages import first_line
+from replicate.messages import DataError, first_line, one_line_errors
 from replicate.store.records import (
     ENV_TABLES,
     REMEDY,
     RUN,
     SCHEMAS,
-    DataError,
     check_rows,
     parquet_bytes,
     read_stored,

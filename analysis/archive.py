@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from analysis import manifest
-from analysis.errors import one_line_errors
-from replicate.store.records import MANIFEST, DataError, is_reference, sha256, write_atomically
+from replicate.messages import DataError, one_line_errors
+from replicate.store.records import MANIFEST, is_reference, sha256, write_atomically
 
 DATA = (Path("results/reference"), Path("results/published"))
 MADE = Path("results/replication")

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import manifest, style
-from analysis.errors import one_line_errors
+from replicate.messages import one_line_errors
 from replicate.store.records import write_atomically
 
 CAPTION = """\

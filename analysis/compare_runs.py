@@ -18,12 +18,11 @@ import pyarrow.parquet as pq
 
 from analysis import manifest
 from analysis.aggregate import StoredRun, runs_below
-from analysis.errors import one_line_errors
+from replicate.messages import DataError, one_line_errors
 from replicate.store.records import (
     ENV_TABLES,
     RUN,
     SCHEMAS,
-    DataError,
     is_finished,
     parquet_bytes,
     read_stored,

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis import manifest
-from analysis.errors import one_line_errors
-from replicate.messages import first_line
-from replicate.store.records import REMEDY, DataError
+from replicate.messages import DataError, first_line, one_line_errors
+from replicate.store.records import REMEDY
 
 NOT_RUN = "not run"
 

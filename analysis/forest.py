@@ -18,9 +18,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis import manifest, style
 from analysis.claims.parts import FACTOR, U
-from analysis.errors import one_line_errors
 from analysis.findings import read_claims
 from analysis.ledger import CONTRADICTED, IN_PART, INCONCLUSIVE, NO_EFFECT, SUPPORTED
+from replicate.messages import one_line_errors
 from replicate.store.records import write_atomically
 
 MARKS: dict[str, dict[str, Any]] = {

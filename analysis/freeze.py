@@ -32,25 +32,23 @@ from typing import Any
 
 from analysis import manifest
 from analysis.aggregate import StoredRun, runs_below, tables_of_runs
-from analysis.errors import one_line_errors
 from analysis.measures import COLUMNS
-from replicate.planning.composition import Scale, load_scale, load_study, study_runs
+from replicate.messages import ConfigError, DataError, one_line_errors
+from replicate.planning.choices import Choice, choice_of, key_values
 from replicate.planning.pipeline import (
     CLAIM_DIGESTS,
-    Choice,
     Layout,
-    choice_of,
     claims_of,
     plan_of,
     write_if_changed,
     written_plans,
 )
-from replicate.settings import ConfigError, nearest
+from replicate.planning.studies import Scale, load_scale, load_study, study_runs
+from replicate.settings import nearest
 from replicate.store.description import RUN_FIELDS
 from replicate.store.records import (
     RUN,
     SCHEMAS,
-    DataError,
     is_finished,
     read_description,
     read_json,
@@ -344,12 +342,7 @@ def asked_for(options: argparse.Namespace) -> Asked:
     """
     if not re.fullmatch(r"[a-z0-9_-]+", options.part or ""):
         raise ConfigError(f"{options.part or 'PART'}: name a part with a-z, 0-9, _ and -")
-    given = {}
-    for text in options.choices:
-        key, _, value = text.partition("=")
-        if key not in KEYS or not value:
-            raise ConfigError(f"{text}: not one of {', '.join(f'{key}=…' for key in KEYS)}")
-        given[key] = value
+    given = key_values(options.choices, KEYS)
     chosen = {"studies": given["studies"]} if "studies" in given else {}
     choice = choice_of({"scale": options.scale, **chosen})
     seeds = given.get("seeds")
@@ -383,11 +376,8 @@ def main(arguments: list[str]) -> int:
     if options.pictures:
         copy_pictures()
         return 0
-    try:
-        for line in freeze(asked_for(options)):
-            print(line)
-    except ConfigError as error:
-        raise FreezeError(str(error)) from None
+    for line in freeze(asked_for(options)):
+        print(line)
     return 0
 
 

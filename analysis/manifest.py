@@ -12,11 +12,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from analysis.errors import one_line_errors
+from replicate.messages import DataError, one_line_errors
 from replicate.store.records import (
     MANIFEST,
     REMEDY,
-    DataError,
     name_in,
     read_json,
     sha256,

@@ -22,9 +22,9 @@ import pandas as pd
 import yaml
 
 from analysis import manifest
-from analysis.errors import one_line_errors
 from analysis.study import RUN_KEYS, Study, read_study
-from replicate.store.records import MANIFEST, DataError
+from replicate.messages import DataError, one_line_errors
+from replicate.store.records import MANIFEST
 
 Array = npt.NDArray[np.float64]
 Measures = dict[str, float | int | bool]

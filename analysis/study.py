@@ -13,14 +13,8 @@ import pyarrow.parquet as pq
 
 from analysis import manifest
 from analysis.aggregate import read_runs
-from replicate.store.records import (
-    ENV_TABLES,
-    REMEDY,
-    RUN,
-    DataError,
-    read_json,
-    tables_of_plan,
-)
+from replicate.messages import DataError
+from replicate.store.records import ENV_TABLES, REMEDY, RUN, read_json, tables_of_plan
 
 RUN_KEYS = ["env", "variant", "seed"]
 

@@ -3,37 +3,44 @@
 python -m replicate env=hopper algo=ppo recipe=modern seed=3        one run
 python -m replicate -m 'seed=range(0,10)' algo.clip_epsilon=0.1,0.2 a sweep, as lanes
 python -m replicate --cohort FILE                                   a cohort of the pipeline
+python -m replicate COMMAND ...                                     what is not training
 """
 
 import argparse
 import json
 import os
-import signal
+import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
-from replicate.messages import first_line, say
-from replicate.planning.composition import (
-    GROUPS,
-    check_writable,
-    cohorts_to_train,
-    compose,
-    options,
-)
-from replicate.settings import (
-    ConfigError,
-    ExecutionSettings,
-    RunSettings,
-    documented_keys,
-    validated,
-)
+from replicate.messages import EXPECTED, ConfigError, ending, first_line
+from replicate.planning.cohorts import cohorts_to_train
+from replicate.planning.composition import GROUPS, compose, options
+from replicate.settings import ExecutionSettings, RunSettings, documented_keys, nearest, validated
+from replicate.store.records import check_writable
+
+COMMANDS = {
+    "doctor": ("replicate.upkeep.doctor", "what may be wrong here"),
+    "estimate": ("replicate.upkeep.estimate", "what a choice of studies will cost here"),
+    "retrain": ("replicate.upkeep.retrain", "set aside runs that other software made"),
+    "mirror": ("replicate.training.mirror", "mirror finished runs to Weights & Biases"),
+    "traces": ("replicate.upkeep.traces", "what the training code does, as bytes"),
+}
+"""Name → the module whose ``main`` it is and whose docstring is its help, and what it is for."""
 
 KEPT = "finished runs and checkpoints are kept, and the same command goes on from them"
 
 
 def help_text() -> str:
     """Every key with unit and default, every choice of every group."""
-    lines = [(__doc__ or "").strip(), "", "Groups (GROUP=CHOICE):"]
+    lines = [
+        (__doc__ or "").strip(),
+        "",
+        "Commands (python -m replicate COMMAND --help says more):",
+    ]
+    lines += [f"  {name:10} {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    lines += ["", "Groups (GROUP=CHOICE):"]
     lines += [f"  {group:8} {', '.join(options(group))}" for group in GROUPS]
     shown: set[str] = set()
     for algo in ("ppo", "vpg", "trpo"):
@@ -53,11 +60,11 @@ def help_text() -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Flags; everything else is an override."""
-    found = argparse.ArgumentParser(prog="python -m replicate", add_help=False, allow_abbrev=False)
-    found.add_argument("-h", "--help", action="store_true")
-    found.add_argument("-m", "--multirun", action="store_true")
-    found.add_argument("--cohort", type=Path)
-    return found
+    flags = argparse.ArgumentParser(prog="python -m replicate", add_help=False, allow_abbrev=False)
+    flags.add_argument("-h", "--help", action="store_true")
+    flags.add_argument("-m", "--multirun", action="store_true")
+    flags.add_argument("--cohort", type=Path)
+    return flags
 
 
 def cores() -> int:
@@ -108,13 +115,28 @@ def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
         raise ConfigError(f"--cohort {manifest}: cannot be read ({first_line(error)})") from None
 
 
+def run_command(name: str, arguments: list[str]) -> int:
+    """One of ``COMMANDS``; returns its exit code."""
+    module = import_module(COMMANDS[name][0])
+    if {"-h", "--help"} & set(arguments):
+        print((module.__doc__ or "").strip())
+        return 0
+    return int(module.main(arguments))
+
+
 def main(arguments: list[str]) -> int:
     """The command line; returns the exit code."""
+    if arguments and arguments[0] in COMMANDS:
+        return run_command(arguments[0], arguments[1:])
     known, overrides = parser().parse_known_args(arguments)
     try:
         for text in overrides:
             if text.startswith("-"):
                 raise ConfigError(f"{text}: unknown flag; -m, --cohort or --help")
+            if re.fullmatch("[a-z]+", text):
+                raise ConfigError(
+                    f"{text}: write key=value, or a command first; {nearest(text, COMMANDS)}"
+                )
         if known.help:
             print(help_text())
         elif known.cohort:
@@ -122,17 +144,10 @@ def main(arguments: list[str]) -> int:
             execution = compose(*overrides, sweep=False).execution
             train(runs, execution.model_copy(update={"out": str(store)}))
         else:
-            found = compose(*overrides, sweep=known.multirun)
-            train(found.runs, found.execution)
-    except ConfigError as error:
-        say(f"error: {error}")
-        return 2
-    except OSError as error:
-        say(f"error: {error.filename}: {error.strerror or error}; {KEPT}")
-        return 2
-    except KeyboardInterrupt as error:
-        say(str(error) or f"stopped at once; {KEPT}")
-        return 128 + getattr(error, "signal_number", signal.SIGINT)
+            composed = compose(*overrides, sweep=known.multirun)
+            train(composed.runs, composed.execution)
+    except EXPECTED as error:
+        return ending(error, KEPT)
     return 0
 
 

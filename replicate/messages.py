@@ -1,7 +1,17 @@
-"""Floor 0: what is said to people while runs train."""
+"""Floor 0: what is said to people: lines while runs train, and every error of this package.
 
+An error that a user can put right is a ``OneLineError``: its message is one line that names what is
+wrong and what to do.  ``ending`` is the one place that turns it into a line and an exit code.
+"""
+
+import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
+from typing import ClassVar, ParamSpec
+
+Arguments = ParamSpec("Arguments")
 
 
 def say(text: str) -> None:
@@ -13,3 +23,90 @@ def say(text: str) -> None:
 def first_line(error: object) -> str:
     """What is wrong, in one line."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+class OneLineError(ValueError):
+    """An error whose message is one line for the user."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class ConfigError(OneLineError):
+    """A wrong key or value."""
+
+
+class LockedError(ConfigError):
+    """Another process trains these runs; the message says what to do."""
+
+
+class DataError(OneLineError):
+    """Stored data that cannot be used; the message names the file."""
+
+
+class DamagedRunError(DataError):
+    """A stored run that cannot be used."""
+
+
+class UnusableCheckpointError(OneLineError):
+    """A checkpoint that training cannot go on from; the message names the file."""
+
+
+class ReplayError(OneLineError):
+    """An environment that cannot be brought back to where it was."""
+
+
+class TraceError(OneLineError):
+    """Code that cannot be traced, or that does other than the table of traces says."""
+
+    exit_code = 1
+
+
+class InterruptedTraining(KeyboardInterrupt):
+    """Training was stopped by a signal, with all that was done on the disk.
+
+    Args:
+        when: for people.
+        signal_number: which one; a shell expects the exit code 128 + this.
+
+    """
+
+    def __init__(self, when: str, signal_number: int) -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name} {when}; the same command goes on")
+        self.signal_number = signal_number
+
+
+EXPECTED = (OneLineError, OSError, KeyboardInterrupt)
+"""What a command may end with; anything else is a fault of this package and keeps its traceback."""
+
+
+def ending(error: BaseException, advice: str = "") -> int:
+    """Say in one line why a command ends; returns its exit code.
+
+    Args:
+        error: one of ``EXPECTED``.
+        advice: what to know where files cannot be used, or after Ctrl-C.
+
+    """
+    advice = f"; {advice}" if advice else ""
+    if isinstance(error, KeyboardInterrupt):
+        say(str(error) or f"stopped at once{advice}")
+        return 128 + int(getattr(error, "signal_number", signal.SIGINT))
+    if isinstance(error, OSError):
+        say(f"error: {error.filename}: {error.strerror or error}{advice}")
+        return OneLineError.exit_code
+    say(f"error: {error}")
+    return int(getattr(error, "exit_code", OneLineError.exit_code))
+
+
+def one_line_errors(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+    """A command line whose expected errors are one line and an exit code."""
+
+    @wraps(main)
+    def told(*arguments: Arguments.args, **options: Arguments.kwargs) -> int:
+        try:
+            return main(*arguments, **options)
+        except EXPECTED as error:
+            return ending(error)
+
+    return told

@@ -15,9 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-
-class ConfigError(ValueError):
-    """A wrong key or value; the message is one line for the user."""
+from replicate.messages import ConfigError
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

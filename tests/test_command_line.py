@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from replicate.__main__ import help_text, main
+from replicate.__main__ import COMMANDS, help_text, main
 from replicate.planning.composition import compose
 from replicate.settings import documented_keys
 from replicate.store.description import RUN_FIELDS
@@ -92,6 +92,13 @@ BAD = {
     "too small for float32": (["algo.learning_rate=1e-60"], "at least 1e-30"),
     "too short": (["total_env_steps=10"], "nearest valid: 2048"),
     "no override": (["foo"], "write key=value"),
+    "unknown command": (["docter", "scale=quick"], "did you mean 'doctor'?"),
+    "unknown key of a command": (["doctor", "scal=quick"], "did you mean 'scale'?"),
+    "unknown scale of a command": (["estimate", "scale=quik"], "did you mean 'quick'?"),
+    "no value": (["retrain", "studies"], "write studies=value"),
+    "key given twice": (["estimate", "scale=quick", "scale=paper"], "scale is given twice"),
+    "unknown device": (["traces", "device=cud"], "did you mean 'cuda'?"),
+    "no folder to mirror": (["mirror"], "RUN_FOLDER"),
     "unknown flag": (["--bar"], "unknown flag"),
     "no such cohort": (["--cohort", "nowhere.json"], "cannot be read"),
     "no CUDA here": (["device=cuda"], "cpu"),
@@ -150,6 +157,14 @@ def test_help_lists_every_key(algo: str) -> None:
     for key, unit, _ in documented_keys(algo):
         (line,) = [row for row in text.splitlines() if row.split()[:1] == [key]]
         assert f"[{unit}]" in line
+
+
+def test_help_names_every_command_and_each_says_more(capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_text()
+    for name, (_, purpose) in COMMANDS.items():
+        assert f"  {name} " in text and purpose in text
+        assert main([name, "--help"]) == 0
+        assert f"python -m replicate {name}" in capsys.readouterr().out
 
 
 def test_every_environment_of_conf_trains(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from replicate.interface import compose, load, train
+from replicate.messages import DamagedRunError
 from replicate.planning import composition as plan
-from replicate.store.records import DamagedRunError
 from tests.stored import store_run
 
 README = Path(__file__).resolve().parents[1] / "README.md"

@@ -24,7 +24,8 @@ from replicate.maths.distributions import Categorical, DiagonalGaussian, Distrib
 from replicate.maths.lanes import take_lanes
 from replicate.maths.objectives import clipped_surrogate
 from replicate.maths.returns import gae
-from replicate.settings import ConfigError, PPOSettings, RunSettings
+from replicate.messages import ConfigError
+from replicate.settings import PPOSettings, RunSettings
 from tests import toy_envs
 from tests.conftest import runs_of
 from tests.handmade import handmade_batch, handmade_learner, normal

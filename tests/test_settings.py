@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from replicate.planning.composition import missing
-from replicate.settings import ConfigError
-from replicate.training.cohorts import cohorts
+from replicate.messages import ConfigError
+from replicate.planning.cohorts import cohorts, missing
 from tests.conftest import runs_of
 
 

@@ -25,10 +25,10 @@ from analysis.claims.configuration import Claim, LedgerSettings, load_claims, lo
 from analysis.claims.digests import digests
 from analysis.claims.parts import FACTOR, Data, Table
 from analysis.claims.sentences import effect, sentence
-from analysis.errors import one_line_errors
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
 from analysis.study import read_study
-from replicate.store.records import DataError, is_reference, write_atomically
+from replicate.messages import DataError, one_line_errors
+from replicate.store.records import is_reference, write_atomically
 
 NULL = {"factor": 1.0}
 CSV_COLUMNS = [

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
-from replicate.messages import first_line
-from replicate.settings import ConfigError, Section, nearest, validated
-from replicate.store.records import DataError
+from replicate.messages import ConfigError, DataError, first_line
+from replicate.settings import Section, nearest, validated
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "claims"
 CLAIM_FILE = re.compile(r"[A-Z][0-9]\.yaml")

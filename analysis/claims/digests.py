@@ -18,9 +18,9 @@ import pandas as pd
 from analysis.claims import rules
 from analysis.claims.configuration import CONF, Claim, LedgerSettings, load_claims, load_ledger
 from analysis.claims.fixed_data import fixed_data
-from analysis.errors import one_line_errors
 from analysis.ledger import Finding, ledger
 from analysis.measures import read_published_scale
+from replicate.messages import one_line_errors
 from replicate.store.records import write_json
 
 DIGESTS = CONF / "digests.json"

@@ -28,7 +28,6 @@ from analysis.claims.configuration import Claim, LedgerSettings, load_claims, lo
 from analysis.claims.epsilon import VARIANTS
 from analysis.claims.fixed_data import METHODS, SETTINGS, STUDIES, probes
 from analysis.claims.parts import LOWEST_U, Data, Evidence
-from analysis.errors import one_line_errors
 from analysis.ledger import (
     CONTRADICTED,
     IN_PART,
@@ -39,7 +38,8 @@ from analysis.ledger import (
 )
 from analysis.statistics import Array
 from analysis.study import Study
-from replicate.store.records import DataError, write_atomically
+from replicate.messages import DataError, one_line_errors
+from replicate.store.records import write_atomically
 
 SEEDS = (3, 5, 10)
 DATA_SETS = 500

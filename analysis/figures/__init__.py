@@ -15,9 +15,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import manifest, style
-from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
-from replicate.store.records import DataError, write_atomically
+from replicate.messages import DataError, one_line_errors
+from replicate.store.records import write_atomically
 
 MAX_LINES = 6
 """More variants in one panel cannot be told apart."""

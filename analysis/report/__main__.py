@@ -15,11 +15,11 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import manifest
-from analysis.errors import one_line_errors
 from analysis.findings import read_claims
 from analysis.report.page import Inputs, render
 from analysis.study import read_study
-from replicate.store.records import DataError, write_atomically
+from replicate.messages import DataError, one_line_errors
+from replicate.store.records import write_atomically
 
 
 def simulated(file: Path) -> pd.DataFrame:

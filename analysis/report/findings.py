@@ -23,8 +23,7 @@ from analysis.ledger import (
 )
 from analysis.report.elements import Table, grid
 from analysis.tables import NONE, number
-from replicate.messages import first_line
-from replicate.store.records import DataError
+from replicate.messages import DataError, first_line
 
 QUESTIONS = CONF / "questions.yaml"
 SIGNS = {

@@ -75,7 +75,7 @@ def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
     """Which runs are of other software than the present, and the command that helps."""
     choice = f"scale={studies[0].plan['scale']} studies={','.join(s.name for s in studies)}"
     # Those of the repository stay: what is trained lies beside them.
-    aside = "" if is_reference(name) else f"python -m replicate.upkeep.retrain {choice} && "
+    aside = "" if is_reference(name) else f"python -m replicate retrain {choice} && "
     train = f"{aside}snakemake --config {choice}"
     return [
         (f"{text}. To find out", command(answers))

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis import manifest
-from analysis.errors import one_line_errors
 from analysis.study import Study, read_study
+from replicate.messages import one_line_errors
 from replicate.store.records import write_atomically
 
 NONE = "–"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from replicate.algorithms.learner import gradients
 from replicate.maths.objectives import SURROGATES, Surrogate
-from replicate.settings import ConfigError
+from replicate.messages import ConfigError
 
 BUILT_IN = ("clip", "none", "fixed_kl", "adaptive_kl")
 """Values of ``algo.objective`` that are no functions of one's own."""

@@ -22,9 +22,9 @@ from replicate.engine.state import CohortState, Filters
 from replicate.envs import Episode
 from replicate.maths.lanes import put_lanes_, take_lanes
 from replicate.maths.returns import gae, standardise
+from replicate.messages import ConfigError
 from replicate.settings import (
     UNCLIPPED,
-    ConfigError,
     PPOSettings,
     RecipeSettings,
     RunSettings,

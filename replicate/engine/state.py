@@ -16,12 +16,9 @@ from replicate.engine.seeding import generator
 from replicate.envs import Envs, make_envs
 from replicate.maths.lanes import named_tensors
 from replicate.maths.moments import RunningMoments
+from replicate.messages import ReplayError
 from replicate.networks import make_networks
 from replicate.settings import PPOSettings, RunSettings
-
-
-class ReplayError(RuntimeError):
-    """An environment cannot be brought back to where it was; the message is one line."""
 
 
 @dataclass

@@ -10,7 +10,8 @@ from replicate.envs.loop import EnvLoop
 from replicate.envs.mujoco_batch import MujocoBatch
 from replicate.envs.mujoco_tasks import task_of
 from replicate.envs.single import Actions, make_env
-from replicate.settings import ConfigError, EnvSettings
+from replicate.messages import ConfigError
+from replicate.settings import EnvSettings
 
 STOPPED_SHARE = 0.5
 """Of the steps, after which lane 0 is no longer stepped."""

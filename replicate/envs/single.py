@@ -13,8 +13,8 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from replicate.messages import first_line
-from replicate.settings import ConfigError, EnvSettings, nearest
+from replicate.messages import ConfigError, first_line
+from replicate.settings import EnvSettings, nearest
 
 Array = NDArray[np.float32]
 Actions = NDArray[Any]

@@ -14,25 +14,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from replicate.planning.composition import (
-    CONF,
-    PlannedRun,
-    Study,
-    check_writable,
-    cohorts_to_train,
-    load_scale,
-    load_study,
-    options,
-    study_runs,
-)
-from replicate.settings import ConfigError, RunSettings, nearest
-from replicate.store.checkpoints import stored
+from replicate.messages import EXPECTED, ending
+from replicate.planning.choices import Choice, choice_of, chosen_runs
+from replicate.planning.cohorts import cohorts_to_train
+from replicate.planning.composition import CONF, options
+from replicate.planning.studies import PlannedRun, Study
+from replicate.settings import RunSettings
+from replicate.store.checkpoints import cohort_name, stored
 from replicate.store.records import (
     ENV_TABLES,
     MANIFEST,
     REFERENCE,
     RUN_FILE,
-    DataError,
+    check_writable,
     is_finished,
     is_reference,
     read_json,
@@ -41,10 +35,7 @@ from replicate.store.records import (
     write_atomically,
 )
 from replicate.store.software import code_digest
-from replicate.training.cohorts import cohort_name
 
-DEFAULT_STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
-DEFAULT_SCALE = "paper"
 CLAIM_DIGESTS = CONF / "claims" / "digests.json"
 PROBES = ("clipped_objective", "importance_sampling", "two_actions")
 """Of ``replicate.probes``, those that a claim is judged by."""
@@ -78,50 +69,13 @@ class CohortJob:
         return self.env_steps // 1000
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What ``snakemake --config`` chose."""
-
-    studies: tuple[str, ...]
-    scale: str
-
-
-def choice_of(config: Mapping[str, Any]) -> Choice:
-    """``studies`` (names, separated by commas) and ``scale`` of Snakemake's config.
-
-    Raises:
-        ConfigError: an unknown key, study or scale.
-
-    """
-    keys = {"studies", "scale"}
-    for key in set(config) - keys:
-        raise ConfigError(f"{key}: unknown key of --config; {nearest(key, keys)}")
-    scale = str(config.get("scale", DEFAULT_SCALE))
-    given = config.get("studies")
-    names = DEFAULT_STUDIES if given is None else tuple(str(given).split(","))
-    for group, values in (("scale", (scale,)), ("study", names)):
-        for value in values:
-            if value not in options(group):
-                raise ConfigError(f"{value!r}: no such {group}; {nearest(value, options(group))}")
-    return Choice(tuple(dict.fromkeys(names)), scale)
-
-
 @contextmanager
-def one_line_exit() -> Iterator[None]:
-    """End the process with code 2 and one line where configuration or files are wrong."""
+def _exits_in_one_line() -> Iterator[None]:
+    """End the process of the Snakefile where something is wrong that its user can put right."""
     try:
         yield
-    except (ConfigError, DataError) as error:
-        text = str(error)
-    except OSError as error:
-        text = (
-            f"{error.filename}: {error.strerror}; snakemake, with -n too, writes there what is "
-            "planned"
-        )
-    else:
-        return
-    print(f"error: {text}", file=sys.stderr)
-    sys.exit(2)
+    except EXPECTED as error:
+        sys.exit(ending(error, "snakemake, with -n too, writes there what is planned"))
 
 
 @dataclass(frozen=True)
@@ -189,7 +143,7 @@ class Pipeline:
     def plan(self, name: str, study: str) -> dict[str, Any]:
         """The plan of a study, as written."""
         if (name, study) not in self._plans:
-            with one_line_exit():
+            with _exits_in_one_line():
                 self._plans[name, study] = read_json(self.layout.plan(name, study))
         return self._plans[name, study]
 
@@ -226,7 +180,7 @@ class Pipeline:
         return sorted(names)
 
     def _runs_on(self, plan: Path, env: str) -> list[str]:
-        with one_line_exit():
+        with _exits_in_one_line():
             return [run["run_id"] for run in read_json(plan)["runs"] if run["env"] == env]
 
     @property
@@ -302,25 +256,21 @@ def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) ->
     code 2 and one line where the configuration is wrong or ``results`` cannot be written.
     """
     layout = Layout(results)
-    with one_line_exit():
+    with _exits_in_one_line():
         choice = choice_of(config)
         jobs = _plan(layout, choice) if is_main_process else list(written_jobs(layout))
     return Pipeline(layout, choice, jobs)
 
 
 def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
-    scale = load_scale(choice.scale)
     runs: list[RunSettings] = []
     known = read_json(CLAIM_DIGESTS)
     begun = _begun(layout.store)
     written = written_plans(layout.root)
-    for name in choice.studies:
-        study = load_study(name)
-        planned = study_runs(study, scale)
-        if not planned:
-            raise ConfigError(f"study={name}: none of its environments is in scale={choice.scale}")
+    for study, planned in chosen_runs(choice):
         runs += [p.run for p in planned]
-        plan, path = plan_of(study, choice.scale, planned), layout.plan(choice.scale, name)
+        path = layout.plan(choice.scale, study.name)
+        plan = plan_of(study, choice.scale, planned)
         plan["claims"] = claims_of(plan, written.get(path), list(written.values()), begun, known)
         write_if_changed(path, plan)
     for run in runs:
@@ -403,7 +353,7 @@ def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
     if jobs:
         text += (
             f"; to train where asked for: {to_train} in {len(jobs)} cohorts, {steps:,} env steps, "
-            f"roughly {hours:.1f} core hours (python -m replicate.upkeep.estimate measures it)"
+            f"roughly {hours:.1f} core hours (python -m replicate estimate measures it)"
         )
     print(text, file=sys.stderr)
 

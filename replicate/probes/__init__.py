@@ -6,10 +6,11 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from replicate.messages import say
+from replicate.messages import one_line_errors
 from replicate.store.records import write_atomically, write_manifest
 
 
+@one_line_errors
 def main(
     name: str,
     columns: Sequence[str],
@@ -29,11 +30,7 @@ def main(
     options = parser.parse_args(arguments)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *rows()])
-    try:
-        write_atomically(options.out, text.getvalue().encode())
-        if options.manifest:
-            write_manifest(options.manifest, [options.out])
-    except OSError as error:
-        say(f"error: {error.filename}: {error.strerror or error}")
-        return 2
+    write_atomically(options.out, text.getvalue().encode())
+    if options.manifest:
+        write_manifest(options.manifest, [options.out])
     return 0

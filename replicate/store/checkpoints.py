@@ -8,7 +8,7 @@ next.  Checkpoints by other training code are never overwritten: who goes back t
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replicate.messages import first_line
-from replicate.settings import RunSettings
+from replicate.messages import UnusableCheckpointError, first_line
+from replicate.settings import RunSettings, digest_of
 from replicate.store.records import is_finished, write_atomically
 from replicate.store.staleness import command, compare, label
 
@@ -31,10 +31,6 @@ DIGEST_BYTES = 32
 """SHA-256 of all that stands before it, at the end of the file."""
 
 Arrays = Mapping[str, NDArray[Any]]
-
-
-class UnusableCheckpointError(ValueError):
-    """A checkpoint that cannot be gone on from; the message is one line that names the file."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +97,13 @@ def _opened(file: Path) -> Iterator[Arrays]:
             yield found
     except Exception as error:  # whatever zipfile, numpy and json make of wrong bytes
         raise UnusableCheckpointError(f"{file}: damaged ({first_line(error)})") from None
+
+
+def cohort_name(runs: Iterable[RunSettings]) -> str:
+    """Names of a cohort's files: environment and algorithm for people, a digest for identity."""
+    runs = list(runs)
+    env = runs[0].env.id.lower().replace("-", "_")
+    return f"{env}_{runs[0].algo.name}_{digest_of(sorted(run.digest for run in runs))[:12]}"
 
 
 def read_header(file: Path) -> Checkpoint:

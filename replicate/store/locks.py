@@ -16,16 +16,12 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from replicate.settings import ConfigError
+from replicate.messages import LockedError
 
 SUFFIX = ".lock"
 # Who looks whether a lock is held holds it for a moment.
 SECONDS_TO_TRY = 1.0
 NOBODY: dict[str, Any] = {"pid": "?", "host": "?", "since": "?", "runs": []}
-
-
-class LockedError(ConfigError):
-    """Another process trains these runs; the message is one line that says what to do."""
 
 
 def _try_lock(file: TextIOWrapper) -> bool:

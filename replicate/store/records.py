@@ -9,6 +9,7 @@ byte-identical.
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,18 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from replicate.messages import first_line
+from replicate.messages import ConfigError, DamagedRunError, DataError, first_line
 from replicate.settings import validated
 from replicate.store.description import RunDescription
-
-
-class DataError(ValueError):
-    """Stored data that cannot be used; the message is one line that names the file."""
-
-
-class DamagedRunError(DataError):
-    """A stored run that cannot be used."""
-
 
 REMEDY = "restore it from git or, if it was made here, delete it and give the command again"
 
@@ -134,6 +126,21 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def check_writable(folder: Path) -> None:
+    """Make ``folder``, unless files cannot be written to it.
+
+    Raises:
+        ConfigError: they cannot; nothing is left behind.
+
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written to ({error.strerror})") from None
 
 
 def sha256(file: Path) -> str:

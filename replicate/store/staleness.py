@@ -2,7 +2,7 @@
 
 The one definition of staleness.  Code is known by what it does: ``results/reference/traces.csv``
 lists the *traces* of a panel of short runs (``conf/traces.yaml``), what they gave as bytes, by code
-digest and package versions, on each class of CPU; ``python -m replicate.upkeep.traces`` adds what
+digest and package versions, on each class of CPU; ``python -m replicate traces`` adds what
 is here.  Two versions of the software are the same for a run where a class of CPU has equal traces
 of both on all rows of the panel that do what the run does: the run's own class, or, where it has
 not traced both, another.  Free of torch.
@@ -18,8 +18,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from replicate.settings import ConfigError, RunSettings, digest_of, validated
-from replicate.store.records import REMEDY, DataError
+from replicate.messages import ConfigError, DataError
+from replicate.settings import RunSettings, digest_of, validated
+from replicate.store.records import REMEDY
 from replicate.store.software import PACKAGE, made_by, public
 
 TABLE = PACKAGE.parent / "results/reference/traces.csv"
@@ -36,7 +37,7 @@ PANEL_COLUMNS = ("row", "settings", "algorithm", "environment", "options")
 DIGITS = 12
 """Of the hexadecimal digests in the tables."""
 
-COMMAND = "python -m replicate.upkeep.traces"
+COMMAND = "python -m replicate traces"
 
 Row = dict[str, str]
 Traces = dict[str, str]
@@ -184,8 +185,8 @@ class Answer:
     Args:
         same: by the same, by another, or not known here.
         why: what it was made by, in a few words; empty where it is the same.
-        commit: what ``replicate.upkeep.traces`` must trace for the answer; None where it need
-            not, or cannot.
+        commit: what has to be traced for the answer; None where that is not needed,
+            or cannot be done.
 
     """
 

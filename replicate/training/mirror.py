@@ -1,7 +1,7 @@
 """Wandb as a mirror of runs, nothing more – the Parquet files stay the only truth.
 
 python -m replicate ... logger=wandb        mirror runs while they train
-python -m replicate.training.mirror RUN_FOLDER...    mirror finished runs
+python -m replicate mirror RUN_FOLDER...    mirror finished runs
 
 The mirror of OUT/<run id>/ is OUT/wandb/offline-run-*-<run id>/; `wandb sync FOLDER` uploads it.
 Nothing leaves the machine unless WANDB_MODE=online is set, even where wandb would find a key.  A
@@ -27,9 +27,9 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
-from replicate.messages import first_line, say
-from replicate.settings import ConfigError, RunSettings, validated
-from replicate.store.records import DataError, is_finished, read_checked, read_table
+from replicate.messages import ConfigError, first_line, one_line_errors, say
+from replicate.settings import RunSettings, validated
+from replicate.store.records import is_finished, read_checked, read_table
 
 if TYPE_CHECKING:
     import wandb
@@ -196,9 +196,7 @@ class Follower:
         with suppress(subprocess.TimeoutExpired):
             child.wait(max(end - time.monotonic(), 0))
         if self.dropped or self.waiting or child.returncode:
-            return (
-                "incomplete (python -m replicate.training.mirror RUN_FOLDER mirrors a finished run)"
-            )
+            return "incomplete (python -m replicate mirror RUN_FOLDER mirrors a finished run)"
         return "not complete yet, goes on by itself" if child.returncode is None else None
 
 
@@ -323,26 +321,20 @@ def mirror(folder: Path) -> Path:
         raise ConfigError(f"{folder}: wandb failed ({_named(error)})") from None
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code."""
+    """The command; returns the exit code."""
     if arguments[:1] == ["--follow"]:
         return follow(Path(arguments[1]))
-    if arguments in (["-h"], ["--help"]):
-        print(__doc__)
-        return 0
-    try:
-        if not arguments or arguments[0].startswith("-"):
-            raise ConfigError("write python -m replicate.training.mirror RUN_FOLDER...")
-        folders = list(dict.fromkeys(map(Path, arguments)))
-        for folder in folders:
-            stored_run(folder)  # before anything is written
-        for folder in folders:
-            print(f"{folder} → {mirror(folder)}")
-    except (ConfigError, DataError) as error:
-        say(f"error: {error}")
-        return 2
+    if not arguments or arguments[0].startswith("-"):
+        raise ConfigError("write python -m replicate mirror RUN_FOLDER...")
+    folders = list(dict.fromkeys(map(Path, arguments)))
+    for folder in folders:
+        stored_run(folder)  # before anything is written
+    for folder in folders:
+        print(f"{folder} → {mirror(folder)}")
     return 0
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # the child of a training
     sys.exit(main(sys.argv[1:]))

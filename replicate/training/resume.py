@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from replicate.engine.cohort import Cohort, LaneRecords
-from replicate.engine.state import ReplayError, take_lanes_of_tensors
-from replicate.messages import say
+from replicate.engine.state import take_lanes_of_tensors
+from replicate.messages import ReplayError, UnusableCheckpointError, say
 from replicate.settings import RunSettings
-from replicate.store.checkpoints import Arrays, Checkpoint, UnusableCheckpointError, stored, write
-from replicate.training.cohorts import cohort_name
+from replicate.store.checkpoints import Arrays, Checkpoint, cohort_name, stored, write
 from replicate.training.provenance import provenance
 
 STATE = "state."

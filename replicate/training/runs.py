@@ -7,14 +7,14 @@ from typing import Any
 import torch
 
 from replicate.engine.cohort import Cohort, CohortRecords, LaneRecords, Progress
-from replicate.messages import say
+from replicate.messages import InterruptedTraining, say
 from replicate.settings import RunSettings
 from replicate.store import checkpoints
+from replicate.store.checkpoints import cohort_name
 from replicate.store.locks import only_writer
 from replicate.store.records import is_finished, write_run
-from replicate.training.cohorts import cohort_name
 from replicate.training.resume import begin, now, save
-from replicate.training.signals import InterruptedTraining, stop_request
+from replicate.training.signals import stop_request
 
 
 def train_cohort(

@@ -13,21 +13,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPING = b"stopping after this update; once more stops at once\n"
 
 
-class InterruptedTraining(KeyboardInterrupt):
-    """Training was stopped by a signal, with all that was done on the disk.
-
-    Args:
-        when: for people.
-        signal_number: which one; a shell expects the exit code 128 + this.
-
-    """
-
-    def __init__(self, when: str, signal_number: int) -> None:
-        name = signal.Signals(signal_number).name
-        super().__init__(f"stopped by {name} {when}; the same command goes on")
-        self.signal_number = signal_number
-
-
 @dataclass
 class StopRequest:
     """Whether, and by which signal, this process was asked to stop."""

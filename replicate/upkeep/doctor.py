@@ -1,6 +1,6 @@
 """What may be wrong here: machine, software, locks, checkpoints, stored runs, Snakemake, lanes.
 
-python -m replicate.upkeep.doctor [scale=paper] [studies=table1,epsilon] [out=runs]
+python -m replicate doctor [scale=paper] [studies=table1,epsilon] [out=runs]
 
 Exit code 0: no problem, 1: a problem, 2: a wrong argument.  It repairs nothing and says what
 would; it writes no more than ``snakemake -n`` does.
@@ -9,7 +9,6 @@ would; it writes no more than ``snakemake -n`` does.
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -27,12 +26,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from replicate.messages import DamagedRunError, UnusableCheckpointError, one_line_errors
 from replicate.networks import MKL_CODE_PATH
-from replicate.planning.composition import compose, load_scale, load_study, missing, study_runs
-from replicate.planning.pipeline import Choice, Layout, choice_of
-from replicate.settings import ConfigError, nearest
+from replicate.planning.choices import KEYS, Choice, choice_of, chosen_runs, key_values
+from replicate.planning.cohorts import missing
+from replicate.planning.composition import compose
+from replicate.planning.pipeline import Layout
 from replicate.store import checkpoints, locks
-from replicate.store.records import MANIFEST, DamagedRunError, read_stored
+from replicate.store.records import MANIFEST, read_stored
 from replicate.store.software import LOCK, PACKAGES, commit, made_by, unlike_the_lock
 from replicate.store.staleness import COMMAND, DIGITS, Answer, command, compare, is_known
 from replicate.training.progress import SECONDS_BETWEEN_LINES
@@ -40,7 +41,6 @@ from replicate.training.provenance import machine
 from replicate.upkeep.estimate import Pace, disk_bytes
 from replicate.upkeep.selftest import broken_promises
 
-KEYS = ("out", "scale", "studies")
 PYTHON = (3, 11)
 LEAST_FREE_BYTES = 1e9
 # Untrained policies of the shortest tasks: more episodes than a training has.
@@ -221,7 +221,7 @@ def unfinished(store: Path) -> Iterator[Finding]:
         )
         try:
             checkpoint.check_software()
-        except checkpoints.UnusableCheckpointError as error:
+        except UnusableCheckpointError as error:
             made_at = checkpoint.header["history"].get("commit")
             back = f"check out commit {made_at[:12]}" if made_at else "go back to that software"
             todo = f"{back} to go on from it, or delete it: its runs start anew"
@@ -255,8 +255,7 @@ def existing(folder: Path) -> Path:
 
 def bytes_needed(choice: Choice, store: Path) -> float:
     """Generous bound for the runs that a choice of studies has not finished."""
-    scale = load_scale(choice.scale)
-    runs = [p.run for name in choice.studies for p in study_runs(load_study(name), scale)]
+    runs = [planned.run for _, some in chosen_runs(choice) for planned in some]
     pace = Pace(seconds_per_env_step=0, episodes_per_env_step=MOST_EPISODES_PER_ENV_STEP)
     return disk_bytes(missing(runs, store), pace)
 
@@ -284,7 +283,7 @@ def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
     for kind, todo in (
         (
             "other",
-            "they are used as they are; python -m replicate.upkeep.retrain sets those of a study "
+            "they are used as they are; python -m replicate retrain sets those of a study "
             "aside, to be trained anew",
         ),
         ("unknown", f"{finds_out} finds out whether that is the same"),
@@ -490,26 +489,19 @@ def asked_for(arguments: list[str]) -> tuple[Choice, Path]:
         ConfigError: an unknown key, study or scale.
 
     """
-    given = {key: value for key, _, value in (text.partition("=") for text in arguments)}
-    for key in given:
-        if key not in KEYS:
-            raise ConfigError(f"{key}: unknown key; {nearest(key, KEYS)}")
+    given = key_values(arguments, ("out", *KEYS))
     override = [f"out={given.pop('out')}"] if "out" in given else []
     return choice_of(given), Path(compose(*override, sweep=False).execution.out)
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code."""
-    try:
-        choice, out = asked_for(arguments)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    """The command; returns the exit code."""
+    choice, out = asked_for(arguments)
     console = Console(highlight=False)
     width = console.width if console.is_terminal else sys.maxsize
     problems = 0
-    studies = ",".join(choice.studies)
-    console.print(f"scale={choice.scale} studies={studies} out={out}", soft_wrap=True)
+    console.print(f"{choice} out={out}", soft_wrap=True)
     try:
         with teller(console) as tell:
             for name, check in examination(choice, out, tell):
@@ -519,11 +511,7 @@ def main(arguments: list[str]) -> int:
                     text.stylize(STYLES[finding.state], 0, len(finding.state))
                     console.print(text, soft_wrap=True)
     except KeyboardInterrupt as error:
-        print("stopped; nothing was changed", file=sys.stderr)
-        return 128 + getattr(error, "signal_number", signal.SIGINT)
+        error.args = ("stopped; nothing was changed",)  # the self-test speaks of its own training
+        raise
     console.print(counted(problems, "problem") if problems else "no problem found")
     return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,13 +1,12 @@
 """What a choice of studies will cost here, before it runs.
 
-python -m replicate.upkeep.estimate [studies=table1,epsilon] [scale=paper] [cores=2]
+python -m replicate estimate [studies=table1,epsilon] [scale=paper] [cores=2]
 
 Trains a moment of every kind of cohort to learn this machine's speed.
 """
 
 import heapq
 import os
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,16 +18,12 @@ from rich.progress import track
 from rich.table import Table
 
 from replicate.engine.cohort import Cohort
-from replicate.planning.composition import (
-    PlannedRun,
-    cohorts_to_train,
-    load_scale,
-    load_study,
-    missing,
-    study_runs,
-)
-from replicate.planning.pipeline import Layout, choice_of
-from replicate.settings import ConfigError, PPOSettings, RunSettings, validated
+from replicate.messages import ConfigError, one_line_errors
+from replicate.planning.choices import KEYS, choice_of, chosen_runs, key_values
+from replicate.planning.cohorts import cohorts_to_train, missing
+from replicate.planning.pipeline import Layout
+from replicate.planning.studies import PlannedRun
+from replicate.settings import PPOSettings, RunSettings, validated
 
 CALIBRATION_ENV_STEPS = 256
 # Typical sizes of compressed rows and of a run.json.
@@ -111,18 +106,13 @@ def study_table(planned: dict[str, list[PlannedRun]], store: Path) -> Table:
     return table
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
-    """The command line."""
+    """The command; returns the exit code."""
     console = Console()
-    try:
-        given = {key: value for key, _, value in (text.partition("=") for text in arguments)}
-        cores = _cores(given.pop("cores", None))
-        choice = choice_of(given)
-        scale = load_scale(choice.scale)
-        planned = {name: study_runs(load_study(name), scale) for name in choice.studies}
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    given = key_values(arguments, ("cores", *KEYS))
+    cores = _cores(given.pop("cores", None))
+    planned = {study.name: runs for study, runs in chosen_runs(choice_of(given))}
     layout = Layout(Path("results"))
     console.print(study_table(planned, layout.store))
     all_runs = (p.run for runs in planned.values() for p in runs)
@@ -154,7 +144,3 @@ def _cores(text: str | None) -> int:
     if not text.isdigit() or int(text) < 1:
         raise ConfigError(f"cores={text}: not a number of cores; nearest valid choice: 1")
     return int(text)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,22 +1,22 @@
 """Set aside finished runs that other software made, so that ``snakemake`` trains them anew.
 
-python -m replicate.upkeep.retrain [scale=paper] [studies=table1,epsilon] [unknown=set_aside]
+python -m replicate retrain [scale=paper] [studies=table1,epsilon] [unknown=set_aside]
 
 Of the chosen studies: runs by software that does other than the one here
-(``replicate.store.staleness``).
-They are moved to ``results/replication/set_aside/``.  Runs of which that is not known stay, and a
-line says what finds it out; ``unknown=set_aside`` moves them too.  Nothing is deleted.
+(``replicate.store.staleness``).  They are moved to ``results/replication/set_aside/``.  Runs of
+which that is not known stay, and a line says what finds it out; ``unknown=set_aside`` moves them
+too.  Nothing is deleted.
 """
 
 import itertools
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from replicate.planning.composition import load_scale, load_study, study_runs
-from replicate.planning.pipeline import Choice, Layout, choice_of
-from replicate.settings import ConfigError, RunSettings
-from replicate.store.records import DataError, is_finished, read_description
+from replicate.messages import ConfigError, one_line_errors
+from replicate.planning.choices import KEYS, Choice, choice_of, chosen_runs, key_values
+from replicate.planning.pipeline import Layout
+from replicate.settings import RunSettings
+from replicate.store.records import is_finished, read_description
 from replicate.store.staleness import Answer, command, compare
 
 SET_ASIDE = "set_aside"
@@ -66,39 +66,25 @@ def asked_for(arguments: list[str]) -> tuple[Choice, bool]:
         ConfigError: an unknown key or value.
 
     """
-    given = {key: value for key, _, value in (text.partition("=") for text in arguments)}
+    given = key_values(arguments, ("unknown", *KEYS))
     unknown = given.pop("unknown", None)
     if unknown not in (None, SET_ASIDE):
         raise ConfigError(f"unknown={unknown}: no such choice; did you mean {SET_ASIDE!r}?")
     return choice_of(given), unknown is not None
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code."""
-    try:
-        choice, unknown = asked_for(arguments)
-        scale = load_scale(choice.scale)
-        runs = [p.run for name in choice.studies for p in study_runs(load_study(name), scale)]
-        layout = Layout(Path("results"))
-        moved, left = set_aside(runs, layout.store, layout.root / SET_ASIDE, unknown)
-    except (ConfigError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror or error}", file=sys.stderr)
-        return 2
+    """The command; returns the exit code."""
+    choice, unknown = asked_for(arguments)
+    runs = [planned.run for _, some in chosen_runs(choice) for planned in some]
+    layout = Layout(Path("results"))
+    moved, left = set_aside(runs, layout.store, layout.root / SET_ASIDE, unknown)
     where = f" (now in {layout.root / SET_ASIDE}/)" if moved else ""
-    print(
-        f"scale={choice.scale} studies={','.join(choice.studies)}: {len(moved)} runs made by other "
-        f"software set aside{where}"
-    )
+    print(f"{choice}: {len(moved)} runs made by other software set aside{where}")
     if left:
         print(
             f"{len(left)} runs made by {left[0].why}: {command(left)} finds out whether they are "
             f"stale; unknown={SET_ASIDE} sets them aside unasked"
         )
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,7 @@
 """What the training code does, as bytes: trace it, and say what changed.
 
-python -m replicate.upkeep.traces [COMMIT ...]   add the present code, and those commits
-python -m replicate.upkeep.traces --check        whether the table has what the present code does
+python -m replicate traces [COMMIT ...]   add the present code, and those commits
+python -m replicate traces --check        whether the table has what the present code does
 
 Trains the panel of short runs (``conf/traces.yaml``), each from a checkpoint in its middle on, and
 keeps a digest of its Parquet bytes in ``results/reference/traces.csv``, which only grows.  A commit
@@ -28,11 +28,14 @@ from typing import Any
 
 from pydantic import Field
 
-from replicate.messages import first_line, say
-from replicate.planning.composition import CONF, Names, compose, load_file, options
-from replicate.settings import ConfigError, RunSettings, Section, digest_of, nearest, validated
+from replicate.messages import ConfigError, TraceError, first_line, one_line_errors, say
+from replicate.planning.choices import key_values
+from replicate.planning.cohorts import cohorts
+from replicate.planning.composition import CONF, compose, load_file, options
+from replicate.planning.studies import Names
+from replicate.settings import RunSettings, Section, digest_of, nearest, validated
 from replicate.store import software, staleness
-from replicate.store.records import DataError, read_description, write_atomically
+from replicate.store.records import read_description, write_atomically
 from replicate.store.staleness import (
     COMMAND,
     CPU_CLASS,
@@ -53,11 +56,7 @@ MACHINE = ("cpu", "simd", "mkl_cbwr", "device")
 WHAT_A_TRACE_IS = 1
 """Part of each row's digest: to be raised with any change of ``trace_of`` or ``train_rows``."""
 MOST_COMPARED = 3
-DEVICES = ("device=cpu", "device=cuda")
-
-
-class TraceError(RuntimeError):
-    """Code that cannot be traced; the message is one line."""
+DEVICES = ("cpu", "cuda")
 
 
 class PanelRow(Section):
@@ -143,7 +142,6 @@ def train_rows(rows: Mapping[str, list[RunSettings]], device: str) -> dict[str, 
     Returns what a ``run.json`` says of code and machine, and ``traces``: row → trace.
     """
     from replicate.engine.cohort import Progress
-    from replicate.training.cohorts import cohorts
     from replicate.training.runs import train_cohort
 
     def stop(progress: Progress) -> None:
@@ -462,29 +460,23 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code."""
+    """The command; returns the exit code."""
     asked = parser().parse_args(arguments)
-    try:
-        devices = [word.partition("=")[2] for word in asked.words if "=" in word]
-        commits = [word for word in asked.words if "=" not in word]
-        device = devices[-1] if devices else "cpu"
-        if wrong := [word for word in asked.words if "=" in word and word not in DEVICES]:
-            raise ConfigError(f"{wrong[0]}: {nearest(wrong[0], DEVICES)}")
-        if asked.rows:
-            answer_with_traces(asked.rows, device)
-        elif asked.check:
-            print(check(load_panel(), device))
-        else:
-            renew(commits, load_panel(), device)
-    except ConfigError as error:
-        say(f"error: {error}")
-        return 2
-    except (TraceError, DataError) as error:
-        say(f"error: {first_line(error)}")
-        return 1
+    commits = [word for word in asked.words if "=" not in word]
+    given = key_values((word for word in asked.words if "=" in word), ("device",))
+    device = given.get("device", "cpu")
+    if device not in DEVICES:
+        raise ConfigError(f"device={device}: no such choice; {nearest(device, DEVICES)}")
+    if asked.rows:
+        answer_with_traces(asked.rows, device)
+    elif asked.check:
+        print(check(load_panel(), device))
+    else:
+        renew(commits, load_panel(), device)
     return 0
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # started by ``trace``, of later commits too
     sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,7 @@ from replicate.__main__ import main
 from replicate.algorithms import own_objective
 from replicate.algorithms.own_objective import check_objective
 from replicate.maths.objectives import SURROGATES, Surrogate, clipped_surrogate
-from replicate.settings import ConfigError
+from replicate.messages import ConfigError
 
 
 @pytest.fixture(autouse=True)

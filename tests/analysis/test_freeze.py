@@ -11,7 +11,8 @@ from analysis import freeze, manifest
 from analysis.measures import COLUMNS
 from analysis.measures import main as measure
 from analysis.study import read_study
-from replicate.planning.composition import CONF, Scale, load_study, study_runs
+from replicate.planning.composition import CONF
+from replicate.planning.studies import Scale, load_study, study_runs
 from replicate.settings import RunSettings
 from replicate.store.records import ENV_TABLES, MANIFEST, SCHEMAS, read_json
 from tests.stored import episodes_of, store_run
@@ -232,7 +233,7 @@ def test_runs_by_other_software_are_refused_unless_told(
     if not flag:
         (line,) = capsys.readouterr().err.splitlines()
         assert planned("narrow")[1].run_id in line and "other training code (000000000000)" in line
-        assert "python -m replicate.upkeep.traces c0ffee" in line and not PARTS.exists()
+        assert "python -m replicate traces c0ffee" in line and not PARTS.exists()
 
 
 def test_a_damaged_run_is_not_frozen(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -295,8 +296,8 @@ def test_a_study_that_changed_loses_no_runs_unless_told(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["tiny", "first", "envs=hopper"], "envs=hopper: not one of studies=…"),
-        (["tiny", "first", "env="], "env=: not one of"),
+        (["tiny", "first", "envs=hopper"], "did you mean 'env'?"),
+        (["tiny", "first", "env="], "env=: write env=value"),
         (["tiny", "first", "seeds=0-4"], "seeds=0-4: not numbers"),
         (["tiny", "first", "studies=narow"], "did you mean 'narrow'?"),
         (["tinny", "first"], "did you mean 'tiny'?"),

@@ -13,7 +13,8 @@ from analysis.measures import main as measure
 from analysis.study import Study, read_study
 from analysis.summaries.epsilon import chapter_epsilon
 from analysis.summaries.table1 import published_table1
-from replicate.store.records import ENV_TABLES, MANIFEST, DataError
+from replicate.messages import DataError
+from replicate.store.records import ENV_TABLES, MANIFEST
 from tests.analysis import made_up
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

@@ -205,7 +205,7 @@ def test_what_differs_from_the_paper(tmp_path: Path) -> None:
 
 
 def test_the_published_numbers_have_the_names_of_the_study() -> None:
-    from replicate.planning.composition import load_study
+    from replicate.planning.studies import load_study
 
     names = {variant.published for variant in load_study("table1").variants.values()}
     assert names == set(table1.published_table1())

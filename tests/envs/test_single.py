@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from replicate.__main__ import main
 from replicate.engine.cohort import Cohort
 from replicate.envs import check_env
-from replicate.settings import ConfigError, EnvSettings
+from replicate.messages import ConfigError
+from replicate.settings import EnvSettings
 from tests.conftest import runs_of
 from tests.toy_envs import Step
 

@@ -16,9 +16,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from replicate.planning.composition import RESERVED, load_scale, load_study, study_runs
-from replicate.planning.pipeline import Layout, choice_of, claims_of, pipeline
-from replicate.settings import ConfigError
+from replicate.messages import ConfigError
+from replicate.planning.choices import choice_of
+from replicate.planning.pipeline import Layout, claims_of, pipeline
+from replicate.planning.studies import RESERVED, load_scale, load_study, study_runs
 from replicate.upkeep import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -234,7 +235,7 @@ def diagnosis(tree: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_finished_replication(tree: Path) -> None:
-    command = [sys.executable, "-m", "replicate.upkeep.doctor", "scale=smoke"]
+    command = [sys.executable, "-m", "replicate", "doctor", "scale=smoke"]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     said = [re.split(" {2,}", line, maxsplit=2) for line in done.stdout.splitlines()]
@@ -323,7 +324,8 @@ def test_an_objective_of_ones_own_ends_beside_the_others_in_table_1(tree: Path) 
     row = table.set_index("variant").loc["spo"]
     assert len(table) == 12 and row.runs == 4 and pd.isna(row.published)
     page = (tree / MADE / "smoke/report.html").read_text()
-    assert "not known whether it does as the present" in page and "replicate.upkeep.traces" in page
+    assert "not known whether it does as the present" in page
+    assert "python -m replicate traces" in page
 
 
 def test_a_clock_that_jumps_trains_nothing_anew(tree: Path) -> None:

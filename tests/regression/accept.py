@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from analysis import manifest
-from replicate.settings import ConfigError
-from replicate.store.records import DataError, write_json
+from replicate.messages import one_line_errors
+from replicate.store.records import write_json
 from tests.regression.baselines import BASELINES, Acceptance, BaselineError, read, renewed
 from tests.regression.cells import Cell, Design, Sample, measure_all, read_design
 from tests.regression.gate import judge, table
@@ -58,18 +58,15 @@ def accept(reason: str, design: Design, path: Path, measure: Measure = measure_a
     return 0
 
 
+@one_line_errors
 def main(arguments: list[str], path: Path = BASELINES, measure: Measure = measure_all) -> int:
     """The command line; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.regression.accept")
     parser.add_argument("--reason", default="", help="why the returns are to be the new baselines")
     reason = parser.parse_args(arguments).reason.strip()
-    try:
-        if not reason:
-            raise BaselineError('a reason is needed: make accept REASON="why returns changed"')
-        return accept(reason, read_design(), path, measure)
-    except (BaselineError, ConfigError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if not reason:
+        raise BaselineError('a reason is needed: make accept REASON="why returns changed"')
+    return accept(reason, read_design(), path, measure)
 
 
 if __name__ == "__main__":

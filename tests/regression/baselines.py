@@ -15,6 +15,7 @@ import numpy as np
 from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
+from replicate.messages import OneLineError
 from replicate.training.provenance import provenance
 from tests.regression.cells import Cell, Design, Sample
 
@@ -24,7 +25,7 @@ RECORDED = ("cpu", "simd", "python", "versions", "code_digest", "lock_digest")
 RENEW = 'make accept REASON="..."'
 
 
-class BaselineError(Exception):
+class BaselineError(OneLineError):
     """One line: what is wrong with the stored baselines, and the way out."""
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from analysis import manifest
-from replicate.store.records import MANIFEST, DataError
+from replicate.messages import DataError
+from replicate.store.records import MANIFEST
 from tests.regression.baselines import (
     BASELINES,
     BaselineError,

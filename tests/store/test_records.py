@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from replicate.settings import ConfigError
+from replicate.messages import ConfigError
 from replicate.store import records
 from tests.conftest import runs_of
 from tests.stored import description

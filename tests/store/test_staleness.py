@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from replicate.messages import DataError
 from replicate.settings import RunSettings
 from replicate.store import staleness
-from replicate.store.records import DataError
 from replicate.store.staleness import (
     CPU_CLASS,
     PANEL_COLUMNS,
@@ -176,7 +176,7 @@ def test_code_that_is_not_in_the_table_is_not_known_and_its_commit_finds_out(
     assert found == Answer(
         "unknown", "other training code (bbbbbbbbbbbb), not known here", "c0ffee" * 6
     )
-    assert command([found, found]) == "python -m replicate.upkeep.traces c0ffeec0ffee"
+    assert command([found, found]) == "python -m replicate traces c0ffeec0ffee"
     dirty = asked({**OLD, "dirty": True})
     assert dirty.commit is None and "with uncommitted changes" in dirty.why
 
@@ -187,7 +187,7 @@ def test_traces_are_compared_on_one_class_of_cpu(tables: Tables) -> None:
     found = asked(OLD)
     assert found.same == "unknown"
     # It traces the present code and that of the run where it is given.
-    assert command([found]) == "python -m replicate.upkeep.traces c0ffeec0ffee"
+    assert command([found]) == "python -m replicate traces c0ffeec0ffee"
 
 
 @pytest.mark.parametrize("cpu", [{"simd": "NEON"}, {"cpu": "AMD one"}])

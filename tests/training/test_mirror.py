@@ -179,7 +179,7 @@ def test_the_child_ends_when_wandb_hangs_and_the_training_is_over(tmp_path: Path
 
 
 def command_line(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "replicate.training.mirror", *map(str, arguments)]
+    command = [sys.executable, "-m", "replicate", "mirror", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 

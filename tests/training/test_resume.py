@@ -22,14 +22,15 @@ import pytest
 from replicate.__main__ import main
 from replicate.engine.cohort import Progress
 from replicate.envs import make_envs
-from replicate.planning.composition import cohorts_to_train
+from replicate.messages import InterruptedTraining, UnusableCheckpointError
+from replicate.planning.cohorts import cohorts, cohorts_to_train
 from replicate.settings import RunSettings
 from replicate.store import checkpoints, locks, records, software, staleness
+from replicate.store.checkpoints import cohort_name
 from replicate.store.records import read_description
 from replicate.training import provenance, resume
-from replicate.training.cohorts import cohort_name, cohorts
 from replicate.training.runs import train_cohort
-from replicate.training.signals import InterruptedTraining, stop_request
+from replicate.training.signals import stop_request
 from tests.conftest import runs_of
 from tests.interruption.kill import digests
 
@@ -306,7 +307,7 @@ def test_no_bit_of_a_checkpoint_may_differ(runs: list[RunSettings], tmp_path: Pa
         flipped = bytearray(data)
         flipped[place] ^= 1 << int(chance.integers(8))
         file.write_bytes(flipped)
-        with pytest.raises(checkpoints.UnusableCheckpointError, match="not the bytes"):
+        with pytest.raises(UnusableCheckpointError, match="not the bytes"):
             checkpoints.read_header(file)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from replicate.maths.returns import gae
 from replicate.networks import MKL_CODE_PATH
+from replicate.planning.choices import Choice, chosen_runs
 from replicate.store import checkpoints, software
 from replicate.store.records import write_run
 from replicate.store.software import made_by, unlike_the_lock
@@ -101,7 +102,7 @@ def test_code_without_a_commit_is_told() -> None:
 
 def test_code_without_traces_is_told_with_the_command() -> None:
     found = doctor.code({"commit": "c" * 40, "dirty": False}, "d" * 12, False)
-    assert found.state == "note" and "python -m replicate.upkeep.traces" in found.todo
+    assert found.state == "note" and "python -m replicate traces" in found.todo
 
 
 HOLD = """
@@ -193,7 +194,7 @@ def test_a_checkpoint_by_other_software(tmp_path: Path, changed: dict[str, Any],
     found = only(doctor.unfinished(tmp_path))
     assert found.state == "note" and "(update 3 of 8" in found.text
     assert f"made by other {what} (" in found.text
-    assert "python -m replicate.upkeep.traces c0ffeec0ffee finds out" in found.text
+    assert "python -m replicate traces c0ffeec0ffee finds out" in found.text
     assert "check out commit c0ffeec0ffee" in found.todo and "start anew" in found.todo
 
 
@@ -206,11 +207,11 @@ def test_free_disk(free: float, needed: float, state: str) -> None:
 
 
 def test_what_a_choice_needs_grows_with_it_and_falls_when_runs_are_finished(tmp_path: Path) -> None:
-    smoke = doctor.Choice(("epsilon",), "smoke")
+    smoke = Choice(("epsilon",), "smoke")
     before = doctor.bytes_needed(smoke, tmp_path)
-    assert 0 < before < doctor.bytes_needed(doctor.Choice(("epsilon",), "quick"), tmp_path)
-    scale, study = doctor.load_scale("smoke"), doctor.load_study("epsilon")
-    for planned in doctor.study_runs(study, scale):
+    assert 0 < before < doctor.bytes_needed(Choice(("epsilon",), "quick"), tmp_path)
+    ((_, runs),) = chosen_runs(smoke)
+    for planned in runs:
         folder = tmp_path / planned.run.run_id
         folder.mkdir()
         (folder / "run.json").write_text("{}")
@@ -232,9 +233,9 @@ def test_stored_runs_by_other_software(tmp_path: Path) -> None:
     found = only(doctor.stored_runs(tmp_path, silent))
     assert found.state == "note"
     assert "6 of 7 made by other package versions (no box2d" in found.text
-    assert "other training code (000000000000), not known on AVX2 cpu" in found.text
+    assert "other training code (000000000000), not known here" in found.text
     assert found.text.count("hopper_v5-ppo") == 3 and found.text.endswith("and 3 more")
-    assert found.todo.startswith("python -m replicate.upkeep.traces c0ffee finds out")
+    assert found.todo.startswith("python -m replicate traces c0ffee finds out")
 
 
 def test_stored_runs_by_software_that_does_other(
@@ -244,7 +245,7 @@ def test_stored_runs_by_software_that_does_other(
     monkeypatch.setattr(doctor, "compare", lambda *_: Answer("other", "other training code"))
     found = only(doctor.stored_runs(tmp_path, silent))
     assert found.state == "note" and f"1 of 1 made by other training code: {name}" in found.text
-    assert "replicate.upkeep.retrain" in found.todo
+    assert "python -m replicate retrain" in found.todo
 
 
 def test_damaged_runs(tmp_path: Path) -> None:

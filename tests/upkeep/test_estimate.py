@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicate.planning.composition import load_scale, load_study, study_runs
+from replicate.planning.studies import load_scale, load_study, study_runs
 from replicate.upkeep import estimate
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from replicate.planning.composition import load_scale, load_study, study_runs
 from replicate.planning.pipeline import Layout
+from replicate.planning.studies import load_scale, load_study, study_runs
 from replicate.store import staleness
 from replicate.store.records import read_description, read_table
 from replicate.store.software import made_by
@@ -48,7 +48,7 @@ def test_what_other_software_made_of_a_choice_is_set_aside(
     said = capsys.readouterr().out
     assert ": 2 runs made by other" in said
     assert "1 runs made by other training code (111111111111)" in said
-    assert "python -m replicate.upkeep.traces c0ffee finds out" in said
+    assert "python -m replicate traces c0ffee finds out" in said
     assert {f.parent for f in layout.store.glob("*/run.json")} == {dirty, new, elsewhere}
     aside = layout.root / "set_aside" / f"{old.name}.00000000"
     assert read_description(aside)["code_digest"] == "0" * 64

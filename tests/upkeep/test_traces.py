@@ -11,8 +11,10 @@ from typing import Any, get_args
 
 import pytest
 
-from replicate.planning.composition import load_scale, load_study, options, study_runs
-from replicate.settings import ALGORITHMS, ConfigError, Objective
+from replicate.messages import ConfigError
+from replicate.planning.composition import options
+from replicate.planning.studies import load_scale, load_study, study_runs
+from replicate.settings import ALGORITHMS, Objective
 from replicate.store.records import read_description, read_table
 from replicate.store.staleness import kind_of, rows_like
 from replicate.upkeep import traces
@@ -53,7 +55,7 @@ def test_every_run_of_a_study_has_rows_of_its_own_kind(study: str) -> None:
 
 
 def test_the_panel_reaches_what_long_runs_reach(tmp_path: Path) -> None:
-    from replicate.training.cohorts import cohorts
+    from replicate.planning.cohorts import cohorts
     from replicate.training.runs import train_cohort
 
     panel = traces.load_panel()
@@ -135,7 +137,7 @@ class Tree:
         )
 
     def trace(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return self.run("-m", "replicate.upkeep.traces", *arguments)
+        return self.run("-m", "replicate", "traces", *arguments)
 
     def git(self, *arguments: str) -> str:
         name = ["-c", "user.name=a", "-c", "user.email=a@b"]
@@ -221,7 +223,7 @@ def test_a_reworded_help_text_leaves_every_stored_run_fresh(original: Given, cop
     folder, made = original
     tree = copy(folder)
     tree.replace("settings.py", *HELP)
-    todo = f"python -m replicate.upkeep.traces {made['commit'][:12]}"
+    todo = f"python -m replicate traces {made['commit'][:12]}"
     assert tree.answers(made) == dict.fromkeys(ALL, ("unknown", todo))
     assert tree.same({**made, "dirty": True}) == dict.fromkeys(ALL, "unknown")
     assert tree.trace("--check").returncode == 1

@@ -10,7 +10,7 @@ import pytest
 from analysis.ledger import VERDICTS
 from analysis.report import findings
 from analysis.report.findings import EDGE, WIDTH, Interval
-from replicate.store.records import DataError
+from replicate.messages import DataError
 from tests.analysis.report.pages import judged
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from analysis.report import provenance
 from analysis.study import Study, read_study
-from replicate.planning.composition import load_scale, load_study, study_runs
 from replicate.planning.pipeline import plan_of
+from replicate.planning.studies import load_scale, load_study, study_runs
 from replicate.settings import RunSettings, validated
 from replicate.store import software
 from replicate.store.staleness import Answer
@@ -82,7 +82,7 @@ def test_runs_of_which_it_is_not_known_are_counted_and_traced(
     ((note, command),) = provenance.software_notes("quick", [study])
     # Two seeds of three, twice.
     assert note.startswith(f"4 of 6 runs were made {UNKNOWN}{expected}")
-    assert note.endswith("To find out") and command == f"python -m replicate.upkeep.traces{todo}"
+    assert note.endswith("To find out") and command == f"python -m replicate traces{todo}"
 
 
 def test_the_plan_tells_what_each_run_was_asked_to_do() -> None:
@@ -111,7 +111,7 @@ def test_runs_of_other_software_are_counted_and_retrained(
         "To train them anew"
     )
     aside, train = command.split(" && ")
-    assert aside == "python -m replicate.upkeep.retrain scale=paper studies=table1"
+    assert aside == "python -m replicate retrain scale=paper studies=table1"
     assert train == "snakemake --config scale=paper studies=table1"
     assert provenance.software_notes("reference", [study]) == [(note, train)]
     assert asked[0]["env"]["id"] == "Hopper-v5" and asked[0]["algo"]["clip_epsilon"] == 0.2

@@ -1,18 +1,14 @@
-"""Which runs train together."""
+"""Cohorts: which runs train together, and which have to be trained at all."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
-from replicate.settings import RunSettings, digest_of
+from replicate.settings import RunSettings
+from replicate.store.checkpoints import interrupted as runs_with_a_checkpoint
+from replicate.store.records import is_finished
 
 MAX_LANES = 33
 """Lanes of one cohort: the cost of an env step falls to about here and not beyond."""
-
-
-def cohort_name(runs: Iterable[RunSettings]) -> str:
-    """Names of a cohort's files: environment and algorithm for people, a digest for identity."""
-    runs = list(runs)
-    env = runs[0].env.id.lower().replace("-", "_")
-    return f"{env}_{runs[0].algo.name}_{digest_of(sorted(run.digest for run in runs))[:12]}"
 
 
 def cohorts(
@@ -43,3 +39,14 @@ def cohorts(
             found.append(group[start:end])
             start = end
     return found
+
+
+def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:
+    """Those that ``store`` has not finished, each once however often it is planned."""
+    unique = {run.digest: run for run in runs}.values()
+    return [run for run in unique if not is_finished(store / run.run_id)]
+
+
+def cohorts_to_train(runs: Iterable[RunSettings], store: Path) -> list[list[RunSettings]]:
+    """What is missing, in cohorts: those that a checkpoint holds together, the rest anew."""
+    return cohorts(missing(runs, store), interrupted=runs_with_a_checkpoint(store))

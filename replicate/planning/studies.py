@@ -1,0 +1,194 @@
+"""Studies and scales: the files of ``conf/study`` and ``conf/scale``, and the runs they ask for."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from replicate.messages import ConfigError
+from replicate.planning import composition
+from replicate.planning.composition import compose, keys_of, load_choice, options
+from replicate.settings import Checked, RunSettings, Section, nearest, validated
+from replicate.store.records import is_reference
+
+RESERVED = ("runs", "finished", "cohorts", "logs", "probes", "set_aside")
+"""What a scale cannot be called: folders of other data than that of a scale."""
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+def _each_once(envs: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [env for env in envs if envs.count(env) > 1]
+    if twice:
+        raise ValueError(f"envs: {twice[0]} is named twice; each environment once")
+    return envs
+
+
+Envs = Annotated[Names, AfterValidator(_each_once)]
+"""Names of files of ``conf/env``: what everything is keyed by, here and in the analysis."""
+
+
+class Variant(Section):
+    """A named set of values of a study.
+
+    Args:
+        published: its row of ``results/published/ppo_table1.csv``, if it has one.
+        overrides: in Hydra's syntax, after the study's own; one value each.
+
+    """
+
+    label: str
+    overrides: Names
+    published: str | None = None
+
+
+class Study(Section):
+    """A file of ``conf/study``: environments × variants that answer one question.
+
+    Args:
+        envs: what runs are keyed by; several may share a gymnasium id.
+        figures, tables: modules of ``analysis.figures`` and ``analysis.tables`` that show it.
+        overrides: of all variants.
+        first_seed: runs take this seed and those that follow it; tuning has seeds of its own.
+
+    """
+
+    name: str
+    title: str
+    question: str
+    envs: Envs
+    variants: dict[str, Variant]
+    figures: Names
+    tables: Names
+    overrides: Names = ()
+    first_seed: int = Field(default=0, ge=0)
+
+
+class Scale(Section):
+    """A file of ``conf/scale``: how much of a study is run.
+
+    Args:
+        envs: those of a study that are run; None: all.
+
+    """
+
+    seeds: int = Field(ge=1)
+    total_env_steps: int = Field(ge=1)
+    envs: Envs | None = None
+
+
+def _checked_file(model: type[Checked], group: str, choice: str, **known: str) -> Checked:
+    data = {**load_choice(group, choice), **known}
+    try:
+        return validated(model, data)
+    except ConfigError as error:
+        raise ConfigError(f"conf/{group}/{choice}.yaml: {error}") from None
+
+
+def load_study(name: str) -> Study:
+    """A file of ``conf/study``.
+
+    Raises:
+        ConfigError: no such study, or a key or name in it that is not one.
+
+    """
+    study = _checked_file(Study, "study", name, name=name)
+    known = {"envs": options("env"), **{kind: _modules(kind) for kind in ("figures", "tables")}}
+    for key, choices in known.items():
+        _check_names(f"conf/study/{name}.yaml: {key}", getattr(study, key), choices)
+    return study
+
+
+def _check_names(where: str, names: Iterable[str], choices: list[str]) -> None:
+    for name in names:
+        if name not in choices:
+            raise ConfigError(f"{where}: no {name!r}; {nearest(name, choices)}")
+
+
+def _modules(kind: str) -> list[str]:
+    """Names of ``analysis/figures`` or ``analysis/tables``, which this floor does not import."""
+    files = (composition.CONF.parent / "analysis" / kind).glob("*.py")
+    return sorted(file.stem for file in files if file.stem != "__init__")
+
+
+def load_scale(name: str) -> Scale:
+    """A file of ``conf/scale``.
+
+    Raises:
+        ConfigError: no such scale, a reserved name, or a key, name or value in it that is not one.
+
+    """
+    if name in RESERVED or is_reference(name):
+        raise ConfigError(f"conf/scale/{name}.yaml: {name!r} is reserved; rename the file")
+    scale = _checked_file(Scale, "scale", name)
+    _check_names(f"conf/scale/{name}.yaml: envs", scale.envs or (), options("env"))
+    return scale
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run and its place in a study.
+
+    Args:
+        env: name of a file of ``conf/env``.
+
+    """
+
+    env: str
+    variant: str
+    run: RunSettings
+
+
+def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -> list[PlannedRun]:
+    """All runs of a study at a scale.
+
+    Args:
+        study: what is varied, and where.
+        scale: how much of it.
+        seeds: instead of the scale's.
+
+    Raises:
+        ConfigError: one of them is not valid.
+
+    """
+    envs = [env for env in study.envs if scale.envs is None or env in scale.envs]
+    if seeds is None:
+        seeds = range(study.first_seed, study.first_seed + scale.seeds)
+    seeds = list(seeds)
+    length = f"total_env_steps={scale.total_env_steps}"
+    # An environment is a section of its own: composed once, and once per variant the rest.
+    sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
+    for env, other in itertools.combinations(envs, 2):
+        if sections[env] == sections[other]:
+            raise ConfigError(
+                f"conf/env/{other}.yaml: the same environment as {env}.yaml; each once in a study"
+            )
+    found = []
+    shared: tuple[Any, ...] | None = None
+    for name, variant in study.variants.items():
+        try:
+            base = _variant_settings(*study.overrides, *variant.overrides, length)
+        except ConfigError as error:
+            raise ConfigError(f"conf/study/{study.name}.yaml: {name}: {error}") from None
+        recipe, num_steps = base["recipe"]["name"], base["algo"]["num_steps"]
+        if shared not in (None, (recipe, num_steps)):
+            raise ConfigError(
+                f"conf/study/{study.name}.yaml: {name}: recipe {recipe} and num_steps {num_steps} "
+                f"differ from {shared}; a study has one of each"
+            )
+        shared = recipe, num_steps
+        for env in envs:
+            for seed in seeds:
+                data = {**base, "env": sections[env], "seed": seed}
+                found.append(PlannedRun(env, name, validated(RunSettings, data)))
+    return found
+
+
+def _variant_settings(*overrides: str) -> dict[str, Any]:
+    """A run of a variant, on whatever environment."""
+    for key in keys_of(overrides):
+        if key == "seed" or key.split(".")[0] == "env":
+            raise ConfigError(f"{key}: the study and the scale say where and with which seeds")
+    return compose(*overrides, sweep=False).runs[0].model_dump(mode="json")
