@@ -1,6 +1,7 @@
 """Studies and scales: the files of ``conf/study`` and ``conf/scale``, and the runs they ask for."""
 
 import itertools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -44,6 +45,16 @@ class Variant(Section):
     published: str | None = None
 
 
+def _named(variants: dict[str, Variant]) -> dict[str, Variant]:
+    for name in variants:
+        if not re.fullmatch("[a-z0-9_.]{1,64}", name):
+            raise ValueError(
+                f"variants: {name!r} is no name; at most 64 of a-z, 0-9, _ and ., nearest: "
+                f"{re.sub('[^a-z0-9_.]+', '_', name.lower())[:64] or '_'}"
+            )
+    return variants
+
+
 class Study(Section):
     """A file of ``conf/study``: environments × variants that answer one question.
 
@@ -59,7 +70,7 @@ class Study(Section):
     title: str
     question: str
     envs: Envs
-    variants: dict[str, Variant]
+    variants: Annotated[dict[str, Variant], AfterValidator(_named), Field(min_length=1)]
     figures: Names
     tables: Names
     overrides: Names = ()
