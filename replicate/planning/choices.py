@@ -58,9 +58,11 @@ def choice_of(config: Mapping[str, Any]) -> Choice:
     """
     for key in set(config) - set(KEYS):
         raise ConfigError(f"{key}: unknown key of --config; {nearest(key, KEYS)}")
+    for key, value in config.items():
+        if value in (None, ""):
+            raise ConfigError(f"{key}=: no value; leave it out for the default")
     scale = str(config.get("scale", DEFAULT_SCALE))
-    given = config.get("studies")
-    names = DEFAULT_STUDIES if given is None else tuple(str(given).split(","))
+    names = tuple(str(config.get("studies", ",".join(DEFAULT_STUDIES))).split(","))
     for group, choices in (("scale", (scale,)), ("study", names)):
         for name in choices:
             check_choice(group, name)

@@ -5,9 +5,11 @@ The only module that knows Hydra.  Everything is composed and checked before any
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep, ValueType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -37,6 +39,9 @@ GROUPS = ("env", "algo", "recipe")
 
 NAME = re.compile("[a-z0-9_]{1,64}")
 """What a choice can be called: it becomes a part of file names, and a wildcard of the Snakefile."""
+
+MAX_RUNS = 10_000
+"""Of one composition: more take minutes to compose, and are a slip of the finger."""
 
 
 def _files(group: str) -> list[str]:
@@ -120,9 +125,40 @@ def _parsed(overrides: Iterable[str]) -> list[Override]:
 
 
 def _values(override: Override) -> list[str]:
-    if override.is_sweep_override():
-        return list(override.sweep_string_iterator())
-    return [override.get_value_element_as_str()]
+    """What an override gives its key: one value, or the several of a sweep.
+
+    Raises:
+        ConfigError: there are none, or more than can be meant.
+
+    """
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    if override.is_range_sweep():
+        _check_range(override)
+    elif override.value_type is ValueType.GLOB_CHOICE_SWEEP or not override.is_choice_sweep():
+        raise ConfigError(
+            f"{override.input_line}: several values are written 0.1,0.2 or range(start,stop,step)"
+        )
+    return list(override.sweep_string_iterator())
+
+
+def _check_range(override: Override) -> None:
+    """A range has values, and no more than ``MAX_RUNS``.
+
+    Raises:
+        ConfigError: it has not.
+
+    """
+    sweep, text = override.value(), override.input_line
+    assert isinstance(sweep, RangeSweep) and sweep.start is not None and sweep.stop is not None
+    try:
+        count = math.ceil(Fraction(sweep.stop - sweep.start) / Fraction(sweep.step))
+    except (ArithmeticError, ValueError):  # a step of 0, or an end that is no number
+        raise ConfigError(f"{text}: not a range; write range(start,stop,step)") from None
+    if count < 1:
+        raise ConfigError(f"{text}: no value in it; range(0,3) is 0,1,2")
+    if count > MAX_RUNS:
+        raise ConfigError(f"{text}: too many values; at most {MAX_RUNS}")
 
 
 def _check_keys(overrides: list[Override]) -> None:
@@ -157,7 +193,8 @@ def _algorithm(choice: str) -> str:
     name = str(section["name"])
     if name not in ALGORITHMS:
         raise ConfigError(
-            f"conf/algo/{choice}.yaml: name: unknown algorithm {name!r}; {nearest(name, ALGORITHMS)}"
+            f"conf/algo/{choice}.yaml: name: unknown algorithm {name!r}; "
+            + nearest(name, ALGORITHMS)
         )
     return name
 
@@ -193,6 +230,8 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
     """
     given = _parsed(overrides)
     for override in given:
+        if override.is_sweep_override() and override.key_or_group in ExecutionSettings.model_fields:
+            raise ConfigError(f"{override.input_line}: one value, for all runs")
         if override.is_sweep_override() and not sweep:
             raise ConfigError(f"{override.input_line}: several values; add -m to train them all")
     _check_keys(given)
@@ -208,6 +247,9 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
     repeated = {seed for seed in seeds if seeds.count(seed) > 1}
     if repeated:
         raise ConfigError(f"seed: {min(map(str, repeated))} is repeated; each seed once")
+    count = math.prod(map(len, axes)) * len(seeds)
+    if count > MAX_RUNS:
+        raise ConfigError(f"{count} runs; at most {MAX_RUNS} at once")
     runs, execution = [], None
     for combination in itertools.product(*axes):
         # One composition per combination (tens of milliseconds), then the seeds.

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from replicate.messages import ConfigError
 from replicate.planning import composition
 from replicate.planning.composition import compose, keys_of, load_choice, options
-from replicate.settings import Checked, RunSettings, Section, nearest, validated
+from replicate.settings import Checked, ExecutionSettings, RunSettings, Section, nearest, validated
 from replicate.store.records import is_reference
 
 RESERVED = ("runs", "finished", "cohorts", "logs", "probes", "set_aside")
@@ -168,7 +168,6 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
     if seeds is None:
         seeds = range(study.first_seed, study.first_seed + scale.seeds)
     seeds = list(seeds)
-    length = f"total_env_steps={scale.total_env_steps}"
     # An environment is a section of its own: composed once, and once per variant the rest.
     sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
     for env, other in itertools.combinations(envs, 2):
@@ -180,7 +179,8 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
     shared: tuple[Any, ...] | None = None
     for name, variant in study.variants.items():
         try:
-            base = _variant_settings(*study.overrides, *variant.overrides, length)
+            overrides = *study.overrides, *variant.overrides
+            base = _variant_settings(overrides, scale.total_env_steps)
         except ConfigError as error:
             raise ConfigError(f"conf/study/{study.name}.yaml: {name}: {error}") from None
         recipe, num_steps = base["recipe"]["name"], base["algo"]["num_steps"]
@@ -197,9 +197,19 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
     return found
 
 
-def _variant_settings(*overrides: str) -> dict[str, Any]:
-    """A run of a variant, on whatever environment."""
+def _variant_settings(overrides: tuple[str, ...], total_env_steps: int) -> dict[str, Any]:
+    """A run of a variant, on whatever environment.
+
+    Raises:
+        ConfigError: an override is wrong, or of what is not a variant's to say.
+
+    """
     for key in keys_of(overrides):
-        if key == "seed" or key.split(".")[0] == "env":
-            raise ConfigError(f"{key}: the study and the scale say where and with which seeds")
-    return compose(*overrides, sweep=False).runs[0].model_dump(mode="json")
+        if key in ("seed", "total_env_steps") or key.split(".")[0] == "env":
+            raise ConfigError(
+                f"{key}: the study and the scale say where, how long and with which seeds"
+            )
+        if key in ExecutionSettings.model_fields:
+            raise ConfigError(f"{key}: no part of a variant; it changes nothing that a run learns")
+    length = f"total_env_steps={total_env_steps}"
+    return compose(*overrides, length, sweep=False).runs[0].model_dump(mode="json")

@@ -152,3 +152,33 @@ def test_the_command_line_tells_of_a_broken_file(conf: Path, capsys: Any) -> Non
     assert main(["recipe=modern"]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: conf/recipe/modern.yaml: ") and printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("total_env_steps=64", "how long"),
+        ("out=x", "no part of a variant"),
+        ("device=cuda", "no part of a variant"),
+        ("logger=wandb", "no part of a variant"),
+        ("threads=2", "no part of a variant"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["the study's", "a variant's"])
+def test_what_a_variant_cannot_change_is_not_ignored(
+    conf: Path, key: str, expected: str, whose: str
+) -> None:
+    study = conf / "study/epsilon.yaml"
+    old = "[algo=ppo," if whose == "the study's" else "[algo.clip_epsilon=0.05"
+    assert old in study.read_text()
+    comma = "," if old.endswith(",") else ""
+    study.write_text(study.read_text().replace(old, f"{old.rstrip(',')}, {key}{comma}"))
+    with pytest.raises(ConfigError, match=expected) as raised:
+        plan_epsilon()
+    assert key.partition("=")[0] in str(raised.value)
+
+
+@pytest.mark.parametrize("config", [{"studies": None}, {"studies": ""}, {"scale": None}])
+def test_an_empty_choice_is_not_the_default_one(config: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="no value; leave it out for the default"):
+        choice_of(config)
