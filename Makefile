@@ -58,7 +58,8 @@ bench: setup
 lock: setup
 	python -m pip install --quiet --upgrade pip  # older ones know no --group
 	python -m pip install --quiet --upgrade --group dev .
-	python -m pip freeze --exclude replicate | sed 's/+cpu//' > requirements.lock
+	python -m pip uninstall --quiet --yes replicate  # a copy would be older than the checkout
+	python -m pip freeze | sed 's/+cpu//' > requirements.lock
 
 clean:
 	rm -rf .venv .snakemake results/replication

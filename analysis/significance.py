@@ -1,5 +1,6 @@
 """Tests: permutations, trends, times that may never come, and several tests at once."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,6 +103,8 @@ def trend_test(
         raise ValueError(f"values {array.shape} are not [blocks, K ≥ 3] without NaN")
     # Ranks instead of values: ∞ − ∞ is NaN.
     ranks = stats.rankdata(array, axis=-1)
+    if len(ranks) == 1:
+        return _trend_of_one_block(ranks[0])
     found = stats.permutation_test(
         tuple(ranks.T),
         _tau,
@@ -113,6 +116,13 @@ def trend_test(
         rng=generator,
     )
     return Trend(float(found.statistic), float(found.pvalue))
+
+
+def _trend_of_one_block(ranks: Array) -> Trend:
+    """Of every order of ``ranks [K]``; scipy wants two blocks."""
+    orders = np.array(list(itertools.permutations(ranks)))
+    tau = _tau(*orders.T[:, :, None])
+    return Trend(float(tau[0]), float((tau >= tau[0]).mean()))
 
 
 def _tau(*settings: Array, axis: int = -1) -> Array:

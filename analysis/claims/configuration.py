@@ -11,8 +11,9 @@ from pydantic import Field
 
 from replicate.messages import ConfigError, DataError, first_line
 from replicate.settings import Section, nearest, validated
+from replicate.store import software
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "claims"
+CONF = software.CONF / "claims"
 CLAIM_FILE = re.compile(r"[A-Z][0-9]\.yaml")
 LEDGER_FILE = "ledger.yaml"
 

@@ -33,8 +33,8 @@ from replicate.settings import (
     nearest,
     validated,
 )
+from replicate.store.software import CONF
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = ("env", "algo", "recipe")
 
 NAME = re.compile("[a-z0-9_]{1,64}")

@@ -17,7 +17,7 @@ from typing import Any
 from replicate.messages import EXPECTED, ending
 from replicate.planning.choices import Choice, choice_of, chosen_runs
 from replicate.planning.cohorts import cohorts_to_train
-from replicate.planning.composition import CONF, options
+from replicate.planning.composition import options
 from replicate.planning.studies import PlannedRun, Study
 from replicate.settings import RunSettings
 from replicate.store.checkpoints import cohort_name, stored
@@ -34,7 +34,7 @@ from replicate.store.records import (
     tables_of_plan,
     write_atomically,
 )
-from replicate.store.software import code_digest
+from replicate.store.software import CONF, code_digest
 
 CLAIM_DIGESTS = CONF / "claims" / "digests.json"
 PROBES = ("clipped_objective", "importance_sampling", "two_actions")

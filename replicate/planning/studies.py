@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from replicate.messages import ConfigError
-from replicate.planning import composition
 from replicate.planning.composition import compose, keys_of, load_choice, options
 from replicate.settings import Checked, ExecutionSettings, RunSettings, Section, nearest, validated
 from replicate.store.records import is_reference
+from replicate.store.software import PACKAGE
 
 RESERVED = ("runs", "finished", "cohorts", "logs", "probes", "set_aside")
 """What a scale cannot be called: folders of other data than that of a scale."""
@@ -120,7 +120,7 @@ def _check_names(where: str, names: Iterable[str], choices: list[str]) -> None:
 
 def _modules(kind: str) -> list[str]:
     """Names of ``analysis/figures`` or ``analysis/tables``, which this floor does not import."""
-    files = (composition.CONF.parent / "analysis" / kind).glob("*.py")
+    files = (PACKAGE.parent / "analysis" / kind).glob("*.py")
     return sorted(file.stem for file in files if file.stem != "__init__")
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LOCK = PACKAGE.parent / "requirements.lock"
+CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
+"""All configuration: within the package where pip has installed it, beside it in a checkout."""
 
 # Of this package, what has no part in making a run: doors, planning, what is said and mirrored,
 # probes, upkeep.  All else is covered, a new file too.

@@ -31,7 +31,7 @@ from pydantic import Field
 from replicate.messages import ConfigError, TraceError, first_line, one_line_errors, say
 from replicate.planning.choices import key_values
 from replicate.planning.cohorts import cohorts
-from replicate.planning.composition import CONF, compose, load_file, options
+from replicate.planning.composition import compose, load_file, options
 from replicate.planning.studies import Names
 from replicate.settings import RunSettings, Section, digest_of, nearest, validated
 from replicate.store import software, staleness
@@ -50,7 +50,7 @@ from replicate.store.staleness import (
     read_rows,
 )
 
-FILE = CONF / "traces.yaml"
+FILE = software.CONF / "traces.yaml"
 MACHINE = ("cpu", "simd", "mkl_cbwr", "device")
 """What ``run.json`` says of the class of CPU."""
 WHAT_A_TRACE_IS = 1
@@ -401,7 +401,7 @@ def renew(commits: list[str], rows: Mapping[str, list[RunSettings]], device: str
     names = {row_digest(lanes): name for name, lanes in rows.items()}
     commits = [commit_here(commit) for commit in commits]
     say(f"tracing {len(rows)} rows of {FILE.name}")
-    found = [trace(CONF.parent, rows, device)]
+    found = [trace(software.PACKAGE.parent, rows, device)]
     for commit in commits:
         say(f"tracing commit {commit[:DIGITS]}")
         with checkout(commit) as tree:
@@ -436,7 +436,7 @@ def check(rows: Mapping[str, list[RunSettings]], device: str) -> str:
             f"{TABLE}: lacks code {code} with these packages on {few(lacking)}; {COMMAND} adds it"
         )
     classes = sorted({staleness.class_name(staleness.cpu_class(row)) for row in of_this})
-    traced = trace(CONF.parent, rows, device)
+    traced = trace(software.PACKAGE.parent, rows, device)
     here = known(traced.software, traced.cpu, traced.traces)
     if not here:
         return (

@@ -186,6 +186,23 @@ def test_levels_of_real_intervals() -> None:
 # ----------------------------------------------------------------------------------------- trend
 
 
+@pytest.mark.parametrize(
+    ("values", "tau", "p_value"),
+    [
+        ([1, 2, 3, 4, 5], 1, 1 / 120),
+        ([5, 4, 3, 2, 1], -1, 1),
+        ([1, 2, 3, 5, 4], 0.8, 5 / 120),
+        ([1, 1, 1, 1, 1], 0, 1),
+        ([1, math.inf, math.inf], 2 / 3, 1 / 3),
+    ],
+)
+def test_the_trend_of_one_block_is_that_of_every_order(
+    values: list[float], tau: float, p_value: float
+) -> None:
+    found = trend_test([values], rng())
+    assert (found.tau, found.p_value) == (pytest.approx(tau), pytest.approx(p_value))
+
+
 def test_trend_of_two_perfect_blocks() -> None:
     # Of the 36 pairs of orders, one is as high.
     rising = [[1.0, 2.0, 3.0], [10.0, 30.0, 50.0]]

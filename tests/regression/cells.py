@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from analysis.curves import binned
 from replicate.interface import compose, train
-from replicate.planning.composition import CONF
+from replicate.store.software import CONF
 
 Sample = dict[int, float]
 """Mean return over training, by seed."""
