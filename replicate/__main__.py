@@ -75,17 +75,20 @@ def cores() -> int:
 def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
     """Train what is missing, cohort by cohort, and say where the files are."""
     from replicate.envs import check_env
+    from replicate.training.memory import check_memory
     from replicate.training.mirror import mirroring
     from replicate.training.progress import reporter
     from replicate.training.runs import cuda_is_available, train_cohort
 
     store, device = Path(execution.out), execution.device
-    for settings in {run.env.model_dump_json(): run.env for run in runs}.values():
-        check_env(settings)
+    envs = {run.env.model_dump_json(): run.env for run in runs}
+    specs = {name: check_env(settings) for name, settings in envs.items()}
     if device == "cuda" and not cuda_is_available():
         raise ConfigError("device: no CUDA device here; nearest valid choice: cpu")
-    check_writable(store)
     to_train = cohorts_to_train(runs, store)
+    for cohort in to_train if device == "cpu" else []:
+        check_memory(cohort, specs[cohort[0].env.model_dump_json()])
+    check_writable(store)
     threads = execution.threads or (cores() if len(to_train) == 1 else 1)
     with mirroring(execution.logger if to_train else "none", store) as watch:
         for number, cohort in enumerate(to_train, 1):
