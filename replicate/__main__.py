@@ -6,7 +6,6 @@ python -m replicate --cohort FILE                                   a cohort of 
 python -m replicate COMMAND ...                                     what is not training
 """
 
-import argparse
 import json
 import os
 import re
@@ -14,11 +13,19 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from replicate.messages import EXPECTED, ConfigError, ending, first_line, say
+from replicate.messages import (
+    EXPECTED,
+    ConfigError,
+    Parser,
+    ending,
+    first_line,
+    print_anything,
+    say,
+)
 from replicate.planning.cohorts import cohorts_to_train
 from replicate.planning.composition import GROUPS, compose, keys_of, options
 from replicate.settings import ExecutionSettings, RunSettings, documented_keys, nearest, validated
-from replicate.store.records import check_writable, read_description
+from replicate.store.records import check_writable, parsed_json, read_description
 
 COMMANDS = {
     "doctor": ("replicate.upkeep.doctor", "what may be wrong here"),
@@ -58,9 +65,9 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Flags; everything else is an override."""
-    flags = argparse.ArgumentParser(prog="python -m replicate", add_help=False, allow_abbrev=False)
+    flags = Parser(prog="python -m replicate", add_help=False, allow_abbrev=False)
     flags.add_argument("-h", "--help", action="store_true")
     flags.add_argument("-m", "--multirun", action="store_true")
     flags.add_argument("--cohort", type=Path)
@@ -125,7 +132,7 @@ def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
 
     """
     try:
-        data = json.loads(manifest.read_text())
+        data = parsed_json(manifest.read_text(encoding="utf-8"))
         entries, store = list(data["runs"]), Path(data["store"])
         return [validated(RunSettings, {**entry}) for entry in entries], store
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -158,8 +165,9 @@ def main(arguments: list[str]) -> int:
     """The command line; returns the exit code."""
     if arguments and arguments[0] in COMMANDS:
         return run_command(arguments[0], arguments[1:])
-    known, overrides = parser().parse_known_args(arguments)
+    print_anything()
     try:
+        known, overrides = parser().parse_known_args(arguments)
         for text in overrides:
             if text.startswith("-"):
                 raise ConfigError(f"{text}: unknown flag; -m, --cohort or --help")

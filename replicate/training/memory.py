@@ -52,8 +52,8 @@ def check_memory(cohort: list[RunSettings], spec: EnvSpec) -> None:
         given = getattr(cohort[0].algo, key)
         raise ConfigError(
             f"algo.{key}: {list(given) if isinstance(given, tuple) else given} takes at least "
-            f"{_gigabytes(needed)} of memory for {len(cohort)} at once; {_gigabytes(here)} are here: "
-            "make it smaller"
+            f"{_gigabytes(needed)} of memory for {len(cohort)} at once; {_gigabytes(here)} are "
+            "here: make it smaller"
         )
 
 
