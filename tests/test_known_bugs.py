@@ -477,7 +477,7 @@ def test_true_last_observation_reaches_the_return() -> None:
     assert not rollout.terminated.any()
     learner, filters = cohort.state.learner, cohort.state.filters
     with torch.no_grad():
-        batch = make_batch(rollout, learner, filters, cohort.values, run.recipe)
+        batch = make_batch(rollout, learner, filters, cohort.lane_values, run.recipe)
     states = torch.arange(4.0).view(1, 4, 1)
     value = values_on(learner.value_function, learner.value_state.parameters, states)[0].tolist()
     counts = [0, 1, 2, 0, 1, 2, 0, 1]
@@ -513,7 +513,7 @@ def test_advantages_do_not_leak_from_one_episode_into_the_one_before(limit: str)
     cohort, rollout = rollout_of(run)
     learner, filters = cohort.state.learner, cohort.state.filters
     with torch.no_grad():
-        batch = make_batch(rollout, learner, filters, cohort.values, run.recipe)
+        batch = make_batch(rollout, learner, filters, cohort.lane_values, run.recipe)
     states = torch.arange(3.0).view(1, 3, 1)
     v0, v1, v2 = values_on(learner.value_function, learner.value_state.parameters, states)[
         0

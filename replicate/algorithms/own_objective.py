@@ -12,9 +12,7 @@ from torch import Tensor
 from replicate.algorithms.learner import gradients
 from replicate.maths.objectives import SURROGATES, Surrogate
 from replicate.messages import ConfigError
-
-BUILT_IN = ("clip", "none", "fixed_kl", "adaptive_kl")
-"""Values of ``algo.objective`` that are no functions of one's own."""
+from replicate.settings import BUILT_IN
 
 LANES, SAMPLES = 3, 64
 WIDTHS = (0.1, 0.2, 0.3)

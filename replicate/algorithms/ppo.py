@@ -15,6 +15,7 @@ from replicate.algorithms.learner import (
     distribution_on,
     gradients,
     random_order,
+    standardise_minibatch_,
     update_diagnostics,
 )
 from replicate.maths.adam import adam_step_
@@ -29,19 +30,18 @@ from replicate.maths.objectives import (
     squared_value_error,
     squared_value_slope,
 )
-from replicate.maths.returns import standardise
-from replicate.settings import PPOSettings, RecipeSettings
+from replicate.settings import PPOSettings, RecipeSettings, Shared
 
 
 def policy_loss_slope(
-    log_prob: Tensor, part: Batch, clip_epsilon: Tensor, algo: PPOSettings
+    log_prob: Tensor, part: Batch, clip_epsilon: Tensor, algo: Shared[PPOSettings]
 ) -> Tensor:
     """∂/∂ log π of −mean(min(r·Â, clip(r, 1±ε)·Â)), ``[R, B]``, or of an objective of one's own.
 
     In the first minibatch of a batch r = 1: that step is a plain policy-gradient step, which
     the clip does not bound.
     """
-    own = SURROGATES.get(algo.objective)
+    own = SURROGATES[algo.own_objective] if algo.own_objective else None
     if own is None:
         ratio = (log_prob - part.old_log_prob).exp()
         slope = clipped_surrogate_slope(ratio, part.advantages, clip_epsilon, algo.bound)
@@ -88,13 +88,18 @@ def gradient_scale(norm: Tensor, max_gradient_norm: Tensor) -> Tensor:
 
 
 def update(
-    learner: Learner, batch: Batch, algo: PPOSettings, recipe: RecipeSettings, lane: Lanewise
+    learner: Learner,
+    batch: Batch,
+    algo: Shared[PPOSettings],
+    recipe: Shared[RecipeSettings],
+    lane: Lanewise,
 ) -> Lanewise:
     """``update_epochs`` passes of minibatch Adam on policy and value loss together.
 
     Args:
         learner: changed in place, β of adaptive lanes included.
         batch: ``[R, T, …]``.
+        algo, recipe: what the lanes share.
         lane: ``clip_epsilon``, ``learning_rate``, ``kl_target``, … each ``[R]``, schedules applied.
 
     Returns:
@@ -159,10 +164,7 @@ def update(
             continue
         epochs_done += policy_lanes.scatter(policy_lanes.take(torch.ones_like(stop_at)), rows)
         for minibatch in one_pass(order):
-            if recipe.advantage_normalization == "minibatch":
-                minibatch.advantages = standardise(
-                    minibatch.advantages, recipe.advantage_epsilon, recipe.advantage_std
-                )
+            standardise_minibatch_(minibatch, recipe)
             if may_stop and algo.target_kl_check == "each_minibatch" and not policy_lanes.empty:
                 stop_where_far(minibatch)
             steps = []
