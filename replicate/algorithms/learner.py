@@ -9,9 +9,10 @@ from torch import Tensor
 
 from replicate.maths import diagnostics
 from replicate.maths.adam import AdamState, adam_step_
+from replicate.maths.diagnostics import kl_k1, kl_k3
 from replicate.maths.distributions import Distribution
 from replicate.maths.lanes import put_lanes_, take_lanes
-from replicate.maths.objectives import squared_value_error, squared_value_slope
+from replicate.maths.objectives import clipped_value_error, squared_value_error, squared_value_slope
 from replicate.maths.returns import standardise
 from replicate.networks import Policy, ValueFunction
 from replicate.settings import RecipeSettings, Shared, ValueFit
@@ -279,6 +280,35 @@ def fit_value(
             adam_step_(state.parameters, gradient, state.adam, learning_rate, recipe.adam_epsilon)
             loss_sum += squared_value_error(predictions, targets).mean(1)
     return {"value_loss": loss_sum * (minibatch_size / (batch.size * max(epochs, 1)))}
+
+
+def value_loss_slope(
+    values: Tensor, part: Batch, value_clip_epsilon: Tensor | None, value_coefficient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """∂/∂V of c·mean((V − R̂)²), ``[R, B]``, and that loss, ``[R]``.
+
+    The error is clipped around the old value where an ε is given.
+    """
+    if value_clip_epsilon is None:
+        errors = squared_value_error(values, part.value_targets)
+        slope = squared_value_slope(values, part.value_targets)
+    else:
+        (slope,), errors = gradients(
+            lambda v: clipped_value_error(
+                v, part.old_values, part.value_targets, value_clip_epsilon
+            ),
+            values,
+        )
+    weight = value_coefficient / part.size
+    return weight[:, None] * slope, value_coefficient * errors.mean(1)
+
+
+def measured_kl(new: Distribution, part: Batch, estimator: str) -> Tensor:
+    """KL(old‖new) on ``part``, ``[R]``, by the estimator that early stopping uses."""
+    if estimator == "exact":
+        return part.old.kl(new).mean(1)
+    log_ratio = new.log_prob(part.actions) - part.old_log_prob
+    return kl_k1(log_ratio) if estimator == "k1" else kl_k3(log_ratio)
 
 
 def update_diagnostics(

@@ -14,21 +14,19 @@ from replicate.algorithms.learner import (
     batch_minibatches,
     distribution_on,
     gradients,
+    measured_kl,
     random_order,
     standardise_minibatch_,
     update_diagnostics,
+    value_loss_slope,
 )
 from replicate.maths.adam import adam_step_
-from replicate.maths.diagnostics import kl_k1, kl_k3, squared_norm
-from replicate.maths.distributions import Distribution
+from replicate.maths.diagnostics import gradient_scale, squared_norm
 from replicate.maths.objectives import (
     SURROGATES,
     adapt_kl_beta,
     clipped_surrogate_slope,
-    clipped_value_error,
     kl_penalty,
-    squared_value_error,
-    squared_value_slope,
 )
 from replicate.settings import PPOSettings, RecipeSettings, Shared
 
@@ -50,41 +48,6 @@ def policy_loss_slope(
             lambda lp: own((lp - part.old_log_prob).exp(), part.advantages, clip_epsilon), log_prob
         )
     return slope / -part.size
-
-
-def value_loss_slope(
-    values: Tensor, part: Batch, value_clip_epsilon: Tensor | None, value_coefficient: Tensor
-) -> tuple[Tensor, Tensor]:
-    """∂/∂V of c·mean((V − R̂)²), ``[R, B]``, and that loss, ``[R]``.
-
-    The error is clipped around the old value where an ε is given.
-    """
-    if value_clip_epsilon is None:
-        errors = squared_value_error(values, part.value_targets)
-        slope = squared_value_slope(values, part.value_targets)
-    else:
-        (slope,), errors = gradients(
-            lambda v: clipped_value_error(
-                v, part.old_values, part.value_targets, value_clip_epsilon
-            ),
-            values,
-        )
-    weight = value_coefficient / part.size
-    return weight[:, None] * slope, value_coefficient * errors.mean(1)
-
-
-def measured_kl(new: Distribution, part: Batch, estimator: str) -> Tensor:
-    """KL(old‖new) on ``part``, ``[R]``, by the estimator that early stopping uses."""
-    if estimator == "exact":
-        return part.old.kl(new).mean(1)
-    log_ratio = new.log_prob(part.actions) - part.old_log_prob
-    return kl_k1(log_ratio) if estimator == "k1" else kl_k3(log_ratio)
-
-
-def gradient_scale(norm: Tensor, max_gradient_norm: Tensor) -> Tensor:
-    """min(1, c / (‖g‖ + 1e-6)), as ``torch.nn.utils.clip_grad_norm_``; 1 where c = ∞."""
-    scale = (max_gradient_norm / (norm + 1e-6)).clamp_max(1.0)
-    return torch.where(max_gradient_norm.isinf(), 1.0, scale)  # ∞/∞ is NaN
 
 
 def update(
