@@ -83,7 +83,7 @@ def _fault(objective: Surrogate) -> str:
 
 
 def _made_up() -> tuple[Tensor, Tensor, Tensor]:
-    """Log r ``[R, B]`` with a 0 in each lane, advantages ``[R, B]`` of both signs, ε ``[R]``."""
+    """log r ``[R, B]`` with a 0 in each lane, advantages ``[R, B]`` of both signs, ε ``[R]``."""
     generator = torch.Generator().manual_seed(0)
     log_ratio = 2 * torch.rand(LANES, SAMPLES, generator=generator) - 1
     log_ratio[:, 0] = 0.0

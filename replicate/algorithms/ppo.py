@@ -36,6 +36,9 @@ def policy_loss_slope(
 ) -> Tensor:
     """∂/∂ log π of −mean(min(r·Â, clip(r, 1±ε)·Â)), ``[R, B]``, or of an objective of one's own.
 
+    The loss is the mean of −``maths.objectives.clipped_surrogate``; ``clipped_surrogate_slope``,
+    beside it, is its derivative.
+
     In the first minibatch of a batch r = 1: that step is a plain policy-gradient step, which
     the clip does not bound.
     """

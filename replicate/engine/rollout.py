@@ -48,7 +48,7 @@ class Rollout:
 def observation_filter(
     moments: RunningMoments, recipe: Shared[RecipeSettings]
 ) -> Callable[[Tensor], Tensor]:
-    """X ↦ clip((x − mean)/std, ±c) under the present moments, for ``[R, N, D]``."""
+    """The function x ↦ clip((x − mean)/std, ±c) under the present moments, for ``[R, N, D]``."""
     if recipe.observation_filter == "none":
         return lambda observations: observations
     moved = affine_filter(moments, recipe.observation_variance_floor, recipe.norm_epsilon)
