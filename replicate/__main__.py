@@ -14,9 +14,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from replicate.messages import EXPECTED, ConfigError, ending, first_line
+from replicate.messages import EXPECTED, ConfigError, ending, first_line, say
 from replicate.planning.cohorts import cohorts_to_train
-from replicate.planning.composition import GROUPS, compose, options
+from replicate.planning.composition import GROUPS, compose, keys_of, options
 from replicate.settings import (
     ALGORITHMS,
     ExecutionSettings,
@@ -25,7 +25,7 @@ from replicate.settings import (
     nearest,
     validated,
 )
-from replicate.store.records import check_writable
+from replicate.store.records import check_writable, read_description
 
 COMMANDS = {
     "doctor": ("replicate.upkeep.doctor", "what may be wrong here"),
@@ -105,6 +105,20 @@ def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
     for run in runs:
         note = "" if run.digest in fresh else "  (was finished before)"
         print(f"{store / run.run_id}/{note}")
+    for run in runs:
+        tell_if_diverged(store / run.run_id)
+
+
+def tell_if_diverged(folder: Path) -> None:
+    """A line if a finished run ended before its time.
+
+    Raises:
+        DamagedRunError: it cannot be read.
+
+    """
+    step = read_description(folder)["diverged_at_env_step"]
+    if step is not None:
+        say(f"{folder}/: diverged at env step {step}; its tables end there")
 
 
 def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
@@ -120,6 +134,19 @@ def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
         return [validated(RunSettings, {**entry}) for entry in entries], store
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"--cohort {manifest}: cannot be read ({first_line(error)})") from None
+
+
+def check_given_once(overrides: list[str]) -> None:
+    """No key has two overrides, of which Hydra would take the last without a word.
+
+    Raises:
+        ConfigError: one has, or is no ``key=value``.
+
+    """
+    keys = keys_of(overrides)
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"{key} is given twice; once is meant, several values are {key}=A,B")
 
 
 def run_command(name: str, arguments: list[str]) -> int:
@@ -144,6 +171,7 @@ def main(arguments: list[str]) -> int:
                 raise ConfigError(
                     f"{text}: write key=value, or a command first; {nearest(text, COMMANDS)}"
                 )
+        check_given_once(overrides)
         if known.help:
             print(help_text())
         elif known.cohort:

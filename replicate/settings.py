@@ -23,7 +23,7 @@ from replicate.messages import ConfigError
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """`` – did you mean …?`` with the closest choice, or the choices if none is close."""
-    options = sorted(choices)
+    options = sorted(set(choices))
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(options)}"
 
@@ -437,7 +437,8 @@ def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, An
     key, kind, context = ".".join(path), first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
         if model is RunSettings:
-            algo = data.get("algo", {}).get("name", "ppo")
+            section = data.get("algo")
+            algo = str(section.get("name")) if isinstance(section, dict) else ""
             known = [name for name, _, _ in documented_keys(algo if algo in ALGORITHMS else "ppo")]
         else:
             parent = ".".join(path[:-1]) + "." if path[1:] else ""
@@ -454,6 +455,8 @@ def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, An
     if kind == "union_tag_invalid":
         tag = context["tag"]
         return f"algo.name: unknown algorithm {tag!r}; {nearest(tag, ALGORITHMS)}"
+    if kind == "union_tag_not_found":
+        return f"{key}: no mapping with a name; algo.name is {nearest('', ALGORITHMS)}"
     if kind == "value_error":
         return str(context["error"])
     if kind in BOUNDS:

@@ -103,6 +103,21 @@ BAD = {
     "no such cohort": (["--cohort", "nowhere.json"], "cannot be read"),
     "no CUDA here": (["device=cuda"], "cpu"),
     "out is below a file": (["out=setup.cfg/x"], "cannot be written"),
+    "two folders": (["-m", "out=a,b"], "out=a,b: one value, for all runs"),
+    "two loggers": (["-m", "logger=none,wandb"], "one value, for all runs"),
+    "a range without values": (["-m", "seed=range(0,0)"], "no value in it"),
+    "a range the wrong way": (["-m", "seed=range(3,0)"], "no value in it"),
+    "a range without a step": (["-m", "seed=range(0,3,0)"], "write range(start,stop,step)"),
+    "a range of 10^12": (["-m", "seed=range(0,1000000000000)"], "too many values; at most 10000"),
+    "a range of tiny steps": (["-m", "algo.gamma=range(0.1,0.9,1e-12)"], "at most 10000"),
+    "a range without end": (["-m", "algo.gamma=range(0,inf)"], "error: "),
+    "a product of ranges": (
+        ["-m", "seed=range(0,5000)", "algo.clip_epsilon=0.1,0.2,0.3"],
+        "15000 runs; at most 10000",
+    ),
+    "an interval": (["-m", "algo.clip_epsilon=interval(0.1,0.2)"], "range(start,stop,step)"),
+    "a glob": (["-m", "env=glob(*)"], "range(start,stop,step)"),
+    "a key twice": (["seed=1", "seed=2"], "seed is given twice"),
     "hidden layer of width 0": (["algo.hidden_sizes=[0]"], "at least 1"),
 }
 
@@ -124,6 +139,15 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
     assert expected in printed.err
     assert [f.name for f in tmp_path.iterdir()] == ["setup.cfg"], "something was written"
+
+
+def test_a_run_that_diverged_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["env=cart_pole", "algo.learning_rate=1e30", f"out={tmp_path}", *SHORT]
+    assert main(command) == 0
+    first = capsys.readouterr()
+    assert "diverged at env step" in first.err and first.out.count("\n") == 1
+    assert main(command) == 0
+    assert "diverged at env step" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

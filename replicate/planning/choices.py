@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from replicate.messages import ConfigError
-from replicate.planning.composition import options
+from replicate.planning.composition import check_choice
 from replicate.planning.studies import PlannedRun, Study, load_scale, load_study, study_runs
 from replicate.settings import nearest
 
@@ -58,13 +58,14 @@ def choice_of(config: Mapping[str, Any]) -> Choice:
     """
     for key in set(config) - set(KEYS):
         raise ConfigError(f"{key}: unknown key of --config; {nearest(key, KEYS)}")
+    for key, value in config.items():
+        if value in (None, ""):
+            raise ConfigError(f"{key}=: no value; leave it out for the default")
     scale = str(config.get("scale", DEFAULT_SCALE))
-    given = config.get("studies")
-    names = DEFAULT_STUDIES if given is None else tuple(str(given).split(","))
+    names = tuple(str(config.get("studies", ",".join(DEFAULT_STUDIES))).split(","))
     for group, choices in (("scale", (scale,)), ("study", names)):
         for name in choices:
-            if name not in options(group):
-                raise ConfigError(f"{name!r}: no such {group}; {nearest(name, options(group))}")
+            check_choice(group, name)
     return Choice(tuple(dict.fromkeys(names)), scale)
 
 

@@ -5,9 +5,11 @@ The only module that knows Hydra.  Everything is composed and checked before any
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,11 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep, ValueType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from replicate.messages import ConfigError, first_line
 from replicate.settings import (
@@ -35,10 +37,38 @@ from replicate.store.software import CONF
 
 GROUPS = ("env", "algo", "recipe")
 
+NAME = re.compile("[a-z0-9_]{1,64}")
+"""What a choice can be called: it becomes a part of file names, and a wildcard of the Snakefile."""
+
+MAX_RUNS = 10_000
+"""Of one composition: more take minutes to compose, and are a slip of the finger."""
+
+
+def _files(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
 
 def options(group: str) -> list[str]:
-    """Choices of a config group."""
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    """Choices of a config group: its files, but for those whose name cannot be one."""
+    return [name for name in _files(group) if NAME.fullmatch(name)]
+
+
+def check_choice(group: str, choice: str) -> None:
+    """A config group has the choice.
+
+    Raises:
+        ConfigError: it has not, or only as a file whose name cannot be one.
+
+    """
+    if choice in options(group):
+        return
+    if choice in _files(group):
+        name = re.sub("[^a-z0-9_]+", "_", choice.lower())[:64]
+        raise ConfigError(
+            f"conf/{group}/{choice}.yaml: a name is at most 64 of a-z, 0-9 and _; "
+            f"nearest: {name}.yaml"
+        )
+    raise ConfigError(f"{group}={choice}: no such choice; {nearest(choice, options(group))}")
 
 
 @cache
@@ -47,9 +77,31 @@ def _composed(conf: Path, overrides: tuple[str, ...]) -> str:
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
             config = hydra_compose("config", list(overrides))
-            return json.dumps(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(first_line(error)) from None
+            data: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+            text = json.dumps(data)
+        except Exception as error:  # whatever Hydra makes of a broken file
+            _check_files(overrides)
+            raise ConfigError(_reason(error)) from None
+    if not all(isinstance(data.get(group), dict) for group in GROUPS):
+        _check_files(overrides)
+    return text
+
+
+def _check_files(overrides: tuple[str, ...]) -> None:
+    """Every file that a composition reads can be read.
+
+    Raises:
+        ConfigError: the first that cannot.
+
+    """
+    defaults = load_file(CONF / "config.yaml").get("defaults")
+    entries = [e for e in defaults if isinstance(e, dict)] if isinstance(defaults, list) else []
+    chosen = {str(group): str(choice) for entry in entries for group, choice in entry.items()}
+    chosen |= {key: value for key, _, value in (text.partition("=") for text in overrides)}
+    for group in GROUPS:
+        if group not in chosen:
+            raise ConfigError(f"conf/config.yaml: defaults: no choice of {group}")
+        load_choice(group, chosen[group])
 
 
 def _parsed(overrides: Iterable[str]) -> list[Override]:
@@ -73,9 +125,40 @@ def _parsed(overrides: Iterable[str]) -> list[Override]:
 
 
 def _values(override: Override) -> list[str]:
-    if override.is_sweep_override():
-        return list(override.sweep_string_iterator())
-    return [override.get_value_element_as_str()]
+    """What an override gives its key: one value, or the several of a sweep.
+
+    Raises:
+        ConfigError: there are none, or more than can be meant.
+
+    """
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    if override.is_range_sweep():
+        _check_range(override)
+    elif override.value_type is ValueType.GLOB_CHOICE_SWEEP or not override.is_choice_sweep():
+        raise ConfigError(
+            f"{override.input_line}: several values are written 0.1,0.2 or range(start,stop,step)"
+        )
+    return list(override.sweep_string_iterator())
+
+
+def _check_range(override: Override) -> None:
+    """A range has values, and no more than ``MAX_RUNS``.
+
+    Raises:
+        ConfigError: it has not.
+
+    """
+    sweep, text = override.value(), override.input_line
+    assert isinstance(sweep, RangeSweep) and sweep.start is not None and sweep.stop is not None
+    try:
+        count = math.ceil(Fraction(sweep.stop - sweep.start) / Fraction(sweep.step))
+    except (ArithmeticError, ValueError):  # a step of 0, or an end that is no number
+        raise ConfigError(f"{text}: not a range; write range(start,stop,step)") from None
+    if count < 1:
+        raise ConfigError(f"{text}: no value in it; range(0,3) is 0,1,2")
+    if count > MAX_RUNS:
+        raise ConfigError(f"{text}: too many values; at most {MAX_RUNS}")
 
 
 def _check_keys(overrides: list[Override]) -> None:
@@ -86,14 +169,8 @@ def _check_keys(overrides: list[Override]) -> None:
         if key in GROUPS:
             chosen[key] = _values(override)
             for value in chosen[key]:
-                if value not in options(key):
-                    raise ConfigError(
-                        f"{key}={value}: no such choice; {nearest(value, options(key))}"
-                    )
-    # trpo_baselines is trpo with other values: the file says which algorithm it is.
-    names = {
-        json.loads(_composed(CONF, (f"algo={algo}",)))["algo"]["name"] for algo in chosen["algo"]
-    }
+                check_choice(key, value)
+    names = {_algorithm(choice) for choice in chosen["algo"]}
     known = {key for name in names for key, _, _ in documented_keys(name)} | set(GROUPS)
     elsewhere = {key: name for name in ALGORITHMS for key, _, _ in documented_keys(name)}
     for override in overrides:
@@ -101,6 +178,25 @@ def _check_keys(overrides: list[Override]) -> None:
         if key not in known and not key.startswith("env.kwargs."):
             other = f" (a key of {elsewhere[key]})" if key in elsewhere else ""
             raise ConfigError(f"{key}: unknown key{other}; {nearest(key, known)}")
+
+
+def _algorithm(choice: str) -> str:
+    """Which algorithm a file of ``conf/algo`` is of: trpo_baselines is trpo with other values.
+
+    Raises:
+        ConfigError: it does not say, or there is no such algorithm.
+
+    """
+    section = json.loads(_composed(CONF, (f"algo={choice}",))).get("algo")
+    if not isinstance(section, dict) or "name" not in section:
+        raise ConfigError(f"conf/algo/{choice}.yaml: name: missing; {nearest(choice, ALGORITHMS)}")
+    name = str(section["name"])
+    if name not in ALGORITHMS:
+        raise ConfigError(
+            f"conf/algo/{choice}.yaml: name: unknown algorithm {name!r}; "
+            + nearest(name, ALGORITHMS)
+        )
+    return name
 
 
 def keys_of(overrides: Iterable[str]) -> list[str]:
@@ -134,6 +230,8 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
     """
     given = _parsed(overrides)
     for override in given:
+        if override.is_sweep_override() and override.key_or_group in ExecutionSettings.model_fields:
+            raise ConfigError(f"{override.input_line}: one value, for all runs")
         if override.is_sweep_override() and not sweep:
             raise ConfigError(f"{override.input_line}: several values; add -m to train them all")
     _check_keys(given)
@@ -149,11 +247,14 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
     repeated = {seed for seed in seeds if seeds.count(seed) > 1}
     if repeated:
         raise ConfigError(f"seed: {min(map(str, repeated))} is repeated; each seed once")
+    count = math.prod(map(len, axes)) * len(seeds)
+    if count > MAX_RUNS:
+        raise ConfigError(f"{count} runs; at most {MAX_RUNS} at once")
     runs, execution = [], None
     for combination in itertools.product(*axes):
         # One composition per combination (tens of milliseconds), then the seeds.
         data: dict[str, Any] = json.loads(_composed(CONF, combination))
-        where = {key: data.pop(key) for key in ExecutionSettings.model_fields}
+        where = {key: data.pop(key) for key in ExecutionSettings.model_fields if key in data}
         execution = validated(ExecutionSettings, where)
         for seed in seeds:
             runs.append(validated(RunSettings, data if seed is None else {**data, "seed": seed}))
@@ -162,26 +263,44 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
     return Composition(list(unique.values()), execution)
 
 
-def load_file(file: Path) -> Any:
-    """What a YAML file says.
+def load_file(file: Path) -> dict[str, Any]:
+    """What a YAML file says: a mapping.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: it cannot be read, or says something else.
 
     """
+    shown = file.relative_to(CONF.parent) if file.is_relative_to(CONF.parent) else file
     try:
-        return OmegaConf.to_container(OmegaConf.load(file))
-    except (OSError, YAMLError) as error:
-        raise ConfigError(f"{file.name}: cannot be read ({first_line(error)})") from None
+        data = OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{shown}: cannot be read ({_reason(error)})") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{shown}: not a mapping; write key: value lines")
+    return {str(key): value for key, value in data.items()}
 
 
-def load_choice(group: str, choice: str) -> Any:
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, with the line where that is known."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {first_line(error)}"
+    return first_line(error)
+
+
+def load_choice(group: str, choice: str) -> dict[str, Any]:
     """What the file of a choice of a config group says.
 
     Raises:
         ConfigError: no such choice, or its file cannot be read.
 
     """
-    if choice not in options(group):
-        raise ConfigError(f"{group}={choice}: no such choice; {nearest(choice, options(group))}")
+    check_choice(group, choice)
     return load_file(CONF / group / f"{choice}.yaml")

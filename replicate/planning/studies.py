@@ -1,6 +1,7 @@
 """Studies and scales: the files of ``conf/study`` and ``conf/scale``, and the runs they ask for."""
 
 import itertools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from replicate.messages import ConfigError
 from replicate.planning.composition import compose, keys_of, load_choice, options
-from replicate.settings import Checked, RunSettings, Section, nearest, validated
+from replicate.settings import Checked, ExecutionSettings, RunSettings, Section, nearest, validated
 from replicate.store.records import is_reference
 from replicate.store.software import PACKAGE
 
@@ -44,6 +45,16 @@ class Variant(Section):
     published: str | None = None
 
 
+def _named(variants: dict[str, Variant]) -> dict[str, Variant]:
+    for name in variants:
+        if not re.fullmatch("[a-z0-9_.]{1,64}", name):
+            raise ValueError(
+                f"variants: {name!r} is no name; at most 64 of a-z, 0-9, _ and ., nearest: "
+                f"{re.sub('[^a-z0-9_.]+', '_', name.lower())[:64] or '_'}"
+            )
+    return variants
+
+
 class Study(Section):
     """A file of ``conf/study``: environments × variants that answer one question.
 
@@ -59,7 +70,7 @@ class Study(Section):
     title: str
     question: str
     envs: Envs
-    variants: dict[str, Variant]
+    variants: Annotated[dict[str, Variant], AfterValidator(_named), Field(min_length=1)]
     figures: Names
     tables: Names
     overrides: Names = ()
@@ -157,7 +168,6 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
     if seeds is None:
         seeds = range(study.first_seed, study.first_seed + scale.seeds)
     seeds = list(seeds)
-    length = f"total_env_steps={scale.total_env_steps}"
     # An environment is a section of its own: composed once, and once per variant the rest.
     sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
     for env, other in itertools.combinations(envs, 2):
@@ -169,7 +179,8 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
     shared: tuple[Any, ...] | None = None
     for name, variant in study.variants.items():
         try:
-            base = _variant_settings(*study.overrides, *variant.overrides, length)
+            overrides = *study.overrides, *variant.overrides
+            base = _variant_settings(overrides, scale.total_env_steps)
         except ConfigError as error:
             raise ConfigError(f"conf/study/{study.name}.yaml: {name}: {error}") from None
         recipe, num_steps = base["recipe"]["name"], base["algo"]["num_steps"]
@@ -186,9 +197,19 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
     return found
 
 
-def _variant_settings(*overrides: str) -> dict[str, Any]:
-    """A run of a variant, on whatever environment."""
+def _variant_settings(overrides: tuple[str, ...], total_env_steps: int) -> dict[str, Any]:
+    """A run of a variant, on whatever environment.
+
+    Raises:
+        ConfigError: an override is wrong, or of what is not a variant's to say.
+
+    """
     for key in keys_of(overrides):
-        if key == "seed" or key.split(".")[0] == "env":
-            raise ConfigError(f"{key}: the study and the scale say where and with which seeds")
-    return compose(*overrides, sweep=False).runs[0].model_dump(mode="json")
+        if key in ("seed", "total_env_steps") or key.split(".")[0] == "env":
+            raise ConfigError(
+                f"{key}: the study and the scale say where, how long and with which seeds"
+            )
+        if key in ExecutionSettings.model_fields:
+            raise ConfigError(f"{key}: no part of a variant; it changes nothing that a run learns")
+    length = f"total_env_steps={total_env_steps}"
+    return compose(*overrides, length, sweep=False).runs[0].model_dump(mode="json")
