@@ -59,7 +59,8 @@ lock: setup
 	python -m pip install --quiet --upgrade pip  # older ones know no --group
 	python -m pip install --quiet --upgrade --group dev .
 	python -m pip uninstall --quiet --yes replicate  # a copy would be older than the checkout
-	python -m pip freeze | sed 's/+cpu//' > requirements.lock
+	(head -n 1 requirements.lock; python -m pip freeze) | sed 's/+cpu//' > requirements.new
+	mv requirements.new requirements.lock
 
 clean:
 	rm -rf .venv .snakemake results/replication

@@ -24,7 +24,14 @@ from replicate.messages import (
 )
 from replicate.planning.cohorts import cohorts_to_train
 from replicate.planning.composition import GROUPS, compose, keys_of, options
-from replicate.settings import ExecutionSettings, RunSettings, documented_keys, nearest, validated
+from replicate.settings import (
+    ALGORITHMS,
+    ExecutionSettings,
+    RunSettings,
+    documented_keys,
+    nearest,
+    validated,
+)
 from replicate.store.records import check_writable, parsed_json, read_description
 
 COMMANDS = {
@@ -50,7 +57,7 @@ def help_text() -> str:
     lines += ["", "Groups (GROUP=CHOICE):"]
     lines += [f"  {group:8} {', '.join(options(group))}" for group in GROUPS]
     shown: set[str] = set()
-    for algo in ("ppo", "vpg", "trpo"):
+    for algo in ALGORITHMS:
         composition = compose(f"algo={algo}")
         values = composition.runs[0].model_dump() | composition.execution.model_dump()
         keys = [k for k in documented_keys(algo) if k[0] not in shown]

@@ -17,7 +17,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def say(text: str) -> None:
-    """A line on standard error; who no longer listens (a closed pipe) does not end a training."""
+    """A line on standard error.  A pipe that its reader has closed does not end a training."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 

@@ -12,7 +12,9 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -45,6 +47,42 @@ MOST_ENV_STEPS = 2**31 - 1
 MOST_PASSES = 1000
 
 
+def lane_keys(model: type[BaseModel]) -> list[str]:
+    """Keys of a section that may differ between the lanes of one cohort."""
+    return [key for key, field in model.model_fields.items() if field_note(field)["lane"]]
+
+
+def lane_values(section: Section) -> dict[str, float]:
+    """Values of those keys; null is infinity."""
+    found = {key: getattr(section, key) for key in lane_keys(type(section))}
+    return {key: math.inf if value is None else value for key, value in found.items()}
+
+
+SomeSection = TypeVar("SomeSection", bound=Section)
+
+
+class Shared(Generic[SomeSection]):
+    """The settings that the lanes of a cohort share: the section of any of them.
+
+    What may differ between lanes cannot be read here: the first lane's ε is not every lane's.
+    """
+
+    def __init__(self, section: SomeSection) -> None:
+        self._section = section
+        self._lane_wise = frozenset(lane_keys(type(section)))
+
+    def __getattr__(self, key: str) -> Any:
+        """A key of the section.
+
+        Raises:
+            AttributeError: it may differ between lanes.
+
+        """
+        if key in self._lane_wise:
+            raise AttributeError(f"{key} may differ between lanes: it is a lane-wise value")
+        return getattr(self._section, key)
+
+
 class EnvSettings(Section):
     """Which environment, and how it is made."""
 
@@ -59,9 +97,10 @@ class EnvSettings(Section):
         return self
 
 
-class Rollout(Section):
-    """What all algorithms share."""
+class Algorithm(Section):
+    """What the settings of every algorithm have, and what the rest asks of them."""
 
+    name: str
     num_steps: int = Key("env steps", "rollout length, one update each", ge=2, le=MOST_ENV_STEPS)
     hidden_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Key(
         "units",
@@ -73,14 +112,39 @@ class Rollout(Section):
     gamma: float = Key("per env step", "discount", lane=True, gt=0, le=1)
     gae_lambda: float = Key("–", "λ of generalised advantage estimation", lane=True, ge=0, le=1)
 
+    @property
+    def samples_at_once(self) -> int:
+        """Samples of a minibatch; ``num_steps`` is a multiple of it."""
+        return self.num_steps
+
+    @property
+    def initial_kl_beta(self) -> float:
+        """β of a KL penalty before the first update; 0: no penalty."""
+        return 0.0
+
+    @property
+    def own_objective(self) -> str | None:
+        """The name of an objective of one's own, which the lanes of a cohort share."""
+        return None
+
+    def lane_values(self) -> dict[str, float]:
+        """The lane-wise keys as numbers, "off" (null) as infinity."""
+        return lane_values(self)
+
+    def without_effect(self, recipe: "RecipeSettings") -> tuple[list[str], list[str]]:
+        """Keys of the algorithm, and keys of the recipe, that these settings switch off."""
+        return [], ["value_clip", "max_gradient_norm", "clip_epsilon_schedule"]
+
 
 Objective = Literal["clip", "none", "fixed_kl", "adaptive_kl"]
 UNCLIPPED = ("none", "fixed_kl", "adaptive_kl")
-"""Objectives without a use for ε.  With ``clip`` they are one formula, at ε = ∞ or β = 0, and may
-share a cohort; any other name is one of ``replicate.maths.objectives.SURROGATES``."""
+"""Objectives without a use for ε."""
+BUILT_IN = ("clip", *UNCLIPPED)
+"""Objectives that are one formula, at ε = ∞ or β = 0, and may share a cohort; any other name is one
+of ``replicate.maths.objectives.SURROGATES``."""
 
 
-class PPOSettings(Rollout):
+class PPOSettings(Algorithm):
     """Proximal policy optimisation."""
 
     name: Literal["ppo"]
@@ -109,8 +173,46 @@ class PPOSettings(Rollout):
         _check_divides(self.minibatch_size, self.num_steps, "algo.minibatch_size")
         return self
 
+    @property
+    def own_objective(self) -> str | None:
+        """What ``objective`` names, unless it is built in."""
+        return None if self.objective in BUILT_IN else self.objective
 
-class ValueFit(Rollout):
+    @property
+    def samples_at_once(self) -> int:
+        """Samples of a minibatch."""
+        return self.minibatch_size
+
+    @property
+    def initial_kl_beta(self) -> float:
+        """β before the first update; 0 where the objective has no penalty."""
+        return self.kl_beta if self.objective in ("fixed_kl", "adaptive_kl") else 0.0
+
+    def lane_values(self) -> dict[str, float]:
+        """With ε = ∞ where nothing is clipped, and no target of KL (NaN) where β does not adapt."""
+        numbers = lane_values(self)
+        del numbers["objective"]  # no number: it is told by ε, β and d_targ
+        del numbers["kl_beta"]  # changes in training: it is part of the learner
+        if self.objective in UNCLIPPED:
+            numbers["clip_epsilon"] = math.inf
+        if self.objective != "adaptive_kl":
+            numbers["kl_target"] = math.nan
+        return numbers
+
+    def without_effect(self, recipe: "RecipeSettings") -> tuple[list[str], list[str]]:
+        """What the objective, and no early stop, make no use of."""
+        keys = {
+            "clip": ["kl_beta", "kl_target"],
+            "none": ["clip_epsilon", "bound", "kl_beta", "kl_target"],
+            "fixed_kl": ["clip_epsilon", "bound", "kl_target"],
+            "adaptive_kl": ["clip_epsilon", "bound"],
+        }.get(self.objective, ["bound", "kl_beta", "kl_target"])
+        if self.target_kl is None:
+            keys += [f"target_kl_{part}" for part in ("factor", "estimator", "check", "stops")]
+        return keys, ["clip_epsilon_schedule"] if self.objective in UNCLIPPED else []
+
+
+class ValueFit(Algorithm):
     """A value function fitted by itself (vpg, trpo)."""
 
     value_learning_rate: Positive = Key("–", "Adam step size of the value function", lane=True)
@@ -121,6 +223,11 @@ class ValueFit(Rollout):
     def _minibatches(self) -> "ValueFit":
         _check_divides(self.value_minibatch_size, self.num_steps, "algo.value_minibatch_size")
         return self
+
+    @property
+    def samples_at_once(self) -> int:
+        """Samples of a minibatch of the value fit."""
+        return self.value_minibatch_size
 
 
 class VPGSettings(ValueFit):
@@ -188,12 +295,18 @@ class RecipeSettings(Section):
     bootstrap_truncated: bool = Key("–", "false: a time limit counts as terminal")
 
 
-AlgoSettings = Annotated[Union[PPOSettings, VPGSettings, TRPOSettings], Field(discriminator="name")]  # noqa: UP007
-ALGORITHMS: dict[str, type[Rollout]] = {
+ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPOSettings,
     "vpg": VPGSettings,
     "trpo": TRPOSettings,
 }
+"""The table of algorithms: name → settings.  Its update is ``replicate.algorithms.<name>.update``,
+its values are in ``conf/algo/<name>.yaml``."""
+
+if TYPE_CHECKING:
+    AlgoSettings = Algorithm
+else:
+    AlgoSettings = Annotated[reduce(or_, ALGORITHMS.values()), Field(discriminator="name")]
 
 
 class RunSettings(Section):
@@ -224,8 +337,13 @@ class RunSettings(Section):
         data = self.model_dump(mode="json", exclude_defaults=True)
         data["recipe"].pop("name")
         data["total_env_steps"] = self.num_updates * self.algo.num_steps
-        for section, key in _without_effect(self.algo, self.recipe):
-            data[section].pop(key, None)
+        of_algo, of_recipe = self.algo.without_effect(self.recipe)
+        for section, keys in (
+            ("algo", of_algo),
+            ("recipe", [*of_recipe, *_switched_off(self.recipe)]),
+        ):
+            for key in keys:
+                data[section].pop(key, None)
         return data
 
     @property
@@ -241,16 +359,19 @@ class RunSettings(Section):
 
     def cohort_key(self) -> str:
         """Runs with equal keys can train as lanes of one cohort."""
-        own = set(get_args(Objective)) - {"clip", *UNCLIPPED}
         data = self.model_dump(mode="json")
         data.pop("seed")
         data["recipe"].pop("name")
         data["total_env_steps"] = self.num_updates
+        data["own_objective"] = self.algo.own_objective
         for section, model in (("algo", type(self.algo)), ("recipe", RecipeSettings)):
-            for key, field in model.model_fields.items():
-                if field_note(field)["lane"] and data[section][key] not in own:
-                    data[section].pop(key)
+            for key in lane_keys(model):
+                data[section].pop(key)
         return json.dumps(data, sort_keys=True)
+
+    def lane_values(self) -> dict[str, float]:
+        """All that may differ between the lanes of a cohort, as numbers."""
+        return {**self.algo.lane_values(), **lane_values(self.recipe)}
 
 
 class ExecutionSettings(Section):
@@ -269,8 +390,8 @@ class ExecutionSettings(Section):
     )
 
 
-def _without_effect(algo: Rollout, recipe: RecipeSettings) -> list[tuple[str, str]]:
-    """(section, key) of what these settings switch off."""
+def _switched_off(recipe: RecipeSettings) -> list[str]:
+    """Keys of a recipe that other keys of it switch off."""
     unused = []
     if recipe.observation_filter == "none":
         unused += ["observation_clip", "observation_variance_floor"]
@@ -280,21 +401,7 @@ def _without_effect(algo: Rollout, recipe: RecipeSettings) -> list[tuple[str, st
         unused += ["norm_epsilon", "observation_prior_count"]
     if recipe.advantage_normalization == "none":
         unused += ["advantage_std", "advantage_epsilon"]
-    if not isinstance(algo, PPOSettings):
-        unused += ["value_clip", "max_gradient_norm", "clip_epsilon_schedule"]
-        return [("recipe", key) for key in unused]
-    if algo.objective in UNCLIPPED:
-        unused += ["clip_epsilon_schedule"]
-    found = [("recipe", key) for key in unused]
-    of_objective = {
-        "clip": ["kl_beta", "kl_target"],
-        "none": ["clip_epsilon", "bound", "kl_beta", "kl_target"],
-        "fixed_kl": ["clip_epsilon", "bound", "kl_target"],
-        "adaptive_kl": ["clip_epsilon", "bound"],
-    }.get(algo.objective, ["bound", "kl_beta", "kl_target"])
-    if algo.target_kl is None:
-        of_objective += [f"target_kl_{part}" for part in ("factor", "estimator", "check", "stops")]
-    return found + [("algo", key) for key in of_objective]
+    return unused
 
 
 def digest_of(data: Any) -> str:

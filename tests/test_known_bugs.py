@@ -15,7 +15,7 @@ from torch import Tensor
 from torch import distributions as reference
 
 from replicate.algorithms import ppo, trpo
-from replicate.algorithms.learner import Batch, Lanewise, Learner, values_on
+from replicate.algorithms.learner import Batch, Lanewise, Learner, measured_kl, values_on
 from replicate.engine import cohort as train
 from replicate.engine.cohort import Cohort, lane_values, make_batch, update_algorithm
 from replicate.engine.rollout import Rollout, collect
@@ -378,7 +378,7 @@ def test_k1_may_be_negative_where_k3_and_the_exact_kl_are_not() -> None:
     batch.actions = batch.old.mean + 0.9
     batch.old_log_prob = batch.old.log_prob(batch.actions)
     log_ratio = moved.log_prob(batch.actions) - batch.old_log_prob
-    found = {name: ppo.measured_kl(moved, batch, name).item() for name in ("k1", "k3", "exact")}
+    found = {name: measured_kl(moved, batch, name).item() for name in ("k1", "k3", "exact")}
     assert found["k1"] == pytest.approx(kl_k1(log_ratio).item())
     assert found["k3"] == pytest.approx(kl_k3(log_ratio).item())
     assert found["k1"] < 0 < found["k3"]
@@ -477,7 +477,7 @@ def test_true_last_observation_reaches_the_return() -> None:
     assert not rollout.terminated.any()
     learner, filters = cohort.state.learner, cohort.state.filters
     with torch.no_grad():
-        batch = make_batch(rollout, learner, filters, cohort.values, run.recipe)
+        batch = make_batch(rollout, learner, filters, cohort.lane_values, run.recipe)
     states = torch.arange(4.0).view(1, 4, 1)
     value = values_on(learner.value_function, learner.value_state.parameters, states)[0].tolist()
     counts = [0, 1, 2, 0, 1, 2, 0, 1]
@@ -513,7 +513,7 @@ def test_advantages_do_not_leak_from_one_episode_into_the_one_before(limit: str)
     cohort, rollout = rollout_of(run)
     learner, filters = cohort.state.learner, cohort.state.filters
     with torch.no_grad():
-        batch = make_batch(rollout, learner, filters, cohort.values, run.recipe)
+        batch = make_batch(rollout, learner, filters, cohort.lane_values, run.recipe)
     states = torch.arange(3.0).view(1, 3, 1)
     v0, v1, v2 = values_on(learner.value_function, learner.value_state.parameters, states)[
         0

@@ -1,5 +1,6 @@
 """Identity of a run: what changes its digest and what does not."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from replicate.messages import ConfigError
 from replicate.planning.cohorts import cohorts, missing
+from replicate.settings import ALGORITHMS, Shared, lane_keys
 from tests.conftest import runs_of
 
 
@@ -98,3 +100,26 @@ def test_composing_needs_no_torch() -> None:
 def test_a_run_that_two_variants_share_is_trained_once(tmp_path: Path) -> None:
     twice = [*runs_of("algo.objective=none"), *runs_of("algo.objective=none", "algo.kl_beta=7")]
     assert len(missing(twice, tmp_path)) == 1
+
+
+def test_what_lanes_share_has_no_lane_wise_key_and_lane_values_have_them_all() -> None:
+    for algo in ALGORITHMS:
+        (run,) = runs_of(f"algo={algo}")
+        handed = {*lane_keys(type(run.algo)), *lane_keys(type(run.recipe))}
+        # β changes in training, the objective is told by ε, β and d_targ.
+        assert set(run.lane_values()) == handed - {"kl_beta", "objective"}
+        for section in (run.algo, run.recipe):
+            for key in type(section).model_fields:
+                if key in handed:
+                    with pytest.raises(AttributeError, match="differ between lanes"):
+                        getattr(Shared(section), key)
+                else:
+                    assert getattr(Shared(section), key) == getattr(section, key)
+
+
+def test_off_is_a_number_in_a_lane() -> None:
+    clip, none = runs_of("algo.objective=clip,none")
+    assert clip.lane_values()["clip_epsilon"] == 0.2
+    assert none.lane_values()["clip_epsilon"] == math.inf
+    assert clip.lane_values()["target_kl"] == math.inf
+    assert math.isnan(clip.lane_values()["kl_target"])

@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from replicate.maths import diagnostics
 from replicate.maths.adam import AdamState, adam_step_
+from replicate.maths.diagnostics import kl_k1, kl_k3
 from replicate.maths.distributions import Distribution
 from replicate.maths.lanes import put_lanes_, take_lanes
-from replicate.maths.objectives import squared_value_error, squared_value_slope
+from replicate.maths.objectives import clipped_value_error, squared_value_error, squared_value_slope
+from replicate.maths.returns import standardise
 from replicate.networks import Policy, ValueFunction
-from replicate.settings import RecipeSettings, ValueFit
+from replicate.settings import RecipeSettings, Shared, ValueFit
 
+SomeValueFit = TypeVar("SomeValueFit", bound=ValueFit)
 Lanewise = dict[str, Tensor]
 """Values by name, each ``[R]``: hyper-parameters in, diagnostics out."""
 
@@ -219,8 +222,49 @@ def gradients(loss: Callable[..., Tensor], *arguments: Tensor) -> tuple[tuple[Te
     return torch.autograd.grad(losses, leaves, torch.ones_like(losses)), losses.detach()
 
 
+def standardise_minibatch_(batch: Batch, recipe: Shared[RecipeSettings]) -> None:
+    """Standardise the advantages of a minibatch, in place, where the recipe does it there.
+
+    For an algorithm that steps on the whole batch, the whole batch is the minibatch.
+    """
+    if recipe.advantage_normalization == "minibatch":
+        batch.advantages = standardise(
+            batch.advantages, recipe.advantage_epsilon, recipe.advantage_std
+        )
+
+
+def whole_batch_gradient(
+    learner: Learner, batch: Batch, objective: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """∇ mean over the batch of ``objective`` at the policy's parameters: ``[R, P]``.
+
+    Args:
+        objective: (log π(a|s), log π_old(a|s), Â), each ``[R, B]`` ↦ ``[R, B]``; autograd
+            differentiates it in the first.
+
+    """
+    policy, parameters = learner.policy, learner.policy_state.parameters
+    gradient = torch.zeros_like(parameters)
+    for part in pieces(batch.size):
+        new, activations = policy.forward(parameters, batch.observations[:, part])
+        actions, advantages = batch.actions[:, part], batch.advantages[:, part]
+        old_log_prob = batch.old_log_prob[:, part]
+
+        def share(log_prob: Tensor) -> Tensor:
+            return objective(log_prob, old_log_prob, advantages).sum(1) / batch.size  # noqa: B023
+
+        (cotangent,), _ = gradients(share, new.log_prob(actions))
+        cotangents = new.log_prob_pullback(actions, cotangent)
+        gradient += policy.pullback(parameters, activations, cotangents)
+    return gradient
+
+
 def fit_value(
-    learner: Learner, batch: Batch, algo: ValueFit, recipe: RecipeSettings, lane: Lanewise
+    learner: Learner,
+    batch: Batch,
+    algo: Shared[SomeValueFit],
+    recipe: Shared[RecipeSettings],
+    lane: Lanewise,
 ) -> Lanewise:
     """Adam on the mean squared error to the value targets; returns the mean loss over the fit."""
     learning_rate = lane["value_learning_rate"]
@@ -238,8 +282,46 @@ def fit_value(
     return {"value_loss": loss_sum * (minibatch_size / (batch.size * max(epochs, 1)))}
 
 
-def update_diagnostics(learner: Learner, batch: Batch, clip_epsilon: Tensor) -> Lanewise:
-    """What the update did to the policy, exactly and by its estimators, on its own batch."""
+def value_loss_slope(
+    values: Tensor, part: Batch, value_clip_epsilon: Tensor | None, value_coefficient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """∂/∂V of c·mean((V − R̂)²), ``[R, B]``, and that loss, ``[R]``.
+
+    The error is clipped around the old value where an ε is given.
+    """
+    if value_clip_epsilon is None:
+        errors = squared_value_error(values, part.value_targets)
+        slope = squared_value_slope(values, part.value_targets)
+    else:
+        (slope,), errors = gradients(
+            lambda v: clipped_value_error(
+                v, part.old_values, part.value_targets, value_clip_epsilon
+            ),
+            values,
+        )
+    weight = value_coefficient / part.size
+    return weight[:, None] * slope, value_coefficient * errors.mean(1)
+
+
+def measured_kl(new: Distribution, part: Batch, estimator: str) -> Tensor:
+    """KL(old‖new) on ``part``, ``[R]``, by the estimator that early stopping uses."""
+    if estimator == "exact":
+        return part.old.kl(new).mean(1)
+    log_ratio = new.log_prob(part.actions) - part.old_log_prob
+    return kl_k1(log_ratio) if estimator == "k1" else kl_k3(log_ratio)
+
+
+def update_diagnostics(
+    learner: Learner, batch: Batch, clip_epsilon: Tensor | None = None
+) -> Lanewise:
+    """What the update did to the policy, exactly and by its estimators, on its own batch.
+
+    Args:
+        clip_epsilon: ``[R]``, ∞ for a lane that does not clip; None: none does.
+
+    """
+    if clip_epsilon is None:
+        clip_epsilon = torch.full_like(learner.kl_beta, torch.inf)
     new = distribution_on(learner.policy, learner.policy_state.parameters, batch.observations)
     log_ratio = new.log_prob(batch.actions) - batch.old_log_prob
     shown = torch.where(clip_epsilon.isfinite(), clip_epsilon, REFERENCE_CLIP_EPSILON)

@@ -12,9 +12,7 @@ from torch import Tensor
 from replicate.algorithms.learner import gradients
 from replicate.maths.objectives import SURROGATES, Surrogate
 from replicate.messages import ConfigError
-
-BUILT_IN = ("clip", "none", "fixed_kl", "adaptive_kl")
-"""Values of ``algo.objective`` that are no functions of one's own."""
+from replicate.settings import BUILT_IN
 
 LANES, SAMPLES = 3, 64
 WIDTHS = (0.1, 0.2, 0.3)
@@ -85,7 +83,7 @@ def _fault(objective: Surrogate) -> str:
 
 
 def _made_up() -> tuple[Tensor, Tensor, Tensor]:
-    """Log r ``[R, B]`` with a 0 in each lane, advantages ``[R, B]`` of both signs, ε ``[R]``."""
+    """log r ``[R, B]`` with a 0 in each lane, advantages ``[R, B]`` of both signs, ε ``[R]``."""
     generator = torch.Generator().manual_seed(0)
     log_ratio = 2 * torch.rand(LANES, SAMPLES, generator=generator) - 1
     log_ratio[:, 0] = 0.0

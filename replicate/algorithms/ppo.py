@@ -14,34 +14,35 @@ from replicate.algorithms.learner import (
     batch_minibatches,
     distribution_on,
     gradients,
+    measured_kl,
     random_order,
+    standardise_minibatch_,
     update_diagnostics,
+    value_loss_slope,
 )
 from replicate.maths.adam import adam_step_
-from replicate.maths.diagnostics import kl_k1, kl_k3, squared_norm
-from replicate.maths.distributions import Distribution
+from replicate.maths.diagnostics import gradient_scale, squared_norm
 from replicate.maths.objectives import (
     SURROGATES,
     adapt_kl_beta,
     clipped_surrogate_slope,
-    clipped_value_error,
     kl_penalty,
-    squared_value_error,
-    squared_value_slope,
 )
-from replicate.maths.returns import standardise
-from replicate.settings import PPOSettings, RecipeSettings
+from replicate.settings import PPOSettings, RecipeSettings, Shared
 
 
 def policy_loss_slope(
-    log_prob: Tensor, part: Batch, clip_epsilon: Tensor, algo: PPOSettings
+    log_prob: Tensor, part: Batch, clip_epsilon: Tensor, algo: Shared[PPOSettings]
 ) -> Tensor:
     """∂/∂ log π of −mean(min(r·Â, clip(r, 1±ε)·Â)), ``[R, B]``, or of an objective of one's own.
+
+    The loss is the mean of −``maths.objectives.clipped_surrogate``; ``clipped_surrogate_slope``,
+    beside it, is its derivative.
 
     In the first minibatch of a batch r = 1: that step is a plain policy-gradient step, which
     the clip does not bound.
     """
-    own = SURROGATES.get(algo.objective)
+    own = SURROGATES[algo.own_objective] if algo.own_objective else None
     if own is None:
         ratio = (log_prob - part.old_log_prob).exp()
         slope = clipped_surrogate_slope(ratio, part.advantages, clip_epsilon, algo.bound)
@@ -52,49 +53,19 @@ def policy_loss_slope(
     return slope / -part.size
 
 
-def value_loss_slope(
-    values: Tensor, part: Batch, value_clip_epsilon: Tensor | None, value_coefficient: Tensor
-) -> tuple[Tensor, Tensor]:
-    """∂/∂V of c·mean((V − R̂)²), ``[R, B]``, and that loss, ``[R]``.
-
-    The error is clipped around the old value where an ε is given.
-    """
-    if value_clip_epsilon is None:
-        errors = squared_value_error(values, part.value_targets)
-        slope = squared_value_slope(values, part.value_targets)
-    else:
-        (slope,), errors = gradients(
-            lambda v: clipped_value_error(
-                v, part.old_values, part.value_targets, value_clip_epsilon
-            ),
-            values,
-        )
-    weight = value_coefficient / part.size
-    return weight[:, None] * slope, value_coefficient * errors.mean(1)
-
-
-def measured_kl(new: Distribution, part: Batch, estimator: str) -> Tensor:
-    """KL(old‖new) on ``part``, ``[R]``, by the estimator that early stopping uses."""
-    if estimator == "exact":
-        return part.old.kl(new).mean(1)
-    log_ratio = new.log_prob(part.actions) - part.old_log_prob
-    return kl_k1(log_ratio) if estimator == "k1" else kl_k3(log_ratio)
-
-
-def gradient_scale(norm: Tensor, max_gradient_norm: Tensor) -> Tensor:
-    """min(1, c / (‖g‖ + 1e-6)), as ``torch.nn.utils.clip_grad_norm_``; 1 where c = ∞."""
-    scale = (max_gradient_norm / (norm + 1e-6)).clamp_max(1.0)
-    return torch.where(max_gradient_norm.isinf(), 1.0, scale)  # ∞/∞ is NaN
-
-
 def update(
-    learner: Learner, batch: Batch, algo: PPOSettings, recipe: RecipeSettings, lane: Lanewise
+    learner: Learner,
+    batch: Batch,
+    algo: Shared[PPOSettings],
+    recipe: Shared[RecipeSettings],
+    lane: Lanewise,
 ) -> Lanewise:
     """``update_epochs`` passes of minibatch Adam on policy and value loss together.
 
     Args:
         learner: changed in place, β of adaptive lanes included.
         batch: ``[R, T, …]``.
+        algo, recipe: what the lanes share.
         lane: ``clip_epsilon``, ``learning_rate``, ``kl_target``, … each ``[R]``, schedules applied.
 
     Returns:
@@ -159,10 +130,7 @@ def update(
             continue
         epochs_done += policy_lanes.scatter(policy_lanes.take(torch.ones_like(stop_at)), rows)
         for minibatch in one_pass(order):
-            if recipe.advantage_normalization == "minibatch":
-                minibatch.advantages = standardise(
-                    minibatch.advantages, recipe.advantage_epsilon, recipe.advantage_std
-                )
+            standardise_minibatch_(minibatch, recipe)
             if may_stop and algo.target_kl_check == "each_minibatch" and not policy_lanes.empty:
                 stop_where_far(minibatch)
             steps = []

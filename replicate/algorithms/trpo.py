@@ -12,9 +12,10 @@ from replicate.algorithms.learner import (
     Learner,
     distribution_on,
     fit_value,
-    gradients,
     pieces,
+    standardise_minibatch_,
     update_diagnostics,
+    whole_batch_gradient,
 )
 from replicate.maths.diagnostics import squared_norm
 from replicate.maths.objectives import surrogate
@@ -27,13 +28,13 @@ from replicate.maths.trust_region import (
     relative_residual,
 )
 from replicate.networks import Policy
-from replicate.settings import RecipeSettings, TRPOSettings
+from replicate.settings import RecipeSettings, Shared, TRPOSettings
 
 
 def fisher_product(
     policy: Policy, parameters: Tensor, observations: Tensor, stride: int, damping: Tensor
 ) -> Product:
-    """V ↦ (F + damping·I)·v, F = mean over every ``stride``-th state of Jᵀ F_π J.
+    """The function v ↦ (F + damping·I)·v, F = mean over every ``stride``-th state of Jᵀ F_π J.
 
     F is the Hessian of the mean KL(old‖new) at new = old (and of KL(new‖old) there).
 
@@ -59,25 +60,17 @@ def fisher_product(
     return product
 
 
-def surrogate_gradient(policy: Policy, parameters: Tensor, batch: Batch) -> Tensor:
-    """∇ mean(r·Â) at ``parameters``, ``[R, P]``."""
-    gradient = torch.zeros_like(parameters)
-    for part in pieces(batch.size):
-        new, activations = policy.forward(parameters, batch.observations[:, part])
-        actions, advantages = batch.actions[:, part], batch.advantages[:, part]
-        old_log_prob = batch.old_log_prob[:, part]
-
-        def objective(log_prob: Tensor) -> Tensor:
-            return surrogate((log_prob - old_log_prob).exp(), advantages).sum(1) / batch.size  # noqa: B023
-
-        (cotangent,), _ = gradients(objective, new.log_prob(actions))
-        cotangents = new.log_prob_pullback(actions, cotangent)
-        gradient += policy.pullback(parameters, activations, cotangents)
-    return gradient
+def policy_objective(log_prob: Tensor, old_log_prob: Tensor, advantages: Tensor) -> Tensor:
+    """r·Â, ``[R, B]``, r = π(a|s)/π_old(a|s)."""
+    return surrogate((log_prob - old_log_prob).exp(), advantages)
 
 
 def update(
-    learner: Learner, batch: Batch, algo: TRPOSettings, recipe: RecipeSettings, lane: Lanewise
+    learner: Learner,
+    batch: Batch,
+    algo: Shared[TRPOSettings],
+    recipe: Shared[RecipeSettings],
+    lane: Lanewise,
 ) -> Lanewise:
     """One natural-gradient step inside the trust region, then the value fit.
 
@@ -87,14 +80,16 @@ def update(
     Args:
         learner: changed in place.
         batch: ``[R, T, …]``.
+        algo, recipe: what the lanes share.
         lane: ``max_kl``, ``accept_kl_factor``, ``damping``, ``value_learning_rate``, each ``[R]``.
 
     Returns:
         Diagnostics, each ``[R]``.
 
     """
+    standardise_minibatch_(batch, recipe)
     policy, state = learner.policy, learner.policy_state
-    gradient = surrogate_gradient(policy, state.parameters, batch)
+    gradient = whole_batch_gradient(learner, batch, policy_objective)
     product = fisher_product(
         policy, state.parameters, batch.observations, algo.fisher_stride, lane["damping"]
     )
@@ -107,9 +102,9 @@ def update(
     def evaluate(candidates: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor]:
         old = batch.old.at(*(p[lanes] for p in batch.old.parameters))
         new = distribution_on(policy, candidates, batch.observations[lanes])
-        log_ratio = new.log_prob(batch.actions[lanes]) - batch.old_log_prob[lanes]
-        after = surrogate(log_ratio.exp(), batch.advantages[lanes]).mean(1)
-        return old.kl(new).mean(1), after - before[lanes]
+        log_prob = new.log_prob(batch.actions[lanes])
+        after = policy_objective(log_prob, batch.old_log_prob[lanes], batch.advantages[lanes])
+        return old.kl(new).mean(1), after.mean(1) - before[lanes]
 
     search = backtracking_line_search(
         evaluate,
@@ -121,7 +116,6 @@ def update(
     )
     state.parameters.copy_(search.parameters)
     value = fit_value(learner, batch, algo, recipe, lane)
-    unclipped = torch.full_like(lane["max_kl"], torch.inf)
     return {
         "gradient_norm": squared_norm(gradient).sqrt(),
         "step_accepted": search.accepted.to(gradient),
@@ -130,5 +124,5 @@ def update(
         "expected_improvement": dot(gradient, step),
         "improvement": search.improvement,
         **value,
-        **update_diagnostics(learner, batch, unclipped),
+        **update_diagnostics(learner, batch),
     }

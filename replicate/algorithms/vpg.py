@@ -3,53 +3,54 @@
 Source: PPO paper (arXiv 1707.06347) eq. 2; Spinning Up's VPG with an Adam step.
 """
 
-import torch
+from torch import Tensor
 
 from replicate.algorithms.learner import (
     Batch,
     Lanewise,
     Learner,
     fit_value,
-    gradients,
-    pieces,
+    standardise_minibatch_,
     update_diagnostics,
+    whole_batch_gradient,
 )
 from replicate.maths.adam import adam_step_
 from replicate.maths.diagnostics import squared_norm
 from replicate.maths.objectives import policy_gradient
-from replicate.settings import RecipeSettings, VPGSettings
+from replicate.settings import RecipeSettings, Shared, VPGSettings
+
+
+def policy_loss(log_prob: Tensor, old_log_prob: Tensor, advantages: Tensor) -> Tensor:
+    """−log π(a|s)·Â, ``[R, B]``."""
+    return -policy_gradient(log_prob, advantages)
 
 
 def update(
-    learner: Learner, batch: Batch, algo: VPGSettings, recipe: RecipeSettings, lane: Lanewise
+    learner: Learner,
+    batch: Batch,
+    algo: Shared[VPGSettings],
+    recipe: Shared[RecipeSettings],
+    lane: Lanewise,
 ) -> Lanewise:
     """One Adam step on −mean(log π(a|s)·Â), then the value fit.
 
     Args:
         learner: changed in place.
         batch: ``[R, T, …]``.
+        algo, recipe: what the lanes share.
         lane: ``learning_rate``, ``value_learning_rate``, each ``[R]``, schedules applied.
 
     Returns:
         Diagnostics, each ``[R]``.
 
     """
-    policy, state = learner.policy, learner.policy_state
-    gradient = torch.zeros_like(state.parameters)
-    for part in pieces(batch.size):
-        new, activations = policy.forward(state.parameters, batch.observations[:, part])
-        advantages = batch.advantages[:, part]
-        (cotangent,), _ = gradients(
-            lambda log_prob: -policy_gradient(log_prob, advantages).sum(1) / batch.size,  # noqa: B023
-            new.log_prob(batch.actions[:, part]),
-        )
-        cotangents = new.log_prob_pullback(batch.actions[:, part], cotangent)
-        gradient += policy.pullback(state.parameters, activations, cotangents)
+    standardise_minibatch_(batch, recipe)
+    state = learner.policy_state
+    gradient = whole_batch_gradient(learner, batch, policy_loss)
     adam_step_(state.parameters, gradient, state.adam, lane["learning_rate"], recipe.adam_epsilon)
     value = fit_value(learner, batch, algo, recipe, lane)
-    unclipped = torch.full_like(lane["learning_rate"], torch.inf)
     return {
         "gradient_norm": squared_norm(gradient).sqrt(),
         **value,
-        **update_diagnostics(learner, batch, unclipped),
+        **update_diagnostics(learner, batch),
     }

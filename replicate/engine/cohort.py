@@ -4,11 +4,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import torch
 from torch import Tensor
 
-from replicate.algorithms import ppo, trpo, vpg
 from replicate.algorithms.learner import Batch, Lanewise, Learner, distribution_on, values_on
 from replicate.algorithms.own_objective import check_objective
 from replicate.engine.rollout import (
@@ -23,14 +23,7 @@ from replicate.envs import Episode
 from replicate.maths.lanes import put_lanes_, take_lanes
 from replicate.maths.returns import gae, standardise
 from replicate.messages import ConfigError
-from replicate.settings import (
-    UNCLIPPED,
-    PPOSettings,
-    RecipeSettings,
-    RunSettings,
-    TRPOSettings,
-    VPGSettings,
-)
+from replicate.settings import RecipeSettings, RunSettings, Shared
 
 
 @dataclass
@@ -80,34 +73,15 @@ class CohortRecords:
 
 
 def lane_values(runs: list[RunSettings], device: str) -> Lanewise:
-    """Hyper-parameters that may differ between lanes, each ``[R]`` float32.
-
-    "Off" is a number too: ε and the gradient norm become infinite, a target of KL NaN.
-    """
-
-    def column(found: list[float | None], off: float = math.inf) -> Tensor:
-        return torch.tensor([off if v is None else v for v in found], device=device)
-
-    names = {
-        PPOSettings: ["learning_rate", "value_coefficient", "entropy_coefficient", "target_kl"],
-        VPGSettings: ["learning_rate", "value_learning_rate"],
-        TRPOSettings: ["value_learning_rate", "max_kl", "accept_kl_factor", "damping"],
-    }[type(runs[0].algo)]
-    values = {
-        name: column([getattr(run.algo, name) for run in runs])
-        for name in ["gamma", "gae_lambda", *names]
+    """What may differ between lanes, each ``[R]`` float32; "off" is a number too."""
+    of_runs = [run.lane_values() for run in runs]
+    return {
+        key: torch.tensor([numbers[key] for numbers in of_runs], device=device)
+        for key in of_runs[0]
     }
-    values["max_gradient_norm"] = column([run.recipe.max_gradient_norm for run in runs])
-    ppos = [run.algo for run in runs if isinstance(run.algo, PPOSettings)]
-    if ppos:
-        clips = [None if a.objective in UNCLIPPED else a.clip_epsilon for a in ppos]
-        targets = [a.kl_target if a.objective == "adaptive_kl" else None for a in ppos]
-        values["clip_epsilon"] = column(clips)
-        values["kl_target"] = column(targets, math.nan)
-    return values
 
 
-def scheduled(values: Lanewise, recipe: RecipeSettings, fraction_left: float) -> Lanewise:
+def scheduled(values: Lanewise, recipe: Shared[RecipeSettings], fraction_left: float) -> Lanewise:
     """The values of one update: 1 − (updates done)/(updates planned) of what anneals linearly."""
     annealed = []
     if recipe.learning_rate_schedule == "linear":
@@ -124,7 +98,7 @@ def make_batch(
     learner: Learner,
     filters: Filters,
     lane: Lanewise,
-    recipe: RecipeSettings,
+    recipe: Shared[RecipeSettings],
 ) -> Batch:
     """Advantages and targets from a rollout; moves the filters that move before optimising."""
     rewards = scaled_rewards(rollout, filters, lane["gamma"], recipe)
@@ -164,22 +138,24 @@ def make_batch(
 
 
 def update_algorithm(learner: Learner, batch: Batch, run: RunSettings, lane: Lanewise) -> Lanewise:
-    """The algorithm's update, looked up by its settings."""
-    algo, recipe = run.algo, run.recipe
-    if isinstance(algo, PPOSettings):
-        return ppo.update(learner, batch, algo, recipe, lane)
-    # For an algorithm that steps on the whole batch, the whole batch is the minibatch.
-    if recipe.advantage_normalization == "minibatch":
-        batch.advantages = standardise(
-            batch.advantages, recipe.advantage_epsilon, recipe.advantage_std
-        )
-    if isinstance(algo, TRPOSettings):
-        return trpo.update(learner, batch, algo, recipe, lane)
-    return vpg.update(learner, batch, algo, recipe, lane)
+    """The update of the algorithm, which is the module of its name.
+
+    Args:
+        run: any of the lanes; only what they share is handed on.
+        lane: what may differ between them.
+
+    """
+    update = import_module(f"replicate.algorithms.{run.algo.name}").update
+    result: Lanewise = update(learner, batch, Shared(run.algo), Shared(run.recipe), lane)
+    return result
 
 
 def filter_kl(
-    learner: Learner, rollout: Rollout, batch: Batch, filters: Filters, recipe: RecipeSettings
+    learner: Learner,
+    rollout: Rollout,
+    batch: Batch,
+    filters: Filters,
+    recipe: Shared[RecipeSettings],
 ) -> Tensor:
     """Mean KL(policy under the rollout's filter ‖ same policy under the filter after it), ``[R]``.
 
@@ -216,18 +192,17 @@ class Cohort:
             raise ConfigError("runs of one cohort must share environment, algorithm and shapes")
         if len({run.digest for run in runs}) != len(runs):
             raise ConfigError("a run is given twice")
-        for run in runs:
-            if isinstance(run.algo, PPOSettings):
-                check_objective(run.algo.objective)
+        if runs[0].algo.own_objective:
+            check_objective(runs[0].algo.own_objective)
         self.runs = runs
         self.device = device
         self.state = CohortState.fresh(runs, device, threads)
-        self.values = lane_values(runs, device)
+        self.lane_values = lane_values(runs, device)
         self.records = CohortRecords(
             [LaneRecords() for _ in runs],
             {"rollout": 0.0, "env_step": 0.0, "advantages": 0.0, "update": 0.0},
         )
-        start(self.state.envs, self.state.filters, runs[0].recipe)
+        start(self.state.envs, self.state.filters, Shared(runs[0].recipe))
 
     @property
     def num_updates(self) -> int:
@@ -261,7 +236,7 @@ class Cohort:
     def step(self) -> None:
         """One update of every lane that is alive."""
         state, run = self.state, self.runs[0]
-        recipe, num_steps = run.recipe, run.algo.num_steps
+        recipe, num_steps = Shared(run.recipe), run.algo.num_steps
         clock = [time.perf_counter()]
         lanes = state.alive.nonzero()[:, 0]
         everyone = len(lanes) == len(self.runs)
@@ -270,7 +245,7 @@ class Cohort:
         filters = state.filters if everyone else take_lanes(state.filters, index)
         fraction_left = 1 - state.update / self.num_updates
         values = scheduled(
-            {name: value[index] for name, value in self.values.items()}, recipe, fraction_left
+            {name: value[index] for name, value in self.lane_values.items()}, recipe, fraction_left
         )
 
         rollout = collect(learner, filters, state.envs, lanes.tolist(), num_steps, recipe)

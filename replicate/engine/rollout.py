@@ -13,7 +13,7 @@ from replicate.engine.state import Filters
 from replicate.envs import Envs, Episode
 from replicate.maths.distributions import Distribution
 from replicate.maths.moments import RunningMoments, affine_filter
-from replicate.settings import RecipeSettings
+from replicate.settings import RecipeSettings, Shared
 
 
 @dataclass
@@ -46,9 +46,9 @@ class Rollout:
 
 
 def observation_filter(
-    moments: RunningMoments, recipe: RecipeSettings
+    moments: RunningMoments, recipe: Shared[RecipeSettings]
 ) -> Callable[[Tensor], Tensor]:
-    """X ↦ clip((x − mean)/std, ±c) under the present moments, for ``[R, N, D]``."""
+    """The function x ↦ clip((x − mean)/std, ±c) under the present moments, for ``[R, N, D]``."""
     if recipe.observation_filter == "none":
         return lambda observations: observations
     moved = affine_filter(moments, recipe.observation_variance_floor, recipe.norm_epsilon)
@@ -57,7 +57,7 @@ def observation_filter(
     return lambda observations: (observations - shift).mul_(scale).clamp_(-limit, limit)
 
 
-def start(envs: Envs, filters: Filters, recipe: RecipeSettings) -> None:
+def start(envs: Envs, filters: Filters, recipe: Shared[RecipeSettings]) -> None:
     """Reset every environment and filter its first observation."""
     envs.reset()
     first = torch.from_numpy(envs.observations).to(filters.observations)
@@ -73,7 +73,7 @@ def collect(
     envs: Envs,
     lanes: list[int],
     num_steps: int,
-    recipe: RecipeSettings,
+    recipe: Shared[RecipeSettings],
 ) -> Rollout:
     """``num_steps`` env steps of each of ``lanes``; no gradients, no parameter changes.
 
@@ -167,7 +167,7 @@ def collect(
 
 
 def scaled_rewards(
-    rollout: Rollout, filters: Filters, gamma: Tensor, recipe: RecipeSettings
+    rollout: Rollout, filters: Filters, gamma: Tensor, recipe: Shared[RecipeSettings]
 ) -> Tensor:
     """Rewards divided by the running std of the discounted return, clipped: ``[R, T]``.
 
@@ -190,7 +190,7 @@ def scaled_rewards(
         scale[t] = moments.variance()[:, 0]
         running = running * going_on[t]
     filters.discounted_return.copy_(running[:, None])
-    scaled = (by_time / (scale + recipe.norm_epsilon).sqrt()).t()
+    scaled: Tensor = (by_time / (scale + recipe.norm_epsilon).sqrt()).t()
     scaled = scaled.to(gamma.dtype).contiguous()
-    limit = recipe.reward_clip
+    limit: float | None = recipe.reward_clip
     return scaled if limit is None else scaled.clamp_(-limit, limit)

@@ -18,7 +18,7 @@ from replicate.maths.lanes import named_tensors
 from replicate.maths.moments import RunningMoments
 from replicate.messages import ReplayError
 from replicate.networks import make_networks
-from replicate.settings import PPOSettings, RunSettings
+from replicate.settings import RunSettings
 
 
 @dataclass
@@ -87,7 +87,7 @@ class CohortState:
             value,
             Trained.fresh(torch.stack(policies).to(device)),
             Trained.fresh(torch.stack(values).to(device)),
-            torch.tensor([initial_kl_beta(run) for run in runs], device=device),
+            torch.tensor([run.algo.initial_kl_beta for run in runs], device=device),
             [generator(run.seed, "training") for run in runs],
         )
         size, prior = spec.observation_size, recipe.observation_prior_count
@@ -143,11 +143,3 @@ def take_lanes_of_tensors(tensors: Mapping[str, Tensor], lanes: list[int]) -> di
         if name not in found and not name.startswith("actions."):
             found[name] = tensor[lanes]
     return found | {f"actions.{i}": tensors[f"actions.{lane}"] for i, lane in enumerate(lanes)}
-
-
-def initial_kl_beta(run: RunSettings) -> float:
-    """β before the first update: 0 where the objective has no penalty."""
-    algo = run.algo
-    if isinstance(algo, PPOSettings) and algo.objective in ("fixed_kl", "adaptive_kl"):
-        return algo.kl_beta
-    return 0.0

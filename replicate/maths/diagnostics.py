@@ -82,3 +82,9 @@ def squared_norm(gradient: Tensor) -> Tensor:
     """‖g‖² per lane: ``[R, P]`` → ``[R]``."""
     norm: Tensor = torch.linalg.vector_norm(gradient, dim=1)
     return norm.square()
+
+
+def gradient_scale(norm: Tensor, max_gradient_norm: Tensor) -> Tensor:
+    """min(1, c / (‖g‖ + 1e-6)), as ``torch.nn.utils.clip_grad_norm_``; 1 where c = ∞."""
+    scale = (max_gradient_norm / (norm + 1e-6)).clamp_max(1.0)
+    return torch.where(max_gradient_norm.isinf(), 1.0, scale)  # ∞/∞ is NaN

@@ -94,7 +94,7 @@ class DiagonalGaussian(Distribution):
         return self.mean + noise
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Log p(a) = −Σ_i [ (a_i − μ_i)² / (2σ_i²) + log σ_i + ½ log 2π ], ``[R, B]``."""
+        """log p(a) = −Σ_i [ (a_i − μ_i)² / (2σ_i²) + log σ_i + ½ log 2π ], ``[R, B]``."""
         standardised = (actions - self.mean) * (-self.log_std).exp()
         constant = self.log_std.sum(-1) + 0.5 * math.log(2 * math.pi) * actions.shape[-1]
         return -0.5 * standardised.square().sum(-1) - constant
@@ -175,7 +175,7 @@ class Categorical(Distribution):
         return (self.logits + noise).argmax(-1, keepdim=True)
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Log softmax(logits)[a], ``[R, B]``."""
+        """log softmax(logits)[a], ``[R, B]``."""
         log_probs = self.logits.log_softmax(-1)
         return log_probs.gather(-1, actions.long()).squeeze(-1)
 

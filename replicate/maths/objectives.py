@@ -17,7 +17,7 @@ SURROGATES: dict[str, Surrogate] = {}
 
 
 def policy_gradient(log_prob: Tensor, advantages: Tensor) -> Tensor:
-    """Log π(a|s)·Â: its gradient at π = π_old is the policy gradient.
+    """log π(a|s)·Â: its gradient at π = π_old is the policy gradient.
 
     Args:
         log_prob, advantages: ``[R, B]``.
@@ -66,6 +66,9 @@ def clipped_surrogate_slope(
     ratio: Tensor, advantages: Tensor, clip_epsilon: Tensor, bound: Literal["min", "max"] = "min"
 ) -> Tensor:
     """∂ clipped_surrogate/∂ log π(a|s): r·Â where the bound is the surrogate itself, else 0.
+
+    Derived by hand from ``clipped_surrogate``, the objective; ``tests/maths/test_objectives.py``
+    compares it with autograd.
 
     Args:
         ratio, advantages: ``[R, B]``.

@@ -17,6 +17,7 @@ from replicate.engine.rollout import collect, start
 from replicate.engine.state import CohortState
 from replicate.messages import say
 from replicate.planning.composition import compose, options
+from replicate.settings import Shared
 
 SEEDS = 10
 ENV_STEPS = 10_000
@@ -33,8 +34,9 @@ def untrained(env: str) -> list[object]:
     runs = compose(f"env={env}", *RECIPE, f"seed=range(0,{SEEDS})").runs
     state = CohortState.fresh(runs, "cpu")
     lanes = list(range(SEEDS))
-    start(state.envs, state.filters, runs[0].recipe)
-    rollout = collect(state.learner, state.filters, state.envs, lanes, ENV_STEPS, runs[0].recipe)
+    recipe = Shared(runs[0].recipe)
+    start(state.envs, state.filters, recipe)
+    rollout = collect(state.learner, state.filters, state.envs, lanes, ENV_STEPS, recipe)
     returns = [[e.episodic_return for e in rollout.episodes if e.lane == lane] for lane in lanes]
     means = [statistics.fmean(found) for found in returns]
     error = statistics.stdev(means) / SEEDS**0.5

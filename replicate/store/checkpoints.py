@@ -3,7 +3,8 @@
 ``OUT/checkpoints/<cohort>.<software>.npz`` holds a JSON header and arrays, without pickle.  The one
 before it stays as ``….previous.npz``, for when the newest cannot be read.  By the lane contract any
 lanes of a checkpoint go on by themselves, so that one serves whatever part of its runs is asked for
-next.  Checkpoints by other training code are never overwritten: who goes back to it goes on.
+next.  Checkpoints by other training code are never overwritten: after a return to that
+code its training goes on from them.
 """
 
 import hashlib

@@ -20,7 +20,7 @@ from replicate.messages import LockedError
 from replicate.store.records import parsed_json
 
 SUFFIX = ".lock"
-# Who looks whether a lock is held holds it for a moment.
+# To see whether a lock is held, another process takes it for a moment: one failure is no refusal.
 SECONDS_TO_TRY = 1.0
 NOBODY: dict[str, Any] = {"pid": "?", "host": "?", "since": "?", "runs": []}
 

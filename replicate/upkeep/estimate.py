@@ -25,7 +25,7 @@ from replicate.planning.choices import KEYS, choice_of, chosen_runs, key_values
 from replicate.planning.cohorts import cohorts_to_train, missing
 from replicate.planning.pipeline import Layout
 from replicate.planning.studies import PlannedRun
-from replicate.settings import PPOSettings, RunSettings, validated
+from replicate.settings import RunSettings, validated
 from replicate.training.memory import check_memory
 
 CALIBRATION_ENV_STEPS = 256
@@ -50,8 +50,7 @@ class Pace:
 def calibrate(runs: list[RunSettings]) -> Pace:
     """Time one short update of the cohort after another that warms up."""
     algo = runs[0].algo
-    part = algo.minibatch_size if isinstance(algo, PPOSettings) else algo.value_minibatch_size
-    env_steps = max(CALIBRATION_ENV_STEPS // part, 1) * part
+    env_steps = max(CALIBRATION_ENV_STEPS // algo.samples_at_once, 1) * algo.samples_at_once
     short = []
     for run in runs:
         data = run.model_dump(mode="json")

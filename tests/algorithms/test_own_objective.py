@@ -114,7 +114,8 @@ def test_on_the_command_line_it_is_one_line_and_nothing_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(own_objective.SURROGATES, "none", lambda r, a, e: (r * a).mean(1))
-    monkeypatch.setattr(own_objective, "BUILT_IN", ("clip",))
+    for module in (own_objective, settings):
+        monkeypatch.setattr(module, "BUILT_IN", ("clip",))
     code = main(["algo=ppo", "algo.objective=none", "env=cart_pole", f"out={tmp_path}"])
     assert code == 2
     lines = capsys.readouterr().err.strip().splitlines()

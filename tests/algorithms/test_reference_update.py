@@ -17,7 +17,6 @@ from torch.distributions import Distribution
 from replicate.algorithms import ppo, trpo, vpg
 from replicate.algorithms.learner import Batch, Lanewise, Learner
 from replicate.engine.cohort import lane_values
-from replicate.engine.state import initial_kl_beta
 from replicate.maths.lanes import take_lanes
 from replicate.settings import RecipeSettings, RunSettings
 from tests.conftest import runs_of
@@ -174,7 +173,7 @@ def reference_ppo(lane: Reference, run: RunSettings) -> float:
 
 def prepared(runs: list[RunSettings], continuous: bool) -> tuple[Learner, Batch, Lanewise]:
     learner = handmade_learner(2, continuous)
-    learner.kl_beta = torch.tensor([initial_kl_beta(run) for run in runs])
+    learner.kl_beta = torch.tensor([run.algo.initial_kl_beta for run in runs])
     return learner, handmade_batch(learner, SIZE), lane_values(runs, "cpu")
 
 

@@ -71,7 +71,7 @@ def prepared(*overrides: str) -> Case:
     state = cohort.state
     with torch.no_grad():
         rollout = collect(state.learner, state.filters, state.envs, [0], STEPS, run.recipe)
-        values = scheduled(cohort.values, run.recipe, 1.0)
+        values = scheduled(cohort.lane_values, run.recipe, 1.0)
         filters = take_lanes(state.filters, torch.tensor([0]))
         rewards = scaled_rewards(rollout, filters, values["gamma"], run.recipe)
         batch = make_batch(rollout, state.learner, state.filters, values, run.recipe)
