@@ -8,7 +8,6 @@ altered is refused.  The manifest lists the tables, so that nothing is drawn fro
 altered afterwards.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from analysis import manifest
-from replicate.messages import DataError, first_line, one_line_errors
+from replicate.messages import DataError, Parser, first_line, one_line_errors
 from replicate.store.records import (
     ENV_TABLES,
     REMEDY,
@@ -26,6 +25,7 @@ from replicate.store.records import (
     SCHEMAS,
     check_rows,
     parquet_bytes,
+    parsed_json,
     read_stored,
     read_table,
     write_atomically,
@@ -118,7 +118,7 @@ def read_runs(file: Path) -> list[dict[str, Any]]:
 
     """
     try:
-        found: list[dict[str, Any]] = json.loads(file.read_text())
+        found: list[dict[str, Any]] = parsed_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
     return found
@@ -127,7 +127,7 @@ def read_runs(file: Path) -> list[dict[str, Any]]:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.aggregate")
+    parser = Parser(prog="python -m analysis.aggregate")
     parser.add_argument("store", type=Path)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--out", type=Path, nargs=len(ENV_TABLES) + 1, required=True)

@@ -7,11 +7,9 @@ In it: ``results/reference`` and ``results/published`` as they are, the reports 
 figures`` drew of them, the lock file, licence and citation.  Equal files give equal bytes.
 """
 
-import argparse
 import gzip
 import hashlib
 import io
-import json
 import sys
 import tarfile
 import zlib
@@ -21,8 +19,8 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from analysis import manifest
-from replicate.messages import DataError, one_line_errors
-from replicate.store.records import MANIFEST, is_reference, sha256, write_atomically
+from replicate.messages import DataError, Parser, one_line_errors
+from replicate.store.records import MANIFEST, is_reference, parsed_json, sha256, write_atomically
 
 DATA = (Path("results/reference"), Path("results/published"))
 MADE = Path("results/replication")
@@ -94,6 +92,13 @@ def checksum(file: Path) -> Path:
     return file.with_name(f"{file.name}.sha256")
 
 
+def _listed(file: Path, name: PurePosixPath, content: bytes) -> dict[str, str]:
+    try:
+        return dict(parsed_json(content))
+    except (ValueError, TypeError):
+        raise ArchiveError(f"{file}: {name}: no manifest") from None
+
+
 def check(file: Path) -> int:
     """How many data files an archive has, all as its manifests list them.
 
@@ -101,14 +106,14 @@ def check(file: Path) -> int:
         ArchiveError: it is not what its checksum or a manifest says.
 
     """
-    if sha256(file) != checksum(file).read_text().partition(" ")[0]:
+    if sha256(file) != checksum(file).read_text(encoding="utf-8").partition(" ")[0]:
         raise ArchiveError(f"{file}: not what {checksum(file).name} says")
     found = unpack(file)
     listed = {
         name.parent / entry: digest
         for name, content in found.items()
         if name.name == MANIFEST
-        for entry, digest in json.loads(content).items()
+        for entry, digest in _listed(file, name, content).items()
     }
     for name, digest in listed.items():
         if hashlib.sha256(found.get(name, b"")).hexdigest() != digest:
@@ -119,13 +124,13 @@ def check(file: Path) -> int:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.archive")
+    parser = Parser(prog="python -m analysis.archive")
     parser.add_argument("--check", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     if options.check:
         print(f"{check(options.check)} data files, all as listed")
         return 0
-    name = f"replicate-results-{yaml.safe_load(CITATION.read_text())['version']}"
+    name = f"replicate-results-{yaml.safe_load(CITATION.read_text(encoding='utf-8'))['version']}"
     file = Path(f"{name}.tar.gz")
     write_atomically(file, pack(contents(), name))
     write_atomically(checksum(file), f"{sha256(file)}  {file.name}\n".encode())

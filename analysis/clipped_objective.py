@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import manifest, style
-from replicate.messages import one_line_errors
+from replicate.messages import given_files, one_line_errors
 from replicate.store.records import write_atomically
 
 CAPTION = """\
@@ -88,7 +88,9 @@ def _explain(axis: Axes, sign: int, ends: tuple[float, float]) -> None:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    source, svg, png, caption, listed = map(Path, arguments)
+    names = "IN.csv", "OUT.svg", "OUT.png", "OUT.caption.txt", "MANIFEST"
+    given = given_files("analysis.clipped_objective", names, arguments)
+    source, svg, png, caption, listed = map(Path, given)
     manifest.check([source])
     data = pd.read_csv(source)
     data = data[data.epsilon == EPSILON]

@@ -8,7 +8,6 @@ the tables are written as training writes them, and must be the bytes of the run
 1: of some they are not; 2: there is nothing to compare, or something cannot be read.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from analysis import manifest
 from analysis.aggregate import StoredRun, runs_below
-from replicate.messages import DataError, one_line_errors
+from replicate.messages import DataError, Parser, one_line_errors
 from replicate.store.records import (
     ENV_TABLES,
     RUN,
@@ -91,7 +90,7 @@ def compare(store: Path, data: Path) -> tuple[int, list[str]]:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.compare_runs")
+    parser = Parser(prog="python -m analysis.compare_runs")
     parser.add_argument("store", type=Path)
     parser.add_argument("data", type=Path, nargs="?", default=REFERENCE)
     options = parser.parse_args(arguments)

@@ -35,6 +35,7 @@ from analysis.statistics import (
     satterthwaite,
     share,
 )
+from replicate.messages import given_files, one_line_errors
 
 LEVEL = 0.95
 SEEDS = (3, 5, 10)
@@ -232,9 +233,10 @@ def all_coverages(seed: int = 0) -> Iterator[Coverage]:
         yield coverage_of(case, np.random.default_rng([seed, *repr(values).encode()]))
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    (out,) = map(Path, arguments)
+    (out,) = map(Path, given_files("analysis.coverage", ["OUT.csv"], arguments))
     with out.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, [f.name for f in fields(Coverage)], lineterminator="\n")
         table.writeheader()

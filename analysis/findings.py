@@ -3,14 +3,13 @@
 python -m analysis.findings CLAIMS.json
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from analysis import manifest
-from replicate.messages import DataError, first_line, one_line_errors
-from replicate.store.records import REMEDY
+from replicate.messages import DataError, first_line, given_files, one_line_errors
+from replicate.store.records import REMEDY, parsed_json
 
 NOT_RUN = "not run"
 
@@ -24,7 +23,7 @@ def read_claims(file: Path) -> list[dict[str, Any]]:
     """
     manifest.check([file])
     try:
-        records: list[dict[str, Any]] = json.loads(file.read_text())
+        records: list[dict[str, Any]] = parsed_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
     return records
@@ -60,7 +59,7 @@ def _numbers(record: dict[str, Any]) -> str:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    (file,) = map(Path, arguments)
+    (file,) = map(Path, given_files("analysis.findings", ["CLAIMS.json"], arguments))
     print("\n".join(lines(read_claims(file))))
     return 0
 

@@ -20,7 +20,7 @@ from analysis import manifest, style
 from analysis.claims.parts import FACTOR, U
 from analysis.findings import read_claims
 from analysis.ledger import CONTRADICTED, IN_PART, INCONCLUSIVE, NO_EFFECT, SUPPORTED
-from replicate.messages import one_line_errors
+from replicate.messages import given_files, one_line_errors
 from replicate.store.records import write_atomically
 
 MARKS: dict[str, dict[str, Any]] = {
@@ -157,7 +157,9 @@ def caption(claims: list[dict[str, Any]], parts: pd.DataFrame) -> str:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    source, svg, png, csv, text, listed = map(Path, arguments)
+    names = "CLAIMS.json", "OUT.svg", "OUT.png", "OUT.csv", "OUT.caption.txt", "MANIFEST"
+    given = given_files("analysis.forest", names, arguments)
+    source, svg, png, csv, text, listed = map(Path, given)
     claims = read_claims(source)
     parts = judged_parts(claims)
     style.save(draw(parts), svg, png)

@@ -33,7 +33,7 @@ from typing import Any
 from analysis import manifest
 from analysis.aggregate import StoredRun, runs_below, tables_of_runs
 from analysis.measures import COLUMNS
-from replicate.messages import ConfigError, DataError, one_line_errors
+from replicate.messages import ConfigError, DataError, Parser, one_line_errors
 from replicate.planning.choices import Choice, choice_of, key_values
 from replicate.planning.pipeline import (
     CLAIM_DIGESTS,
@@ -362,7 +362,7 @@ def asked_for(options: argparse.Namespace) -> Asked:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.freeze",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -7,12 +7,11 @@ python -m analysis.manifest FOLDER --update FILE…    lists files that were cha
 ``<name>.manifest.json`` the files ``<name>.…`` beside it that were made here.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from replicate.messages import DataError, one_line_errors
+from replicate.messages import DataError, Parser, one_line_errors
 from replicate.store.records import (
     MANIFEST,
     REMEDY,
@@ -108,7 +107,7 @@ def verify(manifest: Path, files: Iterable[Path] | None = None) -> None:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.manifest")
+    parser = Parser(prog="python -m analysis.manifest")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--update", type=Path, nargs="+", metavar="FILE")
     options = parser.parse_args(arguments)

@@ -6,7 +6,6 @@ python -m replicate --cohort FILE                                   a cohort of 
 python -m replicate COMMAND ...                                     what is not training
 """
 
-import argparse
 import json
 import os
 import re
@@ -14,7 +13,15 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from replicate.messages import EXPECTED, ConfigError, ending, first_line, say
+from replicate.messages import (
+    EXPECTED,
+    ConfigError,
+    Parser,
+    ending,
+    first_line,
+    print_anything,
+    say,
+)
 from replicate.planning.cohorts import cohorts_to_train
 from replicate.planning.composition import GROUPS, compose, keys_of, options
 from replicate.settings import (
@@ -25,7 +32,7 @@ from replicate.settings import (
     nearest,
     validated,
 )
-from replicate.store.records import check_writable, read_description
+from replicate.store.records import check_writable, parsed_json, read_description
 
 COMMANDS = {
     "doctor": ("replicate.upkeep.doctor", "what may be wrong here"),
@@ -65,9 +72,9 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Flags; everything else is an override."""
-    flags = argparse.ArgumentParser(prog="python -m replicate", add_help=False, allow_abbrev=False)
+    flags = Parser(prog="python -m replicate", add_help=False, allow_abbrev=False)
     flags.add_argument("-h", "--help", action="store_true")
     flags.add_argument("-m", "--multirun", action="store_true")
     flags.add_argument("--cohort", type=Path)
@@ -82,17 +89,20 @@ def cores() -> int:
 def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
     """Train what is missing, cohort by cohort, and say where the files are."""
     from replicate.envs import check_env
+    from replicate.training.memory import check_memory
     from replicate.training.mirror import mirroring
     from replicate.training.progress import reporter
     from replicate.training.runs import cuda_is_available, train_cohort
 
     store, device = Path(execution.out), execution.device
-    for settings in {run.env.model_dump_json(): run.env for run in runs}.values():
-        check_env(settings)
+    envs = {run.env.model_dump_json(): run.env for run in runs}
+    specs = {name: check_env(settings) for name, settings in envs.items()}
     if device == "cuda" and not cuda_is_available():
         raise ConfigError("device: no CUDA device here; nearest valid choice: cpu")
-    check_writable(store)
     to_train = cohorts_to_train(runs, store)
+    for cohort in to_train if device == "cpu" else []:
+        check_memory(cohort, specs[cohort[0].env.model_dump_json()])
+    check_writable(store)
     threads = execution.threads or (cores() if len(to_train) == 1 else 1)
     with mirroring(execution.logger if to_train else "none", store) as watch:
         for number, cohort in enumerate(to_train, 1):
@@ -129,7 +139,7 @@ def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
 
     """
     try:
-        data = json.loads(manifest.read_text())
+        data = parsed_json(manifest.read_text(encoding="utf-8"))
         entries, store = list(data["runs"]), Path(data["store"])
         return [validated(RunSettings, {**entry}) for entry in entries], store
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -162,8 +172,9 @@ def main(arguments: list[str]) -> int:
     """The command line; returns the exit code."""
     if arguments and arguments[0] in COMMANDS:
         return run_command(arguments[0], arguments[1:])
-    known, overrides = parser().parse_known_args(arguments)
+    print_anything()
     try:
+        known, overrides = parser().parse_known_args(arguments)
         for text in overrides:
             if text.startswith("-"):
                 raise ConfigError(f"{text}: unknown flag; -m, --cohort or --help")

@@ -4,12 +4,14 @@ An error that a user can put right is a ``OneLineError``: its message is one lin
 wrong and what to do.  ``ending`` is the one place that turns it into a line and an exit code.
 """
 
+import argparse
+import io
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import wraps
-from typing import ClassVar, ParamSpec
+from typing import ClassVar, NoReturn, ParamSpec
 
 Arguments = ParamSpec("Arguments")
 
@@ -99,11 +101,48 @@ def ending(error: BaseException, advice: str = "") -> int:
     return int(getattr(error, "exit_code", OneLineError.exit_code))
 
 
+def print_anything() -> None:
+    """Let what a terminal's encoding cannot show be printed as its code point."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class Parser(argparse.ArgumentParser):
+    """The arguments of a program; wrong ones are one line that says what is right."""
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls where an argument is wrong.
+
+        Raises:
+            ConfigError: always.
+
+        """
+        raise ConfigError(f"{message}; {' '.join(self.format_usage().split())}")
+
+
+def given_files(program: str, names: Iterable[str], arguments: list[str]) -> list[str]:
+    """The arguments of a program that takes files in a fixed order; the last may be left out.
+
+    Args:
+        names: for people; ``[NAME]`` may be left out.
+
+    Raises:
+        ConfigError: there are more or fewer.
+
+    """
+    parser = Parser(prog=f"python -m {program}")
+    for name in names:
+        parser.add_argument(name.strip("[]"), nargs="?" if name.startswith("[") else None)
+    return [text for text in vars(parser.parse_args(arguments)).values() if text is not None]
+
+
 def one_line_errors(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
     """A command line whose expected errors are one line and an exit code."""
 
     @wraps(main)
     def told(*arguments: Arguments.args, **options: Arguments.kwargs) -> int:
+        print_anything()
         try:
             return main(*arguments, **options)
         except EXPECTED as error:

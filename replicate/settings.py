@@ -41,6 +41,10 @@ class Section(BaseModel):
 
 # What float32 can hold and divide by.
 Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
+NotNegative = Annotated[float, Field(ge=0, le=1e30)]
+# Columns of env steps are int32; a thousand passes over a batch is a slip of the finger.
+MOST_ENV_STEPS = 2**31 - 1
+MOST_PASSES = 1000
 
 
 def lane_keys(model: type[BaseModel]) -> list[str]:
@@ -85,14 +89,25 @@ class EnvSettings(Section):
     id: str = Key("gymnasium id", "environment")
     kwargs: dict[str, bool | int | float | str] = Key("–", "passed to gymnasium.make")
 
+    @model_validator(mode="after")
+    def _not_rendered(self) -> "EnvSettings":
+        # Some kinds of it open a window, and end the process where there is none.
+        if "render_mode" in self.kwargs:
+            raise ValueError("env.kwargs.render_mode: training shows no pictures; leave it out")
+        return self
+
 
 class Algorithm(Section):
     """What the settings of every algorithm have, and what the rest asks of them."""
 
     name: str
-    num_steps: int = Key("env steps", "rollout length, one update each", ge=2)
+    num_steps: int = Key("env steps", "rollout length, one update each", ge=2, le=MOST_ENV_STEPS)
     hidden_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Key(
-        "units", "hidden tanh layers of policy and value network", min_length=1, strict=False
+        "units",
+        "hidden tanh layers of policy and value network",
+        min_length=1,
+        max_length=100,
+        strict=False,
     )
     gamma: float = Key("per env step", "discount", lane=True, gt=0, le=1)
     gae_lambda: float = Key("–", "λ of generalised advantage estimation", lane=True, ge=0, le=1)
@@ -139,10 +154,10 @@ class PPOSettings(Algorithm):
     kl_beta: Positive = Key("–", "β of the KL penalty (its start, if adaptive)", lane=True)
     kl_target: Positive = Key("nats", "d_targ of adaptive_kl", lane=True)
     learning_rate: Positive = Key("–", "Adam step size of policy and value", lane=True)
-    update_epochs: int = Key("passes", "passes over a batch", ge=1)
+    update_epochs: int = Key("passes", "passes over a batch", ge=1, le=MOST_PASSES)
     minibatch_size: int = Key("samples", "divides num_steps", ge=2)
-    value_coefficient: float = Key("–", "weight of the value loss", lane=True, ge=0)
-    entropy_coefficient: float = Key("–", "weight of the entropy bonus", lane=True, ge=0)
+    value_coefficient: NotNegative = Key("–", "weight of the value loss", lane=True)
+    entropy_coefficient: NotNegative = Key("–", "weight of the entropy bonus", lane=True)
     target_kl: Positive | None = Key(
         "nats", "early stop of a batch's epochs; null: none", lane=True
     )
@@ -201,7 +216,7 @@ class ValueFit(Algorithm):
     """A value function fitted by itself (vpg, trpo)."""
 
     value_learning_rate: Positive = Key("–", "Adam step size of the value function", lane=True)
-    value_epochs: int = Key("passes", "passes of the value fit over a batch", ge=0)
+    value_epochs: int = Key("passes", "passes of the value fit over a batch", ge=0, le=MOST_PASSES)
     value_minibatch_size: int = Key("samples", "divides num_steps", ge=2)
 
     @model_validator(mode="after")
@@ -228,18 +243,19 @@ class TRPOSettings(ValueFit):
     name: Literal["trpo"]
     max_kl: Positive = Key("nats", "δ, radius of the trust region", lane=True)
     accept_kl_factor: Positive = Key("–", "a step is accepted up to factor × max_kl", lane=True)
-    cg_iterations: int = Key("products", "conjugate gradient iterations", ge=1)
-    cg_residual_tolerance: float = Key("–", "stop at this squared residual", ge=0)
-    damping: float = Key("–", "added to the Fisher matrix, times identity", lane=True, ge=0)
+    cg_iterations: int = Key("products", "conjugate gradient iterations", ge=1, le=MOST_PASSES)
+    cg_residual_tolerance: NotNegative = Key("–", "stop at this squared residual")
+    damping: NotNegative = Key("–", "added to the Fisher matrix, times identity", lane=True)
     fisher_stride: int = Key("samples", "every n-th sample makes the Fisher matrix", ge=1)
     backtrack_shrink: float = Key("–", "factor of the line search", gt=0, lt=1)
-    max_backtracks: int = Key("–", "trials of the line search", ge=1)
+    max_backtracks: int = Key("–", "trials of the line search", ge=1, le=MOST_PASSES)
 
 
 def _check_divides(part: int, whole: int, key: str) -> None:
     if whole % part:
-        divisors = [d for d in range(2, whole + 1) if whole % d == 0]
-        close = min(divisors, key=lambda d: abs(d - part))
+        small = [d for d in range(1, math.isqrt(whole) + 1) if whole % d == 0]
+        divisors = {*small, *(whole // d for d in small)} - {1}
+        close = min(divisors, key=lambda d: (abs(d - part), d))
         raise ValueError(
             f"{key}: {part} does not divide num_steps = {whole}; nearest that does: {close}"
         )
@@ -253,19 +269,21 @@ class RecipeSettings(Section):
         "none", "per_batch_before_update", "per_batch_after_update", "per_step"
     ] = Key("–", "when the running moments of observations move")
     observation_clip: Positive = Key("std", "filtered observations are clipped to ±")
-    observation_variance_floor: float = Key("–", "least variance of the filter", ge=0)
+    observation_variance_floor: NotNegative = Key("–", "least variance of the filter")
     observation_prior_count: Positive = Key("samples", "weight of the N(0, 1) prior of the moments")
     reward_scaling: bool = Key("–", "divide rewards by the running std of the discounted return")
     reward_clip: Positive | None = Key("std", "scaled rewards are clipped to ±; null: not")
-    norm_epsilon: float = Key("–", "added to variances of filter and reward scaling", ge=0)
+    norm_epsilon: NotNegative = Key("–", "added to variances of filter and reward scaling")
     advantage_normalization: Literal["none", "batch", "minibatch"] = Key("–", "standardised over")
     advantage_std: Literal["population", "sample"] = Key("–", "which standard deviation")
-    advantage_epsilon: float = Key("–", "added to that standard deviation", ge=0)
+    advantage_epsilon: NotNegative = Key("–", "added to that standard deviation")
     initialisation: Literal["normc", "orthogonal"] = Key("–", "weights")
     hidden_gain: Positive = Key("–", "gain of hidden layers")
     policy_gain: Positive = Key("–", "gain of the policy's last layer")
     value_gain: Positive = Key("–", "gain of the value function's last layer")
-    log_std_init: float = Key("log action", "initial log standard deviation")
+    log_std_init: Annotated[float, Field(ge=-1e30, le=1e30)] = Key(
+        "log action", "initial log standard deviation"
+    )
     adam_epsilon: Positive = Key("–", "ε of Adam")
     learning_rate_schedule: Literal["constant", "linear"] = Key("–", "all step sizes; linear: to 0")
     clip_epsilon_schedule: Literal["constant", "linear"] = Key("–", "ε of PPO; linear: to 0")
@@ -298,7 +316,7 @@ class RunSettings(Section):
     algo: AlgoSettings
     recipe: RecipeSettings
     seed: int = Key("–", "seed of all random streams of the run", ge=0, lt=2**31)
-    total_env_steps: int = Key("env steps", "length; whole updates only", ge=1)
+    total_env_steps: int = Key("env steps", "length; whole updates only", ge=1, le=MOST_ENV_STEPS)
 
     @model_validator(mode="after")
     def _consistent(self) -> "RunSettings":

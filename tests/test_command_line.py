@@ -118,6 +118,27 @@ BAD = {
     "an interval": (["-m", "algo.clip_epsilon=interval(0.1,0.2)"], "range(start,stop,step)"),
     "a glob": (["-m", "env=glob(*)"], "range(start,stop,step)"),
     "a key twice": (["seed=1", "seed=2"], "seed is given twice"),
+    "longer than an int32": (["total_env_steps=10000000000"], "at most 2147483647"),
+    "a float's length": (["total_env_steps=1e30"], "integer"),
+    "a rollout of a float": (["algo.num_steps=1e10"], "integer"),
+    "a rollout beyond an int32": (["algo.num_steps=10000000000"], "at most 2147483647"),
+    "a rollout that does not fit": (
+        ["algo.num_steps=2147483584", "total_env_steps=2147483647"],
+        "algo.num_steps: 2147483584 takes at least 1,",
+    ),
+    "networks that do not fit": (
+        ["algo.hidden_sizes=[1000000,1000000]"],
+        "algo.hidden_sizes: [1000000, 1000000] takes at least 32,016 GB of memory for 1 at once",
+    ),
+    "a deep network": (["algo.hidden_sizes=[" + "1," * 999 + "1]"], "at most 100"),
+    "passes without end": (["algo.update_epochs=1000000000"], "at most 1000"),
+    "a minibatch of a prime": (
+        ["algo.num_steps=2147483647", "total_env_steps=2147483647"],
+        "nearest that does: 2147483647",
+    ),
+    "beyond float32": (["algo.value_coefficient=1e300"], "at most 1e+30"),
+    "a standard deviation beyond float32": (["recipe.log_std_init=1e300"], "at most 1e+30"),
+    "pictures": (["env.kwargs.render_mode=human"], "env.kwargs.render_mode: training shows no"),
     "hidden layer of width 0": (["algo.hidden_sizes=[0]"], "at least 1"),
 }
 

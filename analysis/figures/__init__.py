@@ -16,9 +16,19 @@ from matplotlib.figure import Figure
 
 from analysis import manifest, style
 from analysis.study import Study, read_study
-from replicate.messages import DataError, one_line_errors
+from replicate.messages import DataError, given_files, one_line_errors
 from replicate.store.records import write_atomically
 
+ARGUMENTS = [
+    "PLAN.json",
+    "MEASURES.csv",
+    "OUT.svg",
+    "OUT.png",
+    "OUT.csv",
+    "OUT.caption.txt",
+    "MANIFEST",
+    "[ENV]",
+]
 MAX_LINES = 6
 """More variants in one panel cannot be told apart."""
 PAPER_EPSILON = 0.2
@@ -53,11 +63,11 @@ Draw = Callable[[Study, pd.DataFrame], Drawing]
 @one_line_errors
 def main(draw: Draw, arguments: list[str]) -> int:
     """The command line of a figure."""
-    plan, measured, svg, png, csv, caption, listed = map(Path, arguments[:7])
+    given = given_files("analysis.figures.NAME", ARGUMENTS, arguments)
+    plan, measured, svg, png, csv, caption, listed = map(Path, given[:7])
     manifest.check([measured])
     study, measures = read_study(plan), pd.read_csv(measured)
-    if arguments[7:]:
-        (env,) = arguments[7:]
+    for env in given[7:]:
         if env not in study.envs:
             raise DataError(f"{plan}: no environment {env!r}; it has {', '.join(study.envs)}")
         study, measures = study.on(env), measures[measures.env == env]

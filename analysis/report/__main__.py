@@ -8,7 +8,6 @@ NAME/tables, NAME/measures, NAME/claims.json and the probes.  Nothing is loaded 
 text is escaped, and the content security policy admits this file's own style sheet and script only.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from analysis import manifest
 from analysis.findings import read_claims
 from analysis.report.page import Inputs, render
 from analysis.study import read_study
-from replicate.messages import DataError, one_line_errors
+from replicate.messages import DataError, Parser, one_line_errors
 from replicate.store.records import write_atomically
 
 
@@ -36,7 +35,7 @@ def simulated(file: Path) -> pd.DataFrame:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.report")
+    parser = Parser(prog="python -m analysis.report")
     parser.add_argument("name")
     parser.add_argument("root", type=Path)
     parser.add_argument("out", type=Path)

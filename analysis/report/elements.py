@@ -162,8 +162,8 @@ def stored_table(stem: Path, name: str, study: str) -> Table:
 
     """
     manifest.check(stem.with_suffix(suffix) for suffix in (".md", ".caption.txt"))
-    header, *rows = markdown_rows(stem.with_suffix(".md").read_text())
-    caption = stem.with_suffix(".caption.txt").read_text()
+    header, *rows = markdown_rows(stem.with_suffix(".md").read_text(encoding="utf-8"))
+    caption = stem.with_suffix(".caption.txt").read_text(encoding="utf-8")
     table = grid(caption, header, rows, _words(stem))
     return replace(table, source=source(stem.with_suffix(".csv"), name, study))
 
@@ -189,7 +189,7 @@ def stored_picture(
 
     """
     manifest.check(stem.with_suffix(suffix) for suffix in (".svg", ".caption.txt"))
-    caption, more = cut(stem.with_suffix(".caption.txt").read_text())
+    caption, more = cut(stem.with_suffix(".caption.txt").read_text(encoding="utf-8"))
     return Picture(
         _words(stem) + (f" on {env}" if env else ""),
         base64_text(stem.with_suffix(".svg").read_bytes()),

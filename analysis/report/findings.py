@@ -139,7 +139,7 @@ def read_questions(file: Path = QUESTIONS) -> dict[str, Any]:
 
     """
     try:
-        data = yaml.safe_load(file.read_text())
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
         questions = [
             {"question": str(q["question"]), "claims": [str(c) for c in q["claims"]]}
             for q in data["questions"]

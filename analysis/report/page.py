@@ -44,7 +44,7 @@ class Inputs:
 
 def render(inputs: Inputs) -> str:
     """The file's text."""
-    sheet, script = ((HERE / f"page.{kind}").read_text() for kind in ("css", "js"))
+    sheet, script = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,

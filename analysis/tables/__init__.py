@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis import manifest
 from analysis.study import Study, read_study
-from replicate.messages import one_line_errors
+from replicate.messages import given_files, one_line_errors
 from replicate.store.records import write_atomically
 
 NONE = "–"
@@ -71,7 +71,17 @@ Make = Callable[[Study, pd.DataFrame], Table]
 @one_line_errors
 def main(make: Make, arguments: list[str]) -> int:
     """The command line of a table."""
-    plan, measures, csv, md, tex, caption, listed = map(Path, arguments)
+    names = [
+        "PLAN.json",
+        "MEASURES.csv",
+        "OUT.csv",
+        "OUT.md",
+        "OUT.tex",
+        "OUT.caption.txt",
+        "MANIFEST",
+    ]
+    given = given_files("analysis.tables.NAME", names, arguments)
+    plan, measures, csv, md, tex, caption, listed = map(Path, given)
     manifest.check([measures])
     table = make(read_study(plan), pd.read_csv(measures))
     texts = {

@@ -98,8 +98,10 @@ def make_env(settings: EnvSettings) -> gymnasium.Env:
     return NewWorld(env) if type(env.unwrapped).__name__ == "BipedalWalker" else env
 
 
-def check_env(settings: EnvSettings) -> None:
+def check_env(settings: EnvSettings) -> EnvSpec:
     """Make it, reset it, step it, take it down again: what passes can be trained on.
+
+    Returns the sizes of its spaces.
 
     Raises:
         ConfigError: unknown id, keyword arguments it does not take, spaces we do not train on, or
@@ -133,6 +135,7 @@ def check_env(settings: EnvSettings) -> None:
     if np.ndim(reward):
         raise ConfigError(f"env.id: {settings.id}: step gives {reward!r} as a reward, no number")
     env.close()
+    return spec
 
 
 def _given(settings: EnvSettings, call: str, parts: int, give: Callable[[], Any]) -> Any:

@@ -40,6 +40,6 @@ def tell_at_exit(snakemake_logs: Iterable[str]) -> None:
 
     Not at once, since a dozen of Snakemake's own lines come after ``onerror``.
     """
-    texts = [Path(log).read_text(errors="replace") for log in snakemake_logs]
+    texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in snakemake_logs]
     if logs := failed_logs("\n".join(texts)):
         atexit.register(say, summary(logs))

@@ -415,7 +415,7 @@ def _renew_stamp(layout: Layout, run: RunSettings) -> None:
     stamp, made = layout.stamp(run.run_id), layout.store / run.run_id / RUN_FILE
     if not made.is_file():
         stamp.unlink(missing_ok=True)
-    elif not stamp.is_file() or stamp.read_text() != sha256(made):
+    elif not stamp.is_file() or stamp.read_text(encoding="utf-8") != sha256(made):
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(sha256(made))
         os.utime(stamp, ns=(made.stat().st_mtime_ns,) * 2)
@@ -424,5 +424,5 @@ def _renew_stamp(layout: Layout, run: RunSettings) -> None:
 def write_if_changed(path: Path, data: Any) -> None:
     """JSON, unless it is there as it is: what depends on it is not made anew."""
     text = json.dumps(data, indent=1) + "\n"
-    if not path.is_file() or path.read_text() != text:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomically(path, text.encode())

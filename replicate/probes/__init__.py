@@ -1,12 +1,11 @@
 """Floor 4: experiments that are not trainings; they write records for the analysis."""
 
-import argparse
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from replicate.messages import one_line_errors
+from replicate.messages import Parser, one_line_errors
 from replicate.store.records import write_atomically, write_manifest
 
 
@@ -24,7 +23,7 @@ def main(
         rows: called once the arguments are known to be right.
 
     """
-    parser = argparse.ArgumentParser(prog=f"python -m replicate.probes.{name}")
+    parser = Parser(prog=f"python -m replicate.probes.{name}")
     parser.add_argument("out", type=Path, metavar="OUT.csv")
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", nargs="?")
     options = parser.parse_args(arguments)

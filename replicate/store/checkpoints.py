@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from replicate.messages import UnusableCheckpointError, first_line
 from replicate.settings import RunSettings, digest_of
-from replicate.store.records import is_finished, write_atomically
+from replicate.store.records import is_finished, parsed_json, write_atomically
 from replicate.store.staleness import command, compare, label
 
 FOLDER = "checkpoints"
@@ -115,7 +115,7 @@ def read_header(file: Path) -> Checkpoint:
 
     """
     with _opened(file) as found:
-        checkpoint = Checkpoint(file, json.loads(found[HEADER].tobytes()))
+        checkpoint = Checkpoint(file, parsed_json(found[HEADER].tobytes()))
         if missing := HEADER_KEYS - checkpoint.header.keys():
             raise ValueError(f"its header lacks {', '.join(sorted(missing))}")
         return checkpoint

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from replicate.messages import LockedError
+from replicate.store.records import parsed_json
 
 SUFFIX = ".lock"
 # To see whether a lock is held, another process takes it for a moment: one failure is no refusal.
@@ -37,14 +38,14 @@ def _try_lock(file: TextIOWrapper) -> bool:
 def holder(path: Path) -> dict[str, Any] | None:
     """Who holds a lock (``pid``, ``host``, ``since``, ``runs``); None where nobody does."""
     try:
-        with path.open("r+") as file:
+        with path.open("r+", encoding="utf-8") as file:
             if _try_lock(file):
                 return None
             file.seek(0)
-            return {**NOBODY, **json.loads(file.read())}
+            return {**NOBODY, **dict(parsed_json(file.read()))}
     except FileNotFoundError:
         return None
-    except ValueError:  # it was taken a moment ago and is not written yet
+    except (ValueError, TypeError):  # it was taken a moment ago and is not written yet
         return NOBODY
 
 
@@ -69,7 +70,7 @@ def _locked(path: Path, runs: Iterable[str]) -> TextIOWrapper:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+")
+            file = path.open("a+", encoding="utf-8")
         except (FileNotFoundError, FileExistsError):
             if path.parent.exists() and not path.parent.is_dir():
                 raise

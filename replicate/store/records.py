@@ -223,8 +223,21 @@ def is_finished(folder: Path) -> bool:
     return (folder / RUN_FILE).is_file()
 
 
+def parsed_json(text: str | bytes) -> Any:
+    """What JSON says.
+
+    Raises:
+        ValueError: it is none, or nested too deeply.
+
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _object(file: Path) -> dict[str, Any]:
-    data = json.loads(file.read_text())
+    data = parsed_json(file.read_text(encoding="utf-8"))
     if not isinstance(data, dict):
         raise ValueError("not an object")
     return data

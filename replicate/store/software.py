@@ -56,9 +56,8 @@ def code_digest() -> str:
     ]
     digest = hashlib.sha256()
     for file in files:
-        digest.update(
-            f"{file.relative_to(PACKAGE).as_posix()}\n{_without_docstrings(file.read_text())}\n".encode()
-        )
+        text = _without_docstrings(file.read_text(encoding="utf-8"))
+        digest.update(f"{file.relative_to(PACKAGE).as_posix()}\n{text}\n".encode())
     return digest.hexdigest()
 
 
@@ -78,7 +77,9 @@ def locked_versions() -> dict[str, str]:
     """Package → version that the lock file asks for; empty without one."""
     if not LOCK.is_file():
         return {}
-    lines = (line.partition("#")[0].strip() for line in LOCK.read_text().splitlines())
+    lines = (
+        line.partition("#")[0].strip() for line in LOCK.read_text(encoding="utf-8").splitlines()
+    )
     return dict(line.split("==") for line in lines if "==" in line)
 
 
@@ -110,7 +111,9 @@ def commit() -> dict[str, Any]:
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(PACKAGE), *arguments]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+            done = subprocess.run(
+                command, capture_output=True, text=True, encoding="utf-8", timeout=30
+            )
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
@@ -126,7 +129,7 @@ def commit() -> dict[str, Any]:
 def cpu_model() -> str:
     """The CPU's name for people, as the system tells it."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 

@@ -103,7 +103,7 @@ def read_rows(file: Path, columns: Iterable[str]) -> list[Row]:
     """
     if not file.is_file():
         return []
-    with file.open(newline="") as lines:
+    with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     for row in rows:
         if row.keys() != set(columns) or None in row.values():

@@ -324,7 +324,7 @@ def mirror(folder: Path) -> Path:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command; returns the exit code."""
-    if arguments[:1] == ["--follow"]:
+    if arguments[:1] == ["--follow"] and len(arguments) == 2:
         return follow(Path(arguments[1]))
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("write python -m replicate mirror RUN_FOLDER...")

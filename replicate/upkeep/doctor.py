@@ -179,7 +179,7 @@ def snakemake_processes(folder: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended, or is somebody else's
-            words = (process / "cmdline").read_text().split("\0")
+            words = (process / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
             is_snakemake = any(Path(word).name == "snakemake" for word in words[:3])
             if is_snakemake and (process / "cwd").readlink() == folder.resolve():
                 found.append(int(process.name))
@@ -306,7 +306,7 @@ def manifests(results: Path) -> Iterator[Finding]:
             continue
         # A process, since nothing here may know the analysis.
         command = [sys.executable, "-m", "analysis.manifest", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
         if done.returncode == 0:
             yield Finding("data", "ok", f"{folder}: as its manifests list it")
         else:
@@ -387,7 +387,7 @@ def dry_run(choice: Choice, tell: Tell) -> subprocess.CompletedProcess[str]:
     tell("asking snakemake -n what it would run")
     config = [f"scale={choice.scale}", f"studies={','.join(choice.studies)}"]
     command = [sys.executable, "-m", "snakemake", "-n", "--config", *config]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
 
 
 def determinism(tell: Tell) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ Trains a moment of every kind of cohort to learn this machine's speed.
 
 import heapq
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ from rich.progress import track
 from rich.table import Table
 
 from replicate.engine.cohort import Cohort
+from replicate.envs import check_env
 from replicate.messages import ConfigError, one_line_errors
 from replicate.planning.choices import KEYS, choice_of, chosen_runs, key_values
 from replicate.planning.cohorts import cohorts_to_train, missing
 from replicate.planning.pipeline import Layout
 from replicate.planning.studies import PlannedRun
 from replicate.settings import RunSettings, validated
+from replicate.training.memory import check_memory
 
 CALIBRATION_ENV_STEPS = 256
 # Typical sizes of compressed rows and of a run.json.
@@ -119,6 +122,8 @@ def main(arguments: list[str]) -> int:
     if not groups:
         console.print("Nothing to train.")
         return 0
+    for cohort in groups:
+        check_memory(cohort, check_env(cohort[0].env))
     torch.set_num_threads(1)
     kinds = {kind_of(cohort): cohort for cohort in groups}
     paces = {
@@ -140,6 +145,6 @@ def main(arguments: list[str]) -> int:
 def _cores(text: str | None) -> int:
     if text is None:
         return os.cpu_count() or 1
-    if not text.isdigit() or int(text) < 1:
+    if not re.fullmatch("[1-9][0-9]{0,4}", text):
         raise ConfigError(f"cores={text}: not a number of cores; nearest valid choice: 1")
     return int(text)

@@ -28,7 +28,7 @@ from typing import Any
 
 from pydantic import Field
 
-from replicate.messages import ConfigError, TraceError, first_line, one_line_errors, say
+from replicate.messages import ConfigError, Parser, TraceError, first_line, one_line_errors, say
 from replicate.planning.choices import key_values
 from replicate.planning.cohorts import cohorts
 from replicate.planning.composition import compose, load_file, options
@@ -177,13 +177,13 @@ def trace_of(folders: Iterable[Path]) -> str:
 
 def answer_with_traces(file: Path, device: str) -> None:
     """Train the rows that a JSON file lists, and put in its place what came out."""
-    asked = json.loads(file.read_text())
+    asked = json.loads(file.read_text(encoding="utf-8"))
     rows = {
         name: [validated(RunSettings, {**lane}) for lane in lanes] for name, lanes in asked.items()
     }
     as_locked = not software.unlike_the_lock().keys() & set(software.PACKAGES)
     lock = software.lock_digest() if as_locked else None
-    file.write_text(json.dumps({"lock_digest": lock, **train_rows(rows, device)}))
+    file.write_text(json.dumps({"lock_digest": lock, **train_rows(rows, device)}), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -242,6 +242,7 @@ def trace(tree: Path, rows: Mapping[str, list[RunSettings]], device: str, name: 
             env={**os.environ, "PYTHONPATH": str(tree)},
             capture_output=True,
             text=True,
+            encoding="utf-8",
         )
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ["no word of why"]
@@ -249,7 +250,7 @@ def trace(tree: Path, rows: Mapping[str, list[RunSettings]], device: str, name: 
                 f"{f'commit {name}' if name else 'this code'} cannot be traced: {lines[-1]}"
             )
         # Earlier code does not name the CPU.
-        made = {"cpu": software.cpu_model(), **json.loads(file.read_text())}
+        made = {"cpu": software.cpu_model(), **json.loads(file.read_text(encoding="utf-8"))}
     return Traced(name, made, made.pop("traces"), time.monotonic() - begin)
 
 
@@ -261,7 +262,9 @@ def commit_here(name: str) -> str:
 
     """
     command = ["git", "-C", str(software.PACKAGE), "rev-parse", "--verify", "--quiet"]
-    done = subprocess.run([*command, f"{name}^{{commit}}"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, f"{name}^{{commit}}"], capture_output=True, text=True, encoding="utf-8"
+    )
     if done.returncode != 0:
         raise TraceError(f"{name}: no such commit in this repository; git fetch may bring it")
     return done.stdout.strip()
@@ -279,7 +282,7 @@ def checkout(commit: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         tree = str(Path(folder) / "tree")
         add = [*git, "worktree", "add", "--quiet", "--detach", tree, commit]
-        done = subprocess.run(add, capture_output=True, text=True)
+        done = subprocess.run(add, capture_output=True, text=True, encoding="utf-8")
         if done.returncode != 0:
             raise TraceError(f"{commit}: {first_line(done.stderr).removeprefix('fatal: ')}")
         try:
@@ -452,7 +455,7 @@ def check(rows: Mapping[str, list[RunSettings]], device: str) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The flags."""
-    found = argparse.ArgumentParser(prog=COMMAND, allow_abbrev=False, description=__doc__)
+    found = Parser(prog=COMMAND, allow_abbrev=False, description=__doc__)
     found.formatter_class = argparse.RawDescriptionHelpFormatter
     found.add_argument("words", nargs="*", metavar="COMMIT")
     found.add_argument("--check", action="store_true")

@@ -39,7 +39,13 @@ def test_it_prints_runs_cohorts_hours_and_disk(
 
 @pytest.mark.parametrize(
     ("argument", "expected"),
-    [("scale=papr", "'paper'"), ("cores=0", "number of cores"), ("study=table1", "'studies'")],
+    [
+        ("scale=papr", "'paper'"),
+        ("cores=0", "number of cores"),
+        ("cores=²", "number of cores"),
+        ("cores=999999", "number of cores"),
+        ("study=table1", "'studies'"),
+    ],
 )
 def test_wrong_arguments_are_one_line(
     argument: str, expected: str, capsys: pytest.CaptureFixture[str]
