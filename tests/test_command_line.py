@@ -139,6 +139,11 @@ BAD = {
     "beyond float32": (["algo.value_coefficient=1e300"], "at most 1e+30"),
     "a standard deviation beyond float32": (["recipe.log_std_init=1e300"], "at most 1e+30"),
     "pictures": (["env.kwargs.render_mode=human"], "env.kwargs.render_mode: training shows no"),
+    "a secret of the environment": (
+        ["recipe.name=${oc.env:HOME}"],
+        "recipe.name: '${oc.env:HOME}' is not looked up",
+    ),
+    "a value of another key": (["env.kwargs.a=${seed}"], "env.kwargs.a: '${seed}' is not looked"),
     "hidden layer of width 0": (["algo.hidden_sizes=[0]"], "at least 1"),
 }
 

@@ -77,14 +77,32 @@ def _composed(conf: Path, overrides: tuple[str, ...]) -> str:
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
             config = hydra_compose("config", list(overrides))
-            data: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+            data: Any = OmegaConf.to_container(config, throw_on_missing=True)
             text = json.dumps(data)
         except Exception as error:  # whatever Hydra makes of a broken file
             _check_files(overrides)
             raise ConfigError(_reason(error)) from None
     if not all(isinstance(data.get(group), dict) for group in GROUPS):
         _check_files(overrides)
+    _refuse_interpolations(data)
     return text
+
+
+def _refuse_interpolations(data: Any, key: str = "") -> None:
+    """No value is looked up elsewhere: ``${oc.env:…}`` would store a secret with the run.
+
+    Raises:
+        ConfigError: one is.
+
+    """
+    if isinstance(data, dict):
+        for name, value in data.items():
+            _refuse_interpolations(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(data, list):
+        for value in data:
+            _refuse_interpolations(value, key)
+    elif isinstance(data, str) and "${" in data:
+        raise ConfigError(f"{key}: {data!r} is not looked up; write the value itself")
 
 
 def _check_files(overrides: tuple[str, ...]) -> None:

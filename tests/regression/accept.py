@@ -6,13 +6,12 @@ Trains the seeds of the baseline and those of the gate, shows old and new means,
 baselines if the gate passes on them.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from analysis import manifest
-from replicate.messages import one_line_errors
+from replicate.messages import Parser, one_line_errors
 from replicate.store.records import write_json
 from tests.regression.baselines import BASELINES, Acceptance, BaselineError, read, renewed
 from tests.regression.cells import Cell, Design, Sample, measure_all, read_design
@@ -61,7 +60,7 @@ def accept(reason: str, design: Design, path: Path, measure: Measure = measure_a
 @one_line_errors
 def main(arguments: list[str], path: Path = BASELINES, measure: Measure = measure_all) -> int:
     """The command line; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.regression.accept")
+    parser = Parser(prog="python -m tests.regression.accept")
     parser.add_argument("--reason", default="", help="why the returns are to be the new baselines")
     reason = parser.parse_args(arguments).reason.strip()
     if not reason:

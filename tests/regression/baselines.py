@@ -17,12 +17,13 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from replicate.messages import OneLineError
 from replicate.training.provenance import provenance
-from tests.regression.cells import Cell, Design, Sample
+from tests.regression.cells import Cell, Design, Sample, seeds_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BASELINES = ROOT / "results" / "reference" / "regression" / "baselines.json"
 RECORDED = ("cpu", "simd", "python", "versions", "code_digest", "lock_digest")
 RENEW = 'make accept REASON="..."'
+RESTORE = "restore it from git"
 
 
 class BaselineError(OneLineError):
@@ -84,7 +85,7 @@ def read(path: Path) -> Baselines:
         if isinstance(error, ValidationError):
             first = error.errors()[0]
             what = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-        raise BaselineError(f"{shown} is corrupt ({what}); restore it from git") from None
+        raise BaselineError(f"{shown} is corrupt ({what}); {RESTORE}") from None
 
 
 def check_design(baselines: Baselines, design: Design) -> None:
@@ -103,6 +104,8 @@ def check_design(baselines: Baselines, design: Design) -> None:
             raise BaselineError(f"{cell.name}: no baseline; renew them: {RENEW}")
         if found.overrides != overrides_of(cell, design):
             raise BaselineError(f"{cell.name}: baseline made with other overrides; renew: {RENEW}")
+        if set(found.returns) != set(seeds_of(cell, design.baseline_seeds)):
+            raise BaselineError(f"{cell.name}: not the seeds {design.baseline_seeds}; {RESTORE}")
 
 
 def here() -> dict[str, Any]:

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import pandas as pd
-from omegaconf import OmegaConf
+from pydantic import Field
 
 from analysis.curves import binned
 from replicate.interface import compose, train
+from replicate.messages import ConfigError
+from replicate.planning.composition import load_file
+from replicate.planning.studies import Envs, Names
+from replicate.settings import Section, validated
 from replicate.store.software import CONF
 
 Sample = dict[int, float]
@@ -55,9 +60,68 @@ class Design:
     interval_level: float
 
 
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DesignFile(Section):
+    """``conf/regression.yaml``."""
+
+    false_alarm_rate: Share
+    interval_level: Share
+    baseline_seeds: str
+    current_seeds: str
+    overrides: Names
+    envs: Annotated[Envs, Field(min_length=1)]
+    variants: Annotated[dict[str, Names], Field(min_length=1)]
+
+
 def read_design(path: Path = CONF / "regression.yaml") -> Design:
-    """The design that ``conf/`` describes."""
-    conf = OmegaConf.load(path)
+    """The design that ``conf/`` describes, of which every run can be composed.
+
+    Raises:
+        ConfigError: it cannot be read, or is none.
+
+    """
+    data = load_file(path)
+    try:
+        design = _design(validated(DesignFile, data))
+        _check_seeds(design)
+    except ConfigError as error:
+        raise ConfigError(f"conf/{path.name}: {error}") from None
+    return design
+
+
+def seeds_of(cell: Cell, seeds: str) -> list[int]:
+    """Of the runs of a cell.
+
+    Raises:
+        ConfigError: its overrides or its seeds are wrong.
+
+    """
+    return [run.seed for run in compose(*cell.overrides, f"seed={seeds}")]
+
+
+def _check_seeds(design: Design) -> None:
+    """Each sample has two seeds or more, and no seed is in both.
+
+    Raises:
+        ConfigError: it is not so, or a run of a cell is not valid.
+
+    """
+    for cell in design.cells:
+        try:
+            old, new = (
+                seeds_of(cell, seeds) for seeds in (design.baseline_seeds, design.current_seeds)
+            )
+        except ConfigError as error:
+            raise ConfigError(f"{cell.name}: {error}") from None
+        if min(len(old), len(new)) < 2:
+            raise ConfigError("baseline_seeds, current_seeds: at least two of each")
+        if shared := set(old) & set(new):
+            raise ConfigError(f"current_seeds: {min(shared)} is one of baseline_seeds")
+
+
+def _design(conf: DesignFile) -> Design:
     return Design(
         cells=tuple(
             Cell(env, variant, (f"env={env}", *conf.overrides, *overrides))

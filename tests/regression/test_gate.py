@@ -12,10 +12,12 @@ import pytest
 
 from analysis import manifest
 from replicate.interface import compose
+from replicate.messages import ConfigError
 from replicate.store.records import MANIFEST, write_atomically
+from replicate.store.software import CONF
 from tests.regression import accept, baselines, false_alarms
 from tests.regression.baselines import BASELINES
-from tests.regression.cells import Cell, Sample, mean_over_training, read_design
+from tests.regression.cells import Cell, Sample, mean_over_training, read_design, seeds_of
 from tests.regression.gate import judge, table
 
 DESIGN = read_design()
@@ -160,6 +162,44 @@ def test_bad_baselines_are_one_line(tmp_path: Path, content: str | None, expecte
     assert expected in str(error.value) and "\n" not in str(error.value)
 
 
+def test_baselines_of_other_seeds_are_one_line() -> None:
+    stored = baselines.read(baselines.BASELINES)
+    name = DESIGN.cells[0].name
+    del stored.cells[name].returns[0]
+    with pytest.raises(baselines.BaselineError, match=f"^{name}: not the seeds .* from git$"):
+        baselines.check_design(stored, DESIGN)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("envs: [cart_pole, inverted_pendulum]", "envs: []", "envs"),
+        ("envs: [cart_pole,", "envs: [cart_pol,", "did you mean 'cart_pole'?"),
+        ("envs: [cart_pole,", "envs: [cart_pole, cart_pole,", "named twice"),
+        ("false_alarm_rate: 0.01", "false_alarm_rate: -1", "must be greater than 0"),
+        ("false_alarm_rate: 0.01", "false_alarm_rate: 2", "must be less than 1"),
+        ("false_alarm_rate: 0.01", "false_alarm_rate: x", "false_alarm_rate: 'x'"),
+        ("interval_level: 0.95", "interval_level: 95", "must be less than 1"),
+        ("false_alarm_rate:", "false_alarm_rat:", "false_alarm_rat: unknown key"),
+        ("range(30,40)", "range(29,40)", "29 is one of baseline_seeds"),
+        ("range(30,40)", "range(30,31)", "at least two"),
+        ("range(30,40)", "range(40,30)", "no value in it"),
+        ("trpo: [algo=trpo,", "trpo: [algo=trop,", "did you mean 'trpo'?"),
+        ("variants:", "variants: {}\nothers:", "others: unknown key"),
+        ("overrides: [recipe=modern", "\toverrides: [recipe=modern", "cannot be read"),
+    ],
+)
+def test_a_wrong_design_is_one_line_before_anything_is_trained(
+    tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    text = (CONF / "regression.yaml").read_text()
+    assert old in text
+    (tmp_path / "regression.yaml").write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=re.escape(expected)) as error:
+        read_design(tmp_path / "regression.yaml")
+    assert "regression.yaml: " in str(error.value) and "\n" not in str(error.value)
+
+
 def test_baselines_of_another_design_are_one_line() -> None:
     stored = baselines.read(baselines.BASELINES)
     longer = replace(DESIGN.cells[0], overrides=("total_env_steps=40960",))
@@ -179,7 +219,12 @@ class Measured:
 
     def __call__(self, cells: Iterable[Cell], seeds: str) -> dict[str, Sample]:
         luck = self.luck if seeds == DESIGN.baseline_seeds else 0
-        return samples(self.generator, mean=400 + luck)
+        found = {}
+        for cell in cells:
+            chosen = seeds_of(cell, seeds)
+            returns = self.generator.normal(400 + luck, 50, len(chosen))
+            found[cell.name] = dict(zip(chosen, returns, strict=True))
+        return found
 
 
 def test_accept_renews_and_keeps_the_history(

@@ -3,11 +3,10 @@
 import pytest
 
 from analysis import manifest
-from replicate.messages import DataError
+from replicate.messages import OneLineError
 from replicate.store.records import MANIFEST
 from tests.regression.baselines import (
     BASELINES,
-    BaselineError,
     Baselines,
     check_design,
     differences,
@@ -18,24 +17,24 @@ from tests.regression.cells import Design, measure_all, read_design
 from tests.regression.gate import judge, table
 
 
-def baselines_of(design: Design) -> Baselines:
-    """The stored baselines, or a failure of one line."""
+def checked() -> tuple[Design, Baselines]:
+    """The design and the stored baselines, or a failure of one line."""
     problem = ""
     try:
+        design = read_design()
         manifest.verify(BASELINES.parents[1] / MANIFEST, [BASELINES])
         baselines = read(BASELINES)
         check_design(baselines, design)
-    except (BaselineError, DataError) as error:
+    except OneLineError as error:
         problem = str(error)
     if problem:  # outside of the except: pytest would show both errors
         pytest.fail(problem, pytrace=False)
-    return baselines
+    return design, baselines
 
 
 @pytest.mark.regression
 def test_returns_did_not_get_worse(capsys: pytest.CaptureFixture[str]) -> None:
-    design = read_design()
-    baselines = baselines_of(design)
+    design, baselines = checked()
     current = measure_all(design.cells, design.current_seeds)
     verdicts = judge(design, baselines.samples, current)
     accepted = baselines.history[-1]
