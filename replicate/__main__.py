@@ -17,9 +17,9 @@ from replicate.messages import (
     EXPECTED,
     ConfigError,
     Parser,
+    begin,
     ending,
     first_line,
-    print_anything,
     say,
 )
 from replicate.planning.cohorts import cohorts_to_train
@@ -170,10 +170,10 @@ def run_command(name: str, arguments: list[str]) -> int:
 
 def main(arguments: list[str]) -> int:
     """The command line; returns the exit code."""
-    if arguments and arguments[0] in COMMANDS:
-        return run_command(arguments[0], arguments[1:])
-    print_anything()
     try:
+        begin()
+        if arguments and arguments[0] in COMMANDS:
+            return run_command(arguments[0], arguments[1:])
         known, overrides = parser().parse_known_args(arguments)
         for text in overrides:
             if text.startswith("-"):

@@ -6,6 +6,7 @@ wrong and what to do.  ``ending`` is the one place that turns it into a line and
 
 import argparse
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -101,8 +102,24 @@ def ending(error: BaseException, advice: str = "") -> int:
     return int(getattr(error, "exit_code", OneLineError.exit_code))
 
 
-def print_anything() -> None:
-    """Let what a terminal's encoding cannot show be printed as its code point."""
+def _not_begun(*_: object) -> None:
+    os.write(2, b"stopped before it began\n")
+    os._exit(128 + signal.SIGINT)
+
+
+def end_quietly_until_begun() -> None:
+    """While a program is being imported, let Ctrl-C end it in one line; ``begin`` ends that."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _not_begun)
+
+
+def begin() -> None:
+    """What every program does first: Ctrl-C acts as ever, and a terminal shows what it can.
+
+    What its encoding cannot show is printed as its code point.
+    """
+    if signal.getsignal(signal.SIGINT) is _not_begun:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -142,8 +159,8 @@ def one_line_errors(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
 
     @wraps(main)
     def told(*arguments: Arguments.args, **options: Arguments.kwargs) -> int:
-        print_anything()
         try:
+            begin()
             return main(*arguments, **options)
         except EXPECTED as error:
             return ending(error)

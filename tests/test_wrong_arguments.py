@@ -13,7 +13,7 @@ import pytest
 from analysis.aggregate import read_runs
 from analysis.findings import read_claims
 from replicate.__main__ import main
-from replicate.messages import DataError, print_anything
+from replicate.messages import DataError, begin
 from replicate.store.locks import NOBODY, holder, only_writer
 from replicate.store.records import read_json
 
@@ -95,7 +95,7 @@ def test_what_a_terminal_cannot_show_is_printed_as_its_code_point(
         text = out.buffer.getvalue().decode(encoding)
         assert ("\\u03b5" in text) is (encoding != "utf-8")
     monkeypatch.setattr(sys, "stdout", None)
-    print_anything()
+    begin()
 
 
 def test_files_are_read_whatever_the_locale_is() -> None:
@@ -112,3 +112,18 @@ def test_files_are_read_whatever_the_locale_is() -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "imported"), [("replicate", "hydra"), ("analysis.findings", "pyarrow")]
+)
+def test_ctrl_c_while_a_program_is_imported_is_one_line(
+    tmp_path: Path, program: str, imported: str
+) -> None:
+    kill = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(9**9): pass\n"
+    (tmp_path / f"{imported}.py").write_text(kill)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"}
+    done = subprocess.run(
+        [sys.executable, "-m", program], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stderr) == (130, "stopped before it began\n")
