@@ -1,10 +1,14 @@
 # make replicate – the pipeline at quick scale, ends with what was found and the path of the report
 # make test      – the tests
+# make test-fast – those of maths, settings, store and statistics: half a minute, on every save
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: setup replicate figures archive test regression accept traces check format bench lock clean
+FAST := tests/maths tests/store tests/test_settings.py tests/test_messages.py \
+	$(addprefix tests/analysis/test_,statistics.py significance.py ledger.py)
+
+.PHONY: setup replicate figures archive test test-fast regression accept traces check format bench lock clean
 
 setup: $(READY)
 
@@ -27,6 +31,9 @@ archive: figures
 
 test: setup
 	python -m pytest -n auto
+
+test-fast: setup
+	python -m pytest -n auto $(FAST)
 
 regression: setup
 	python -m pytest -m regression tests/regression

@@ -24,9 +24,16 @@ def read_claims(file: Path) -> list[dict[str, Any]]:
     manifest.check([file])
     try:
         records: list[dict[str, Any]] = parsed_json(file.read_text(encoding="utf-8"))
+        if not isinstance(records, list) or not all(map(_is_record, records)):
+            raise ValueError("no list of claims with their verdicts")
     except ValueError as error:
         raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
     return records
+
+
+def _is_record(record: object) -> bool:
+    keys = ("claim", "verdict", "sentence", "post_hoc", "runs", "effect", "n", "seeds_needed")
+    return isinstance(record, dict) and record.keys() >= set(keys)
 
 
 def lines(records: list[dict[str, Any]]) -> list[str]:

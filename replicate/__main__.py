@@ -141,6 +141,8 @@ def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
     try:
         data = parsed_json(manifest.read_text(encoding="utf-8"))
         entries, store = list(data["runs"]), Path(data["store"])
+        if not entries:
+            raise ValueError("no runs")
         return [validated(RunSettings, {**entry}) for entry in entries], store
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"--cohort {manifest}: cannot be read ({first_line(error)})") from None

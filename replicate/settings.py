@@ -90,10 +90,14 @@ class EnvSettings(Section):
     kwargs: dict[str, bool | int | float | str] = Key("–", "passed to gymnasium.make")
 
     @model_validator(mode="after")
-    def _not_rendered(self) -> "EnvSettings":
+    def _can_be_trained_on(self) -> "EnvSettings":
         # Some kinds of it open a window, and end the process where there is none.
         if "render_mode" in self.kwargs:
             raise ValueError("env.kwargs.render_mode: training shows no pictures; leave it out")
+        # Gymnasium steps by a negative number without a word, and by 10^9 for hours.
+        frames = self.kwargs.get("frame_skip", 1)
+        if isinstance(frames, str) or not 1 <= frames <= MOST_PASSES:
+            raise ValueError(f"env.kwargs.frame_skip: it must be 1 to {MOST_PASSES}")
         return self
 
 

@@ -144,6 +144,10 @@ BAD = {
         "recipe.name: '${oc.env:HOME}' is not looked up",
     ),
     "a value of another key": (["env.kwargs.a=${seed}"], "env.kwargs.a: '${seed}' is not looked"),
+    "a number of 5000 digits": (["seed=" + "9" * 5000], "not an override; write key=value"),
+    "steps backwards": (["env.kwargs.frame_skip=-1"], "env.kwargs.frame_skip: it must be 1 to"),
+    "an environment of old": (["env.id=Hopper-v2"], "env.kwargs: Hopper-v2 does not work with"),
+    "a folder with a null byte": (["out=a\0b"], "not an override"),
     "hidden layer of width 0": (["algo.hidden_sizes=[0]"], "at least 1"),
 }
 
@@ -179,6 +183,7 @@ def test_a_run_that_diverged_is_told_of(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     "text",
     [
+        *('{"runs": [], "store": "x"}', '{"runs": [{}], "store": "a\\u0000b"}'),
         *("[]", "3", "{", '{"runs": [], "store": 3}', '{"runs": 3, "store": "x"}'),
         *('{"runs": [1], "store": "x"}', '{"runs": [{}]}', '{"runs": [{"seed": 1}], "store": "x"}'),
     ],

@@ -12,10 +12,11 @@ import pytest
 
 from analysis.aggregate import read_runs
 from analysis.findings import read_claims
+from analysis.manifest import verify
 from replicate.__main__ import main
 from replicate.messages import DataError, begin
 from replicate.store.locks import NOBODY, holder, only_writer
-from replicate.store.records import read_json
+from replicate.store.records import read_json, write_manifest
 
 PROGRAMS = [
     *(f"replicate.probes.{name}" for name in ("clipped_objective", "untrained", "two_actions")),
@@ -72,6 +73,21 @@ def test_json_that_is_nested_too_deeply_is_one_line(
         assert "\n" not in str(raised.value) and str(file) in str(raised.value)
     assert main(["--cohort", str(file)]) == 2
     assert "nested too deeply" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{}", '"a"', "[1]", "[{}]", "[[]]", "3"])
+def test_claims_that_are_none_are_one_line(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "claims.json"
+    file.write_text(content)
+    write_manifest(tmp_path / "claims.manifest.json", [file])
+    with pytest.raises(DataError, match="no list of claims with their verdicts"):
+        read_claims(file)
+
+
+def test_a_manifest_that_lists_no_name_of_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"a\\u0000": "0"}')
+    with pytest.raises(DataError, match="no name of a file"):
+        verify(tmp_path / "manifest.json")
 
 
 @pytest.mark.parametrize("content", [NESTED, "[1]", "3", "null", "{", ""])

@@ -109,13 +109,16 @@ def check_env(settings: EnvSettings) -> EnvSpec:
 
     """
     try:
-        env = make_env(settings)
+        with warnings.catch_warnings(record=True) as told:
+            env = make_env(settings)
     except ConfigError:
         raise
     except Exception as error:  # whatever an environment makes of wrong arguments
         raise ConfigError(
             f"env.kwargs: {settings.id} does not work with {settings.kwargs}: {first_line(error)}"
         ) from None
+    for warning in told:  # where it cannot be made, the error says all
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     spec = env_spec(env)
     env.action_space.seed(0)
     action = env.action_space.sample()

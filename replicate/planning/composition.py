@@ -134,8 +134,8 @@ def _parsed(overrides: Iterable[str]) -> list[Override]:
     for text in overrides:
         try:
             override = parser.parse_override(text)
-        except HydraException:
-            raise ConfigError(f"{text!r}: not an override; write key=value") from None
+        except (HydraException, ValueError, RecursionError):  # a number of 5000 digits is one
+            raise ConfigError(f"{text[:60]!r}: not an override; write key=value") from None
         if override.is_delete() or override.package is not None:
             raise ConfigError(f"{text!r}: not an override; write key=value")
         found.append(override)

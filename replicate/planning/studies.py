@@ -6,28 +6,40 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from replicate.messages import ConfigError
 from replicate.planning.composition import compose, keys_of, load_choice, options
-from replicate.settings import Checked, ExecutionSettings, RunSettings, Section, nearest, validated
+from replicate.settings import (
+    MOST_ENV_STEPS,
+    Checked,
+    ExecutionSettings,
+    RunSettings,
+    Section,
+    nearest,
+    validated,
+)
 from replicate.store.records import is_reference
 from replicate.store.software import PACKAGE
 
 RESERVED = ("runs", "finished", "cohorts", "logs", "probes", "set_aside")
 """What a scale cannot be called: folders of other data than that of a scale."""
 
+MOST_SEEDS = 1000
+"""Of a scale; all runs of a study are listed before the first is trained."""
+
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
-def _each_once(envs: tuple[str, ...]) -> tuple[str, ...]:
-    twice = [env for env in envs if envs.count(env) > 1]
+def _each_once(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ValueError(f"envs: {twice[0]} is named twice; each environment once")
-    return envs
+        raise ValueError(f"{info.field_name}: {twice[0]} is named twice; each once")
+    return names
 
 
-Envs = Annotated[Names, AfterValidator(_each_once)]
+Once = Annotated[Names, AfterValidator(_each_once)]
+Envs = Once
 """Names of files of ``conf/env``: what everything is keyed by, here and in the analysis."""
 
 
@@ -71,10 +83,10 @@ class Study(Section):
     question: str
     envs: Envs
     variants: Annotated[dict[str, Variant], AfterValidator(_named), Field(min_length=1)]
-    figures: Names
-    tables: Names
+    figures: Once
+    tables: Once
     overrides: Names = ()
-    first_seed: int = Field(default=0, ge=0)
+    first_seed: int = Field(default=0, ge=0, lt=2**31 - MOST_SEEDS)
 
 
 class Scale(Section):
@@ -85,13 +97,16 @@ class Scale(Section):
 
     """
 
-    seeds: int = Field(ge=1)
-    total_env_steps: int = Field(ge=1)
+    seeds: int = Field(ge=1, le=MOST_SEEDS)
+    total_env_steps: int = Field(ge=1, le=MOST_ENV_STEPS)
     envs: Envs | None = None
 
 
 def _checked_file(model: type[Checked], group: str, choice: str, **known: str) -> Checked:
-    data = {**load_choice(group, choice), **known}
+    read = load_choice(group, choice)
+    for key in known.keys() & read.keys():
+        raise ConfigError(f"conf/{group}/{choice}.yaml: {key}: the file's own name is it")
+    data = {**read, **known}
     try:
         return validated(model, data)
     except ConfigError as error:

@@ -141,6 +141,8 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written to ({error.strerror})") from None
+    except ValueError as error:  # a null byte
+        raise ConfigError(f"{str(folder)!r}: cannot be a folder ({error})") from None
 
 
 def sha256(file: Path) -> str:
@@ -165,6 +167,8 @@ def name_in(manifest: Path, file: Path) -> str:
         DataError: it lies elsewhere.
 
     """
+    if "\0" in str(file):
+        raise DataError(f"{str(file)!r}: no name of a file; {manifest} lists it")
     folder = manifest.parent.resolve()
     if not file.resolve().is_relative_to(folder):
         raise DataError(f"{file}: not below {manifest.parent}, whose {MANIFEST} is to list it")

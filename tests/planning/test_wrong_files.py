@@ -182,3 +182,26 @@ def test_what_a_variant_cannot_change_is_not_ignored(
 def test_an_empty_choice_is_not_the_default_one(config: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="no value; leave it out for the default"):
         choice_of(config)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("scale/smoke", "seeds: 2", "seeds: 1000000000", "seeds: 1000000000 is out of range"),
+        ("scale/smoke", "4096", "1000000000000", "total_env_steps: 1000000000000 is out of"),
+        ("study/epsilon", "figures:", "first_seed: 2147483647\nfigures:", "first_seed"),
+        ("study/epsilon", "figures:", "name: other\nfigures:", "name: the file's own name is it"),
+        ("study/epsilon", "[epsilon, learning", "[epsilon, epsilon, learning", "named twice"),
+        ("env/hopper", "kwargs: {}", "kwargs: {frame_skip: -1}", "env.kwargs.frame_skip"),
+        ("env/hopper", "kwargs: {}", "kwargs: {frame_skip: x}", "env.kwargs.frame_skip"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_one_line(
+    conf: Path, file: str, old: str, new: str, expected: str
+) -> None:
+    wrong = conf / f"{file}.yaml"
+    assert old in wrong.read_text()
+    wrong.write_text(wrong.read_text().replace(old, new, 1))
+    with pytest.raises(ConfigError, match=expected) as raised:
+        plan_epsilon()
+    assert "\n" not in str(raised.value)
