@@ -114,7 +114,7 @@ def _plan(name: str, recipe: str, variants: tuple[str, ...]) -> dict[str, Any]:
                 "label": variant,
                 "published": variant,
                 "algo": {"name": "trpo", "max_kl": MAX_KL}
-                if variant == "trpo"
+                if variant == "trpo" or name == "trpo_exactness"
                 else {"name": "ppo"},
             }
             for variant in variants
@@ -167,6 +167,9 @@ def _run(
             "clip_fraction": np.sqrt(kl) / 2,
             "step_accepted": 1.0,
             "backtracks": 0.0,
+            "cg_residual": 0.1,
+            "improvement": 0.9,
+            "expected_improvement": 1.0,
             **keys,
         }
     )

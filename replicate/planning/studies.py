@@ -59,10 +59,10 @@ class Variant(Section):
 
 def _named(variants: dict[str, Variant]) -> dict[str, Variant]:
     for name in variants:
-        if not re.fullmatch("[a-z0-9_.]{1,64}", name):
+        if not re.fullmatch("[a-z0-9_.-]{1,64}", name):
             raise ValueError(
-                f"variants: {name!r} is no name; at most 64 of a-z, 0-9, _ and ., nearest: "
-                f"{re.sub('[^a-z0-9_.]+', '_', name.lower())[:64] or '_'}"
+                f"variants: {name!r} is no name; at most 64 of a-z, 0-9, _, - and ., nearest: "
+                f"{re.sub('[^a-z0-9_.-]+', '_', name.lower())[:64] or '_'}"
             )
     return variants
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import resource
 import shutil
 import signal
@@ -473,6 +474,11 @@ def command_line(out: Path, *more: str) -> list[str]:
     return [*start, f"checkpoint_every_updates={EVERY}", f"out={out}", *more]
 
 
+def long_command_line(out: Path) -> list[str]:
+    """So long that it is stopped before its end."""
+    return [re.sub(r"^(total_env_steps)=.*", r"\1=640000", word) for word in command_line(out)]
+
+
 def test_a_disk_too_full_for_checkpoints_does_not_stop_training(
     whole: dict[str, str], tmp_path: Path
 ) -> None:
@@ -645,7 +651,7 @@ def test_a_signal_after_the_last_update_stops_too(
 
 def test_nobody_listening_is_no_reason_to_lose_a_checkpoint(tmp_path: Path) -> None:
     """Ctrl-C on ``... 2>&1 | tee log`` ends the tee as well."""
-    long = [*command_line(tmp_path), "total_env_steps=640000"]
+    long = long_command_line(tmp_path)
     reader, writer = os.pipe()
     process = subprocess.Popen(long, stdout=writer, stderr=writer)
     os.close(writer)
@@ -677,7 +683,7 @@ def test_a_signal_that_the_shell_ignores_stays_ignored() -> None:
 
 
 def test_a_stopped_command_says_how_to_go_on(tmp_path: Path) -> None:
-    long = [*command_line(tmp_path), "total_env_steps=640000"]
+    long = long_command_line(tmp_path)
     process = subprocess.Popen(long, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not checkpoint_files(tmp_path):
         time.sleep(0.02)

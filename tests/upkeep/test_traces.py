@@ -108,7 +108,7 @@ def test_a_wrong_panel_is_one_line(
 
 def test_a_wrong_device_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert traces.main(["device=gpu"]) == 2
-    assert capsys.readouterr().err == "error: device=gpu: did you mean 'device=cpu'?\n"
+    assert capsys.readouterr().err == "error: device=gpu: no such choice; did you mean 'cpu'?\n"
 
 
 def test_without_a_panel_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
