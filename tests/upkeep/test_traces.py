@@ -69,7 +69,7 @@ def test_the_panel_reaches_what_long_runs_reach(tmp_path: Path) -> None:
     assert max(values("ppo/hopper", "clip_fraction")) > 0.1
     assert len(set(values("ppo_adaptive_kl/hopper", "kl_beta"))) > 1
     stops = [row for row in panel if row.startswith("ppo_early_stop")]
-    assert len(stops) == 4
+    assert len(stops) == 10
     for row in stops:
         assert min(values(row, "policy_epochs")) < 10, row
     assert max(values("trpo_backtracking/hopper", "backtracks")) > 0
