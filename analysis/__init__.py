@@ -2,9 +2,6 @@
 of an algorithm.
 """
 
-import sys
-
 from replicate.messages import end_quietly_until_begun
 
-if sys.argv[:1] == ["-m"]:  # as in replicate
-    end_quietly_until_begun()
+end_quietly_until_begun()

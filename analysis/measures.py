@@ -23,7 +23,7 @@ import yaml
 
 from analysis import manifest
 from analysis.study import RUN_KEYS, Study, read_study
-from replicate.messages import DataError, one_line_errors
+from replicate.messages import DataError, given_files, one_line_errors
 from replicate.store.records import MANIFEST
 
 Array = npt.NDArray[np.float64]
@@ -365,7 +365,7 @@ def read_published_scale(file: Path) -> dict[str, dict[str, Any]]:
 
     """
     try:
-        found = yaml.safe_load(file.read_text()) or {}
+        found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         return {
             str(env): {"return": float(entry["return"]), "source": str(entry["source"])}
             for env, entry in found.items()
@@ -379,7 +379,9 @@ def read_published_scale(file: Path) -> dict[str, dict[str, Any]]:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    plan, untrained, published, out, listed = map(Path, arguments)
+    names = "PLAN.json", "UNTRAINED.csv", "PUBLISHED_SCALE.yaml", "OUT.csv", "MANIFEST"
+    given = given_files("analysis.measures", names, arguments)
+    plan, untrained, published, out, listed = map(Path, given)
     manifest.verify(untrained.parent / MANIFEST, [untrained])
     study = read_study(plan)
     known = scales(study, pd.read_csv(untrained), read_published_scale(published))

@@ -9,9 +9,6 @@ In a notebook::
     tables.episodes.groupby("seed").episodic_return.mean()
 """
 
-import sys
-
 from replicate.messages import end_quietly_until_begun
 
-if sys.argv[:1] == ["-m"]:  # a program of this package is being imported, for half a second
-    end_quietly_until_begun()
+end_quietly_until_begun()

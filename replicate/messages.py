@@ -108,8 +108,8 @@ def _not_begun(*_: object) -> None:
 
 
 def end_quietly_until_begun() -> None:
-    """While a program is being imported, let Ctrl-C end it in one line; ``begin`` ends that."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    """While ``python -m`` imports a program, let Ctrl-C end it in one line; ``begin`` ends that."""
+    if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _not_begun)
 
 

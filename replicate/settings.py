@@ -135,7 +135,7 @@ class Algorithm(Section):
         """The lane-wise keys as numbers, "off" (null) as infinity."""
         return lane_values(self)
 
-    def without_effect(self, recipe: "RecipeSettings") -> tuple[list[str], list[str]]:
+    def without_effect(self) -> tuple[list[str], list[str]]:
         """Keys of the algorithm, and keys of the recipe, that these settings switch off."""
         return [], ["value_clip", "max_gradient_norm", "clip_epsilon_schedule"]
 
@@ -203,7 +203,7 @@ class PPOSettings(Algorithm):
             numbers["kl_target"] = math.nan
         return numbers
 
-    def without_effect(self, recipe: "RecipeSettings") -> tuple[list[str], list[str]]:
+    def without_effect(self) -> tuple[list[str], list[str]]:
         """What the objective, and no early stop, make no use of."""
         keys = {
             "clip": ["kl_beta", "kl_target"],
@@ -341,7 +341,7 @@ class RunSettings(Section):
         data = self.model_dump(mode="json", exclude_defaults=True)
         data["recipe"].pop("name")
         data["total_env_steps"] = self.num_updates * self.algo.num_steps
-        of_algo, of_recipe = self.algo.without_effect(self.recipe)
+        of_algo, of_recipe = self.algo.without_effect()
         for section, keys in (
             ("algo", of_algo),
             ("recipe", [*of_recipe, *_switched_off(self.recipe)]),

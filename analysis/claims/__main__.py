@@ -7,7 +7,6 @@ NAME is the report's.  Measures are those of the studies of the plans, in their 
 probe that is not given has not been run; its claims are listed all the same.
 """
 
-import argparse
 import csv
 import io
 import json
@@ -27,7 +26,7 @@ from analysis.claims.parts import FACTOR, Data, Table
 from analysis.claims.sentences import effect, sentence
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
 from analysis.study import read_study
-from replicate.messages import DataError, one_line_errors
+from replicate.messages import DataError, Parser, one_line_errors
 from replicate.store.records import is_reference, write_atomically
 
 NULL = {"factor": 1.0}
@@ -238,7 +237,7 @@ def to_csv(records: list[dict[str, Any]]) -> str:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.claims")
+    parser = Parser(prog="python -m analysis.claims")
     parser.add_argument("name")
     parser.add_argument("json", type=Path)
     parser.add_argument("csv", type=Path)

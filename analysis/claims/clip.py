@@ -14,9 +14,9 @@ from analysis.claims.parts import (
     Data,
     Evidence,
     Part,
-    U,
     difference,
-    final_u,
+    final_difference,
+    interaction,
     log_kl,
     log_kl_95,
     log_ratio_99,
@@ -84,16 +84,14 @@ def _sign_test(hits: int, misses: int) -> float:
 def c5(data: Data, claim: Claim) -> Evidence:
     """What the clip is worth under both recipes, and how much larger updates are without it."""
     worth = [
-        difference(
+        final_difference(
             data,
+            claim,
             study,
             (CLIP, NO_CLIP),
-            final_u,
             key=key,
             label=f"final, ε = 0.2 minus no clip, {key}",
             aim="above",
-            margin=claim.margins["u"],
-            without=claim.without,
         )
         for key, study in (("paper2017", PAPER), ("modern", MODERN))
     ]
@@ -116,15 +114,10 @@ def c5(data: Data, claim: Claim) -> Evidence:
         )
         for key, study, recipe, aim in kinds
     ]
-    parts = [*worth, *safe, _interaction(data, claim)]
-    return Evidence(parts, variants=(NO_CLIP, CLIP))
-
-
-def _interaction(data: Data, claim: Claim) -> Part:
-    """What the clip is worth under ``paper2017`` minus what it is worth under ``modern``."""
-    worth = []
-    for study in (PAPER, MODERN):
-        x, y = (samples(data, study, name, final_u, claim.without) for name in (CLIP, NO_CLIP))
-        worth.append({env: x[env] - y[env] for env in x if env in y})
-    label = "final, what the clip is worth under paper2017 minus modern"
-    return part("interaction", label, "shown", paired(worth[0], worth[1], U))
+    both = interaction(
+        data,
+        ((PAPER, CLIP, NO_CLIP), (MODERN, CLIP, NO_CLIP)),
+        "final, what the clip is worth under paper2017 minus modern",
+        claim.without,
+    )
+    return Evidence([*worth, *safe, both], variants=(NO_CLIP, CLIP))

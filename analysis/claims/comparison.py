@@ -12,6 +12,7 @@ from analysis.claims.parts import (
     Part,
     Table,
     difference,
+    final_difference,
     final_u,
     samples,
 )
@@ -46,16 +47,14 @@ def p1(data: Data, claim: Claim) -> Evidence:
         ("guard", "_each", ", on each environment"),
     ]
     parts = [
-        difference(
+        final_difference(
             data,
+            claim,
             study,
             ("ppo", "trpo"),
-            final_u,
             key=f"{recipe}{suffix}",
             label=f"final, PPO minus TRPO, {recipe}{where}",
             aim=aim,
-            margin=claim.margins["u"],
-            without=claim.without,
             test=recipe,
         )
         for aim, suffix, where in kinds

@@ -139,7 +139,7 @@ def check_names(claim: Claim, what: str, given: Mapping[str, Any], known: set[st
 def _checked(model: type[Any], file: Path, known: dict[str, str]) -> Any:
     where = f"conf/claims/{file.name}"
     try:
-        data = yaml.safe_load(file.read_text())
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ClaimsError(f"{where}: cannot be read ({first_line(error)})") from None
     if not isinstance(data, dict):

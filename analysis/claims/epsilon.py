@@ -22,6 +22,7 @@ from analysis.claims.parts import (
     Table,
     difference,
     early_u,
+    final_difference,
     final_u,
     log_kl,
     paired,
@@ -278,16 +279,14 @@ def e5(data: Data, claim: Claim) -> Evidence:
     settings = [] if study is None else study.plan["variants"]
     others = [v["name"] for v in settings if v.get("published") and v["name"] != best]
     parts = [
-        difference(
+        final_difference(
             data,
+            claim,
             TABLE1,
             (best, other),
-            final_u,
             key=f"against_{other}",
             label=f"final, ε = 0.2 minus {study.labels[other]}",  # type: ignore[union-attr]
             aim="above",
-            margin=claim.margins["u"],
-            without=claim.without,
             test=other,
         )
         for other in others

@@ -95,13 +95,13 @@ def n1(data: Data, claim: Claim) -> Evidence:
         [
             never(
                 "naive",
-                "batches that lock in the worse action at no step size of naive policy gradient",
+                "some step size of naive policy gradient locks in the worse action",
                 pd.Series([bool((worst < locked_in).all())] if len(worst) else [], dtype=bool),
             ),
-            never("trpo", "batches that take TRPO beyond max_kl", ~(trpo.kl <= trpo.setting)),
+            never("trpo", "TRPO stays within max_kl", ~(trpo.kl <= trpo.setting)),
             never(
                 "first",
-                "batches on which PPO's first step is another than naive policy gradient's",
+                "PPO's first step is naive policy gradient's",
                 ~(apart <= tolerance),
             ),
         ],

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from analysis.claims.configuration import Claim
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 from analysis.study import Study
 
@@ -143,7 +144,16 @@ def log_kl(runs: pd.DataFrame) -> pd.Series:
 
 def log_kl_95(runs: pd.DataFrame) -> pd.Series:
     """Logarithm of the 95 % quantile of KL over updates."""
-    return np.log(runs.kl_95.fillna(np.inf).clip(*KL_RANGE))
+    return _log_held(runs.kl_95)
+
+
+def log_kl_max(runs: pd.DataFrame) -> pd.Series:
+    """Logarithm of the largest KL of an update."""
+    return _log_held(runs.kl_max)
+
+
+def _log_held(kl: pd.Series) -> pd.Series:
+    return np.log(kl.fillna(np.inf).clip(*KL_RANGE))
 
 
 def log_ratio_99(runs: pd.DataFrame) -> pd.Series:
@@ -244,6 +254,51 @@ def difference(
     if reached is not None:
         by_env = {env: estimate for env, estimate in by_env.items() if env in reached}
     return part(key, label, aim, by_env, margin, reached, test)
+
+
+def final_difference(
+    data: Data,
+    claim: Claim,
+    study: str,
+    variants: tuple[str, str],
+    *,
+    key: str,
+    label: str,
+    aim: Aim,
+    test: str = "",
+) -> Part:
+    """:func:`difference` in *final* u, with the claim's margin and without what it leaves out."""
+    return difference(
+        data,
+        study,
+        variants,
+        final_u,
+        key=key,
+        label=label,
+        aim=aim,
+        margin=claim.margins["u"],
+        without=claim.without,
+        test=test,
+    )
+
+
+def interaction(
+    data: Data,
+    pairs: tuple[tuple[str, str, str], tuple[str, str, str]],
+    label: str,
+    without: Iterable[str] = (),
+) -> Part:
+    """What one change is worth in *final* u minus what another is, paired by seed; shown.
+
+    Args:
+        pairs: twice a study and two of its variants; a change is worth the first minus the second.
+
+    """
+    worth = []
+    for study, *variants in pairs:
+        x, y = (samples(data, study, variant, final_u, without) for variant in variants)
+        worth.append({env: x[env] - y[env] for env in x if env in y})
+    return part("interaction", label, "shown", paired(worth[0], worth[1], U))
 
 
 def without_env(found: Part, env: str, name: str) -> list[Part]:

@@ -1,34 +1,23 @@
 """C3, S2, S3, T3: what becomes of a method when one thing about it is changed."""
 
 import numpy as np
-import pandas as pd
 
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
     FACTOR,
-    KL_RANGE,
-    Aim,
     Data,
     Evidence,
-    Part,
     Table,
-    U,
     difference,
-    final_u,
+    final_difference,
+    interaction,
+    log_kl_max,
     log_ratio_99,
-    paired,
-    part,
-    samples,
 )
 
 BOUND, EPOCHS, EARLY_STOPPING = "bound", "epochs", "early_stopping"
 EXACTNESS = "trpo_exactness"
 TARGETS = {"tight": 0.01, "loose": 0.03}
-
-
-def log_kl_max(runs: pd.DataFrame) -> pd.Series:
-    """Logarithm of the largest KL of an update."""
-    return np.log(runs.kl_max.fillna(np.inf).clip(*KL_RANGE))
 
 
 def c3(data: Data, claim: Claim) -> Evidence:
@@ -44,7 +33,9 @@ def c3(data: Data, claim: Claim) -> Evidence:
         unit=FACTOR,
         margin=float(np.log(claim.margins["factor"])),
     )
-    worth = _final(data, claim, BOUND, ("min", "max"), "final", "final, min minus max", "above")
+    worth = final_difference(
+        data, claim, BOUND, ("min", "max"), key="final", label="final, min minus max", aim="above"
+    )
     return Evidence([ratio, worth])
 
 
@@ -53,19 +44,12 @@ def s2(data: Data, claim: Claim) -> Evidence:
     gain = ("clip_10", "clip_1"), "gain", "final under the clip, 10 epochs minus 1"
     harm = ("none_10", "none_30"), "harm", "final without a clip, 10 epochs minus 30"
     parts = [
-        _final(data, claim, EPOCHS, pair, key, label, "above") for pair, key, label in (gain, harm)
+        final_difference(data, claim, EPOCHS, pair, key=key, label=label, aim="above")
+        for pair, key, label in (gain, harm)
     ]
-    return Evidence([*parts, _interaction(data)])
-
-
-def _interaction(data: Data) -> Part:
-    """What thirty epochs are worth over ten, with the clip minus without it."""
-    worth = []
-    for kind in ("clip", "none"):
-        x, y = (samples(data, EPOCHS, f"{kind}_{n}", final_u) for n in (30, 10))
-        worth.append({env: x[env] - y[env] for env in x if env in y})
     label = "final, 30 epochs minus 10, with the clip minus without it"
-    return part("interaction", label, "shown", paired(worth[0], worth[1], U))
+    pairs = (EPOCHS, "clip_30", "clip_10"), (EPOCHS, "none_30", "none_10")
+    return Evidence([*parts, interaction(data, pairs, label)])
 
 
 def s3(data: Data, claim: Claim) -> Evidence:
@@ -86,14 +70,14 @@ def s3(data: Data, claim: Claim) -> Evidence:
                 margin=float(np.log(claim.margins["factor"])),
                 test=name,
             ),
-            _final(
+            final_difference(
                 data,
                 claim,
                 EARLY_STOPPING,
                 (name, "clip"),
-                f"final_{word}",
-                f"final, target {target:g} minus none",
-                "not below",
+                key=f"final_{word}",
+                label=f"final, target {target:g} minus none",
+                aim="not below",
                 test=name,
             ),
         ]
@@ -108,7 +92,9 @@ def t3(data: Data, claim: Claim) -> Evidence:
         ("data", ("fifth", "trpo"), "Fisher matrix of every fifth sample minus of all"),
     )
     parts = [
-        _final(data, claim, EXACTNESS, pair, key, f"final, {label}", "not below")
+        final_difference(
+            data, claim, EXACTNESS, pair, key=key, label=f"final, {label}", aim="not below"
+        )
         for key, pair, label in pairs
     ]
     return Evidence(parts, tables=lambda: [_approximations(data)])
@@ -144,26 +130,3 @@ def _approximations(data: Data) -> Table:
         "mean backtracks",
     ]
     return Table("TRPO's approximations", columns, rows)
-
-
-def _final(
-    data: Data,
-    claim: Claim,
-    study: str,
-    variants: tuple[str, str],
-    key: str,
-    label: str,
-    aim: Aim,
-    test: str = "",
-) -> Part:
-    return difference(
-        data,
-        study,
-        variants,
-        final_u,
-        key=key,
-        label=label,
-        aim=aim,
-        margin=claim.margins["u"],
-        test=test,
-    )
