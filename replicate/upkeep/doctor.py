@@ -363,7 +363,8 @@ def jobs_and_reasons(dry_run: str) -> dict[str, tuple[int, Counter[str]]]:
 def to_run(done: subprocess.CompletedProcess[str]) -> Iterator[Finding]:
     """What ``snakemake -n`` would run, and mostly why."""
     if done.returncode != 0:
-        text = f"snakemake -n ends with code {done.returncode}: {why_it_ended(done.stderr)}"
+        why = why_it_ended(done.stderr or done.stdout)
+        text = f"snakemake -n ends with code {done.returncode}: {why}"
         yield Finding("snakemake", "problem", text, "put that right; nothing can run before")
         return
     jobs = jobs_and_reasons(done.stdout)

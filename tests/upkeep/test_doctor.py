@@ -323,6 +323,7 @@ def test_reasons_of_snakemake() -> None:
         (2, "", "Using profile\nerror: scale=x\nbye\n", "problem", "code 2: scale=x"),
         (1, "", "Traceback\nIt broke.\n\n", "problem", "code 1: It broke."),
         (1, "", "", "problem", "no word of why"),
+        (1, "Error: No Snakefile found", "", "problem", "No Snakefile found"),
     ],
 )
 def test_snakemake_with_nothing_to_do_and_one_that_fails(
