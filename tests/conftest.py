@@ -1,5 +1,6 @@
 """Shared fixtures and small helpers of the tests."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,14 @@ from replicate.settings import RunSettings
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Tensors are made in double precision; for a module, ``usefixtures``."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def runs_of(*overrides: str) -> list[RunSettings]:

@@ -3,7 +3,6 @@
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,15 +36,11 @@ SPACES = {True: "TargetMatching-v0", False: "TwoArmedBandit-v0"}
 CONTINUOUS = pytest.mark.parametrize("continuous", [True, False], ids=["continuous", "discrete"])
 
 
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.fixture
-def _float32(_float64: None) -> None:
+def _float32(float64: None) -> None:
     """As in training, for tests whose answer does not depend on precision."""
     torch.set_default_dtype(torch.float32)
 

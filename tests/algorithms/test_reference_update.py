@@ -26,11 +26,7 @@ SIZE, MINIBATCH, EPOCHS = 24, 8, 3
 CLOSE = 1e-9
 
 
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def two_runs(algo: str, first: list[str], second: list[str], both: list[str]) -> list[RunSettings]:

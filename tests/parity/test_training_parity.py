@@ -19,7 +19,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from replicate.engine.cohort import Cohort
 from replicate.envs import episode_seed
 from tests.conftest import runs_of
-from tests.parity.test_update_parity import LIBRARY, _float64, copy_into, flat_of, linears  # noqa: F401
+from tests.parity.test_update_parity import LIBRARY, copy_into, flat_of, linears
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 STEPS, UPDATES, EPOCHS = 256, 4, 2
 

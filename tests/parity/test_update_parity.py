@@ -6,7 +6,6 @@ their shuffling is given our order of samples.  Settings are switched one at a t
 compute in float64, so that agreement is not a matter of luck with rounding.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,11 +37,7 @@ LIBRARY = {
 TOLERANCE = 1e-6
 
 
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 @dataclass
