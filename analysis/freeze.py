@@ -136,6 +136,7 @@ def freeze(asked: Asked) -> list[str]:
         write_if_changed(file, plan)
     write_atomically(REFERENCE / "DATA.md", dictionary().encode())
     tables = [REFERENCE / f"{name}.csv" for name in ("untrained", "coverage", "error_rates")]
+    tables += (REFERENCE / "probes").glob("*.csv")
     manifest.update(REFERENCE, [*files, *plans, *filter(Path.is_file, tables)])
     size = sum(file.stat().st_size for file in (REFERENCE / "runs").rglob("*.*"))
     return [*said, f"{REFERENCE / 'runs'}: {size / 1e6:.1f} MB in all"]

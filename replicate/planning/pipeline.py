@@ -38,7 +38,9 @@ from replicate.store.software import CONF, code_digest
 
 CLAIM_DIGESTS = CONF / "claims" / "digests.json"
 PROBES = ("clipped_objective", "importance_sampling", "two_actions")
-"""Of ``replicate.probes``, those that a claim is judged by."""
+"""Of ``replicate.probes``, those of seconds that a claim is judged by: made with each report.
+
+What the others found, which take minutes or read the clock, lies in the repository."""
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
 OF_EACH_ENV = ("learning_curves",)
 """Figures that are drawn once more of each environment alone."""
@@ -215,7 +217,9 @@ class Pipeline:
     @property
     def probes(self) -> list[str]:
         """The records that claims are judged by; they depend on no study and no scale."""
-        return [f"{self.layout.root}/probes/{probe}.csv" for probe in PROBES]
+        made = [f"{self.layout.root}/probes/{probe}.csv" for probe in PROBES]
+        stored = (self.layout.results / REFERENCE / "probes").glob("*.csv")
+        return [*made, *sorted(map(str, stored))]
 
     @property
     def error_rates(self) -> list[str]:
