@@ -39,6 +39,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
+# Keys of a recipe that are without effect where nothing is clipped.
+CLIP_SCHEDULE = ("clip_epsilon_schedule", "clip_epsilon_end")
 # What float32 can hold and divide by.
 Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
 NotNegative = Annotated[float, Field(ge=0, le=1e30)]
@@ -137,7 +139,7 @@ class Algorithm(Section):
 
     def without_effect(self) -> tuple[list[str], list[str]]:
         """Keys of the algorithm, and keys of the recipe, that these settings switch off."""
-        return [], ["value_clip", "max_gradient_norm", "clip_epsilon_schedule"]
+        return [], ["value_clip", "max_gradient_norm", *CLIP_SCHEDULE]
 
 
 Objective = Literal["clip", "none", "fixed_kl", "adaptive_kl"]
@@ -213,7 +215,7 @@ class PPOSettings(Algorithm):
         }.get(self.objective, ["bound", "kl_beta", "kl_target"])
         if self.target_kl is None:
             keys += [f"target_kl_{part}" for part in ("factor", "estimator", "check", "stops")]
-        return keys, ["clip_epsilon_schedule"] if self.objective in UNCLIPPED else []
+        return keys, [*CLIP_SCHEDULE] if self.objective in UNCLIPPED else []
 
 
 class ValueFit(Algorithm):
@@ -290,7 +292,10 @@ class RecipeSettings(Section):
     )
     adam_epsilon: Positive = Key("–", "ε of Adam")
     learning_rate_schedule: Literal["constant", "linear"] = Key("–", "all step sizes; linear: to 0")
-    clip_epsilon_schedule: Literal["constant", "linear"] = Key("–", "ε of PPO; linear: to 0")
+    clip_epsilon_schedule: Literal["constant", "linear"] = Key(
+        "–", "ε of PPO; linear: to clip_epsilon_end"
+    )
+    clip_epsilon_end: NotNegative = Key("ratio", "where a linear ε ends", lane=True, default=0.0)
     max_gradient_norm: Positive | None = Key(
         "–", "ppo: global norm over policy and value together; null: not clipped", lane=True
     )
@@ -397,6 +402,8 @@ class ExecutionSettings(Section):
 def _switched_off(recipe: RecipeSettings) -> list[str]:
     """Keys of a recipe that other keys of it switch off."""
     unused = []
+    if recipe.clip_epsilon_schedule == "constant":
+        unused += ["clip_epsilon_end"]
     if recipe.observation_filter == "none":
         unused += ["observation_clip", "observation_variance_floor"]
     if not recipe.reward_scaling:

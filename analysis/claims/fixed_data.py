@@ -44,7 +44,15 @@ STUDIES = {
     "table1": ("paper2017", SETTINGS),
     "bound": ("paper2017", ("max", "min")),
     "epochs": ("paper2017", tuple(f"{k}_{n}" for k in ("clip", "none") for n in (1, 3, 10, 30))),
+    "clip_schedule": (
+        "paper2017",
+        ("linear_to_0", "linear_to_0.05", *(f"clip_{width:g}" for width in WIDTHS)),
+    ),
     "early_stopping": ("paper2017", ("target_0.01", "target_0.03", "clip")),
+    "step_sizes": (
+        "paper2017",
+        tuple(f"{m}_{k}" for m in ("vpg", "ppo", "trpo") for k in range(5)),
+    ),
     "trpo_exactness": ("paper2017", ("cg_40", "damping_0.01", "fifth", "trpo")),
 }
 PUBLISHED = {"clip_0.1": 0.76, "clip_0.2": 0.82, "clip_0.3": 0.70}
@@ -113,9 +121,7 @@ def _plan(name: str, recipe: str, variants: tuple[str, ...]) -> dict[str, Any]:
                 "name": variant,
                 "label": variant,
                 "published": variant,
-                "algo": {"name": "trpo", "max_kl": MAX_KL}
-                if variant == "trpo" or name == "trpo_exactness"
-                else {"name": "ppo"},
+                "algo": _algo(name, variant),
             }
             for variant in variants
         ],
@@ -124,6 +130,16 @@ def _plan(name: str, recipe: str, variants: tuple[str, ...]) -> dict[str, Any]:
             for env, variant, seed in keys
         ],
     }
+
+
+def _algo(study: str, variant: str) -> dict[str, Any]:
+    if study == "step_sizes":
+        method, _, place = variant.partition("_")
+        key, decades = ("max_kl", 2) if method == "trpo" else ("learning_rate", 1)
+        return {"name": method, key: 10.0 ** (decades * (int(place) - 4))}
+    if variant == "trpo" or study == "trpo_exactness":
+        return {"name": "trpo", "max_kl": MAX_KL}
+    return {"name": "ppo"}
 
 
 def _run(

@@ -3,7 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from analysis.claims import clip, comparison, epsilon, exact, strategies, trust_region
+from analysis.claims import (
+    clip,
+    comparison,
+    epsilon,
+    exact,
+    step_sizes,
+    strategies,
+    trust_region,
+)
 from analysis.claims.configuration import Claim, ClaimsError, check_names
 from analysis.claims.parts import Data, Evidence
 from replicate.settings import nearest
@@ -29,8 +37,10 @@ RULES = {
     "I1": Rule(exact.i1, frozenset({"tolerance", "large_ratio", "variance_factor"})),
     "I2": Rule(clip.i2, frozenset({"factor"})),
     "N1": Rule(exact.n1, frozenset({"locked_in", "tolerance"})),
+    "N3": Rule(step_sizes.n3, frozenset({"decades", "learnt"})),
     "P1": Rule(comparison.p1, frozenset({"u"})),
     "P3": Rule(comparison.p3, frozenset()),
+    "S1": Rule(strategies.s1, frozenset({"u"})),
     "S2": Rule(strategies.s2, frozenset({"u"})),
     "S3": Rule(strategies.s3, frozenset({"u", "factor"})),
     "T1": Rule(trust_region.t1, frozenset({"tolerance"})),

@@ -1,6 +1,9 @@
-"""C3, S2, S3, T3: what becomes of a method when one thing about it is changed."""
+"""C3, S1–S3, T3: what becomes of a method when one thing about it is changed."""
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
@@ -8,15 +11,24 @@ from analysis.claims.parts import (
     Data,
     Evidence,
     Table,
+    U,
     difference,
     final_difference,
+    final_u,
     interaction,
     log_kl_max,
     log_ratio_99,
+    paired,
+    part,
+    reached_u,
+    samples,
 )
 
 BOUND, EPOCHS, EARLY_STOPPING = "bound", "epochs", "early_stopping"
-EXACTNESS = "trpo_exactness"
+EXACTNESS, SCHEDULE = "trpo_exactness", "clip_schedule"
+CONSTANT = "clip_0.2"
+CONSTANTS = ("clip_0.05", "clip_0.1", CONSTANT, "clip_0.3", "clip_0.5")
+SCHEDULES = {"linear_to_0": "0.3 to 0", "linear_to_0.05": "0.3 to 0.05"}
 TARGETS = {"tight": 0.01, "loose": 0.03}
 
 
@@ -37,6 +49,54 @@ def c3(data: Data, claim: Claim) -> Evidence:
         data, claim, BOUND, ("min", "max"), key="final", label="final, min minus max", aim="above"
     )
     return Evidence([ratio, worth])
+
+
+def s1(data: Data, claim: Claim) -> Evidence:
+    """ε that falls does better than 0.2, and than the constant that is best on other seeds."""
+    best = best_elsewhere(data, SCHEDULE, CONSTANTS, claim.without)
+    parts = []
+    for name, course in SCHEDULES.items():
+        key = name.replace(".", "_")
+        usual = f"final, ε from {course} minus constant 0.2"
+        parts.append(
+            final_difference(
+                data,
+                claim,
+                SCHEDULE,
+                (name, CONSTANT),
+                key=key,
+                label=usual,
+                aim="above",
+                test=name,
+            )
+        )
+        values = samples(data, SCHEDULE, name, final_u, claim.without)
+        reached = reached_u(data, SCHEDULE, (name, *CONSTANTS), claim.without)
+        label = f"final, ε from {course} minus the constant best on other seeds"
+        differences = paired(values, best, U)
+        margin = claim.margins["u"]
+        parts.append(part(f"{key}_best", label, "above", differences, margin, reached, name))
+    return Evidence(parts)
+
+
+def best_elsewhere(
+    data: Data, study: str, variants: Sequence[str], without: Iterable[str]
+) -> dict[str, pd.Series]:
+    """Environment → *final* u by seed of the variant that is best on all other seeds.
+
+    Best is the largest mean over environments and seeds; so a seed is never compared with what was
+    chosen by its own result.  Nothing where there is one seed alone, or a variant is missing.
+    """
+    finals = [pd.DataFrame(samples(data, study, name, final_u, without)) for name in variants]
+    if any(table.empty for table in finals) or len(finals[0]) < 2:
+        return {}
+    means = pd.DataFrame({k: table.mean(axis=1) for k, table in enumerate(finals)})
+    others = (means.sum() - means) / (len(means) - 1)
+    chosen = others.idxmax(axis=1)
+    return {
+        env: pd.Series({seed: finals[k].loc[seed, env] for seed, k in chosen.items()})
+        for env in finals[0].columns
+    }
 
 
 def s2(data: Data, claim: Claim) -> Evidence:

@@ -82,14 +82,18 @@ def lane_values(runs: list[RunSettings], device: str) -> Lanewise:
 
 
 def scheduled(values: Lanewise, recipe: Shared[RecipeSettings], fraction_left: float) -> Lanewise:
-    """The values of one update: 1 − (updates done)/(updates planned) of what anneals linearly."""
-    annealed = []
+    """The values of one update: end + (start − end)·(fraction of the updates that is left).
+
+    Step sizes end at 0, ε at ``clip_epsilon_end``; only what the recipe anneals.
+    """
+    ends: dict[str, Tensor | float] = {}
     if recipe.learning_rate_schedule == "linear":
-        annealed += ["learning_rate", "value_learning_rate"]
+        ends |= {"learning_rate": 0.0, "value_learning_rate": 0.0}
     if recipe.clip_epsilon_schedule == "linear":
-        annealed += ["clip_epsilon"]
+        ends |= {"clip_epsilon": values["clip_epsilon_end"]}
     return {
-        name: value * fraction_left if name in annealed else value for name, value in values.items()
+        name: ends[name] + (value - ends[name]) * fraction_left if name in ends else value
+        for name, value in values.items()
     }
 
 

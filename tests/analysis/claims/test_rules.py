@@ -13,6 +13,8 @@ from analysis.claims.epsilon import VARIANTS, e3
 from analysis.claims.fixed_data import SETTINGS as TABLE1_SETTINGS
 from analysis.claims.parts import Data
 from analysis.claims.sentences import sentence
+from analysis.claims.step_sizes import serving
+from analysis.claims.strategies import best_elsewhere
 from tests.analysis.claims import worlds
 from tests.analysis.claims.worlds import Value, around, find, log, noise, together, world
 from tests.analysis.made_up import PAPER
@@ -151,6 +153,30 @@ def epochs_world(gain: float, harm: float, **more: float) -> Data:
     return pair_world("epochs", {name: value - max(gain, 0) for name, value in gap.items()}, **more)
 
 
+def schedule_world(zero: float, floor: float, rival: float = -0.3, **more: float) -> Data:
+    """What schedules have over ε = 0.2, and what ε = 0.3 has; the other constants are worse."""
+    gap = dict.fromkeys((f"clip_{width:g}" for width in (0.05, 0.1, 0.5)), -0.3)
+    gap |= {"linear_to_0": zero, "linear_to_0.05": floor, "clip_0.2": 0.0, "clip_0.3": rival}
+    return pair_world("clip_schedule", gap, **more)
+
+
+def step_world(naive: int, ppo: int, trpo: int, u: float = 0.9, sd: float = 0.02) -> Data:
+    """Methods that learn at so many of nine step sizes half a decade apart, around the fifth."""
+    wide = {"vpg": naive, "ppo": ppo, "trpo": trpo}
+    means = {
+        f"{method}_{k}": u * (4 - count // 2 <= k <= 4 + (count - 1) // 2)
+        for method, count in wide.items()
+        for k in range(9)
+    }
+    data = world("step_sizes", list(means), u=around(means, sd, "steps"))
+    for variant in data.studies["step_sizes"].plan["variants"]:
+        method, _, place = variant["name"].partition("_")
+        size = 10 ** (int(place) / 2 - 4)
+        step = {"max_kl": size**2} if method == "trpo" else {"learning_rate": size}
+        variant["algo"] = {"name": method, **step}
+    return data
+
+
 def stopping_world(factor: float, worth: float, kl_sd: float = 0.02, **more: float) -> Data:
     log_kl = around({"target_0.01": 0.0, "target_0.03": 0.0, "clip": math.log(factor)}, kl_sd, "kl")
     gap = {"target_0.01": worth, "target_0.03": worth, "clip": 0.0}
@@ -244,6 +270,21 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("C3", IN_PART, lambda: bound_world(0.0, 5)),
     ("C3", NO_EFFECT, lambda: bound_world(0.0, 1)),
     ("C3", INCONCLUSIVE, lambda: bound_world(0.1, 1.5, sd=1.0)),
+    ("S1", SUPPORTED, lambda: schedule_world(0.3, 0.3)),
+    ("S1", CONTRADICTED, lambda: schedule_world(-0.3, 0.3)),
+    # Better than the usual constant, worse than the best.
+    ("S1", CONTRADICTED, lambda: schedule_world(0.3, 0.3, rival=0.6)),
+    ("S1", IN_PART, lambda: schedule_world(0.3, 0.0)),
+    ("S1", IN_PART, lambda: schedule_world(0.3, 0.3, rival=0.3)),
+    ("S1", NO_EFFECT, lambda: schedule_world(0.0, 0.0)),
+    ("S1", INCONCLUSIVE, lambda: schedule_world(0.1, 0.1, sd=1.0)),
+    ("N3", SUPPORTED, lambda: step_world(1, 5, 5)),
+    ("N3", SUPPORTED, lambda: step_world(1, 9, 5)),  # at the edge it is at least as wide
+    ("N3", CONTRADICTED, lambda: step_world(5, 1, 1)),
+    ("N3", IN_PART, lambda: step_world(1, 5, 1)),
+    ("N3", NO_EFFECT, lambda: step_world(3, 3, 3)),
+    ("N3", INCONCLUSIVE, lambda: step_world(9, 3, 3)),
+    ("N3", INCONCLUSIVE, lambda: step_world(1, 5, 5, u=0.4)),
     ("S2", SUPPORTED, lambda: epochs_world(0.3, 0.3)),
     ("S2", CONTRADICTED, lambda: epochs_world(0.3, -0.3)),
     ("S2", CONTRADICTED, lambda: epochs_world(-0.3, 0.3)),
@@ -296,7 +337,7 @@ def test_without_its_data_it_was_not_run(claim: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "claim", ["E1", "E2", "E3", "E5", "C3", "C5", "P1", "P3", "S2", "S3", "T1", "T3"]
+    "claim", ["E1", "E2", "E3", "E5", "C3", "C5", "N3", "P1", "P3", "S1", "S2", "S3", "T1", "T3"]
 )
 def test_without_its_variants_it_was_not_run(claim: str) -> None:
     studies = worlds.CLAIMS[claim].studies
@@ -327,6 +368,45 @@ def test_a_failing_environment_is_named_and_equality_is_not_claimed_where_nothin
     assert short.why.startswith("too short on HalfCheetah-v5, Hopper-v5")
     assert short.seeds_needed is None  # more seeds would not help
     assert "too short" in sentence(short, worlds.SETTINGS.words)
+
+
+def test_the_best_constant_is_chosen_on_other_seeds() -> None:
+    """Each constant is best on one seed by luck: what is chosen elsewhere has no part in it."""
+    finals = np.full((2, 3, 3), 0.5)  # env, variant, seed
+    finals[:, [0, 1, 2], [0, 1, 2]] = 0.9
+    finals[:, 0, 1] = 0.6
+    names = ("a", "b", "c")
+    envs = dict(list(PAPER.items())[:2])
+    data = world(
+        "study", names, 3, envs, u=lambda e, v, s: finals[list(envs).index(e), names.index(v), s]
+    )
+    best = best_elsewhere(data, "study", names, ())
+    # Without seed 0 b and c have 0.7, a 0.55; without 1 a and c 0.7; without 2 a 0.75.
+    for env in envs:
+        assert best[env].to_dict() == {0: 0.5, 1: 0.6, 2: 0.5}
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ([0, 0, 1, 0, 0], 1.5, 2.5),  # half-way to its neighbours
+        ([0, 1, 1, 0, 1], 0.5, 2.5),  # what lies apart does not count
+        ([1, 1, 0, 0, 0], 0, 1.5),  # ends with the grid
+        ([0.4, 0.4, 0.4, 0.4, 0.4], 2, 2),  # nowhere
+        ([0, 0.2, 0.8, 0.5, 0], 1.5, 3),
+    ],
+)
+def test_the_range_that_serves_is_contiguous(values: list[float], low: float, high: float) -> None:
+    assert serving(np.arange(5.0), np.array(values), 0.5) == pytest.approx((low, high))
+
+
+def test_what_happens_beside_the_range_is_shown() -> None:
+    data = step_world(1, 5, 5)
+    rows = find("N3", data).evidence.tables()[0].rows
+    naive, ppo, _ = rows[:3]
+    assert naive[1:3] == ["naive policy gradient", pytest.approx(10**-2.25, rel=0.1)]
+    # Eight sizes of five seeds beside it, none of which learnt.
+    assert naive[4:] == [40, 0.0, 1.0] and ppo[4:] == [20, 0.0, 1.0]
 
 
 def test_ppo_beats_or_matches() -> None:

@@ -1,0 +1,173 @@
+"""N3: over how wide a range of step sizes a method learns."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.configuration import Claim
+from analysis.claims.parts import (
+    Data,
+    Evidence,
+    Part,
+    Table,
+    final_u,
+    paired,
+    part,
+    ruined_or_collapsed,
+    samples,
+)
+from analysis.statistics import Array
+
+STUDY = "step_sizes"
+DECADES = "decades"
+NAIVE, OTHERS = "vpg", {"ppo": "PPO", "trpo": "TRPO"}
+"""The method that is claimed to need a narrow range, and those that are not."""
+NEVER_LEARNT = 0.1
+"""u below which a run counts as one that never learnt."""
+Sizes = dict[str, dict[str, float]]
+"""Method → variant → log10 of its step size, ascending."""
+
+
+def n3(data: Data, claim: Claim) -> Evidence:
+    """Naive policy gradient reaches half of the best return over fewer decades than PPO and TRPO.
+
+    A method's range is the contiguous one around its best step size in which *final* u is at least
+    half of the best mean of all methods and sizes; environments where that best is below the
+    claim's ``learnt`` are left out.  A range that meets the end of the grid ends there: for PPO and
+    TRPO that is the worst case, for naive policy gradient it leaves the claim undecided.
+    """
+    sizes = step_sizes(data) if STUDY in data.measures else {}
+    if not all(sizes.get(method) for method in (NAIVE, *OTHERS)):
+        return Evidence(_parts({}, claim))
+    values = {
+        variant: samples(data, STUDY, variant, final_u, claim.without)
+        for of_method in sizes.values()
+        for variant in of_method
+    }
+    envs = [env for env in data.studies[STUDY].envs if all(env in v for v in values.values())]
+    best = {env: max(float(v[env].mean()) for v in values.values()) for env in envs}
+    learnt = [env for env in envs if best[env] >= claim.margins["learnt"]]
+    shown = learnt or envs
+    widths: dict[str, dict[str, pd.Series]] = {method: {} for method in sizes}
+    censored = []
+    for method, of_method in sizes.items():
+        grid = np.array(list(of_method.values()))
+        for env in shown:
+            table = pd.DataFrame({variant: values[variant][env] for variant in of_method})
+            ranges = [serving(grid, row, best[env] / 2) for row in table.to_numpy()]
+            widths[method][env] = pd.Series([high - low for low, high in ranges], table.index)
+            if method == NAIVE and any({low, high} & {grid[0], grid[-1]} for low, high in ranges):
+                censored.append(env)
+    undecided = ""
+    if envs and not learnt:
+        undecided = "no method learnt at any step size"
+    elif censored:
+        count = f"{len(censored)} of {len(shown)} environments"
+        undecided = f"naive policy gradient still learns at the end of the grid on {count}"
+    tables = [_outside(data, claim, sizes, values, best, shown)] if shown else []
+    return Evidence(_parts(widths, claim), undecided, tables=lambda: tables)
+
+
+def _parts(widths: Mapping[str, Mapping[str, pd.Series]], claim: Claim) -> list[Part]:
+    return [
+        part(
+            method,
+            f"decades of step size that serve, {name} minus naive policy gradient",
+            "above",
+            paired(widths.get(method, {}), widths.get(NAIVE, {}), DECADES),
+            claim.margins["decades"],
+        )
+        for method, name in OTHERS.items()
+    ]
+
+
+def step_sizes(data: Data) -> Sizes:
+    """Every method's grid: learning rates; of TRPO √max_kl, to which its step is proportional."""
+    grids: Sizes = {method: {} for method in (NAIVE, *OTHERS)}
+    for variant in data.studies[STUDY].plan["variants"]:
+        algo = variant["algo"]
+        key, power = ("max_kl", 0.5) if algo["name"] == "trpo" else ("learning_rate", 1.0)
+        if key in algo:
+            grids[algo["name"]][variant["name"]] = power * math.log10(algo[key])
+    return {
+        method: dict(sorted(sizes.items(), key=lambda size: size[1]))
+        for method, sizes in grids.items()
+    }
+
+
+def serving(grid: Array, values: Array, level: float) -> tuple[float, float]:
+    """Ends of the contiguous range around the largest value in which values are at least ``level``.
+
+    Between two points of the grid the values are joined by a line.  Where no value is so large,
+    both ends are the middle of the grid.
+
+    Args:
+        grid: ``[K]``, ascending.
+        values: ``[K]``.
+
+    """
+    top = int(np.argmax(values))
+    if values[top] < level:
+        middle = float(grid.mean())
+        return middle, middle
+    low = high = top
+    while low > 0 and values[low - 1] >= level:
+        low -= 1
+    while high < len(grid) - 1 and values[high + 1] >= level:
+        high += 1
+    return (
+        _crossing(grid, values, low, low - 1, level) if low > 0 else float(grid[0]),
+        _crossing(grid, values, high, high + 1, level) if high < len(grid) - 1 else float(grid[-1]),
+    )
+
+
+def _crossing(grid: Array, values: Array, inside: int, outside: int, level: float) -> float:
+    share = (values[inside] - level) / (values[inside] - values[outside])
+    return float(grid[inside] + share * (grid[outside] - grid[inside]))
+
+
+def _outside(
+    data: Data,
+    claim: Claim,
+    sizes: Sizes,
+    values: Mapping[str, Mapping[str, pd.Series]],
+    best: Mapping[str, float],
+    envs: list[str],
+) -> Table:
+    """Per environment and method: the range of its mean, and what becomes of runs beside it."""
+    rows: list[list[object]] = []
+    for env in envs:
+        for method, of_method in sizes.items():
+            grid = np.array(list(of_method.values()))
+            means = np.array([values[variant][env].mean() for variant in of_method])
+            low, high = serving(grid, means, best[env] / 2)
+            beside = [v for v, size in of_method.items() if not low <= size <= high or low == high]
+            finals = [values[variant][env] for variant in beside]
+            fallen = [samples(data, STUDY, v, ruined_or_collapsed, claim.without) for v in beside]
+            rows.append(
+                [
+                    data.studies[STUDY].plan["envs"][env],
+                    {NAIVE: "naive policy gradient", **OTHERS}[method],
+                    10**low if high > low else None,
+                    10**high if high > low else None,
+                    sum(map(len, finals)),
+                    _share(pd.concat([runs[env] for runs in fallen])) if beside else None,
+                    _share(pd.concat(finals) < NEVER_LEARNT) if beside else None,
+                ]
+            )
+    columns = [
+        "environment",
+        "method",
+        "smallest step size that serves (TRPO: √max_kl)",
+        "largest",
+        "runs beside that range",
+        "share of them ruined or collapsed",
+        "share that never learnt (u < 0.1)",
+    ]
+    return Table("Step sizes that serve, and what happens beside them", columns, rows)
+
+
+def _share(runs: "pd.Series[float]") -> float:
+    return float(runs.mean())
