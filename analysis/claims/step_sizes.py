@@ -1,6 +1,5 @@
 """N3: over how wide a range of step sizes a method learns."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -18,16 +17,14 @@ from analysis.claims.parts import (
     ruined_or_collapsed,
     samples,
 )
-from analysis.statistics import Array
+from analysis.summaries.step_sizes import METHODS, NAIVE, Sizes, serving, step_sizes
 
 STUDY = "step_sizes"
 DECADES = "decades"
-NAIVE, OTHERS = "vpg", {"ppo": "PPO", "trpo": "TRPO"}
-"""The method that is claimed to need a narrow range, and those that are not."""
+OTHERS = {method: name for method, name in METHODS.items() if method != NAIVE}
+"""Methods that are claimed to have a wider range."""
 NEVER_LEARNT = 0.1
 """u below which a run counts as one that never learnt."""
-Sizes = dict[str, dict[str, float]]
-"""Method → variant → log10 of its step size, ascending."""
 
 
 def n3(data: Data, claim: Claim) -> Evidence:
@@ -38,8 +35,8 @@ def n3(data: Data, claim: Claim) -> Evidence:
     claim's ``learnt`` are left out.  A range that meets the end of the grid ends there: for PPO and
     TRPO that is the worst case, for naive policy gradient it leaves the claim undecided.
     """
-    sizes = step_sizes(data) if STUDY in data.measures else {}
-    if not all(sizes.get(method) for method in (NAIVE, *OTHERS)):
+    sizes = step_sizes(data.studies[STUDY]) if STUDY in data.measures else {}
+    if not all(sizes.get(method) for method in METHODS):
         return Evidence(_parts({}, claim))
     values = {
         variant: samples(data, STUDY, variant, final_u, claim.without)
@@ -83,51 +80,6 @@ def _parts(widths: Mapping[str, Mapping[str, pd.Series]], claim: Claim) -> list[
     ]
 
 
-def step_sizes(data: Data) -> Sizes:
-    """Every method's grid: learning rates; of TRPO √max_kl, to which its step is proportional."""
-    grids: Sizes = {method: {} for method in (NAIVE, *OTHERS)}
-    for variant in data.studies[STUDY].plan["variants"]:
-        algo = variant["algo"]
-        key, power = ("max_kl", 0.5) if algo["name"] == "trpo" else ("learning_rate", 1.0)
-        if key in algo:
-            grids[algo["name"]][variant["name"]] = power * math.log10(algo[key])
-    return {
-        method: dict(sorted(sizes.items(), key=lambda size: size[1]))
-        for method, sizes in grids.items()
-    }
-
-
-def serving(grid: Array, values: Array, level: float) -> tuple[float, float]:
-    """Ends of the contiguous range around the largest value in which values are at least ``level``.
-
-    Between two points of the grid the values are joined by a line.  Where no value is so large,
-    both ends are the middle of the grid.
-
-    Args:
-        grid: ``[K]``, ascending.
-        values: ``[K]``.
-
-    """
-    top = int(np.argmax(values))
-    if values[top] < level:
-        middle = float(grid.mean())
-        return middle, middle
-    low = high = top
-    while low > 0 and values[low - 1] >= level:
-        low -= 1
-    while high < len(grid) - 1 and values[high + 1] >= level:
-        high += 1
-    return (
-        _crossing(grid, values, low, low - 1, level) if low > 0 else float(grid[0]),
-        _crossing(grid, values, high, high + 1, level) if high < len(grid) - 1 else float(grid[-1]),
-    )
-
-
-def _crossing(grid: Array, values: Array, inside: int, outside: int, level: float) -> float:
-    share = (values[inside] - level) / (values[inside] - values[outside])
-    return float(grid[inside] + share * (grid[outside] - grid[inside]))
-
-
 def _outside(
     data: Data,
     claim: Claim,
@@ -149,7 +101,7 @@ def _outside(
             rows.append(
                 [
                     data.studies[STUDY].plan["envs"][env],
-                    {NAIVE: "naive policy gradient", **OTHERS}[method],
+                    METHODS[method],
                     10**low if high > low else None,
                     10**high if high > low else None,
                     sum(map(len, finals)),

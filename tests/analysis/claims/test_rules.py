@@ -13,7 +13,6 @@ from analysis.claims.epsilon import VARIANTS, e3
 from analysis.claims.fixed_data import SETTINGS as TABLE1_SETTINGS
 from analysis.claims.parts import Data
 from analysis.claims.sentences import sentence
-from analysis.claims.step_sizes import serving
 from analysis.claims.strategies import best_elsewhere
 from tests.analysis.claims import worlds
 from tests.analysis.claims.worlds import Value, around, find, log, noise, together, world
@@ -384,20 +383,6 @@ def test_the_best_constant_is_chosen_on_other_seeds() -> None:
     # Without seed 0 b and c have 0.7, a 0.55; without 1 a and c 0.7; without 2 a 0.75.
     for env in envs:
         assert best[env].to_dict() == {0: 0.5, 1: 0.6, 2: 0.5}
-
-
-@pytest.mark.parametrize(
-    ("values", "low", "high"),
-    [
-        ([0, 0, 1, 0, 0], 1.5, 2.5),  # half-way to its neighbours
-        ([0, 1, 1, 0, 1], 0.5, 2.5),  # what lies apart does not count
-        ([1, 1, 0, 0, 0], 0, 1.5),  # ends with the grid
-        ([0.4, 0.4, 0.4, 0.4, 0.4], 2, 2),  # nowhere
-        ([0, 0.2, 0.8, 0.5, 0], 1.5, 3),
-    ],
-)
-def test_the_range_that_serves_is_contiguous(values: list[float], low: float, high: float) -> None:
-    assert serving(np.arange(5.0), np.array(values), 0.5) == pytest.approx((low, high))
 
 
 def test_what_happens_beside_the_range_is_shown() -> None:

@@ -54,6 +54,7 @@ def world(
     ]
     plan = {
         "study": name,
+        "title": name,
         "scale": "full",
         "recipe": RECIPES.get(name, "paper2017"),
         "num_steps": 2048,

@@ -1,0 +1,88 @@
+"""Final return against step size: over how wide a range each method learns."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+
+from analysis import style
+from analysis.figures import Drawing, main
+from analysis.study import Study
+from analysis.summaries import count, held_u, runs_text, scale_text, scaled_envs
+from analysis.summaries.step_sizes import METHODS, serving, step_sizes
+
+LOWEST, HIGHEST = -0.5, 1.5
+"""Of the vertical axis; what lies beyond is drawn at its end."""
+
+
+def finals(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
+    """Per environment and variant: mean *final* u over seeds, its extremes, and whether it serves.
+
+    Returns:
+        ``env, method, variant, step_size`` (learning rate, √max_kl of TRPO), ``u, least, most,
+        seeds, half_of_best`` (u) and ``serves``: in the range around its method's best step size.
+
+    """
+    envs, grids = scaled_envs(study, measures), step_sizes(study)
+    values = held_u(study, measures, envs)
+    places = {variant: place for place, variant in enumerate(study.variants)}
+    rows = []
+    for env, of_env in zip(envs, values, strict=True):
+        half = of_env.mean(axis=-1).max() / 2
+        for method, grid in grids.items():
+            runs = of_env[[places[variant] for variant in grid]]
+            low, high = serving(np.array(list(grid.values())), runs.mean(axis=-1), half)
+            for (variant, size), finals_of in zip(grid.items(), runs, strict=True):
+                rows.append(
+                    {
+                        "env": env,
+                        "method": method,
+                        "variant": variant,
+                        "step_size": 10**size,
+                        "u": finals_of.mean(),
+                        "least": finals_of.min(),
+                        "most": finals_of.max(),
+                        "seeds": len(finals_of),
+                        "half_of_best": half,
+                        "serves": low <= size <= high and low < high,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def draw(study: Study, measures: pd.DataFrame) -> Drawing:
+    """One panel per environment; one line per method."""
+    table = finals(study, measures)
+    envs = list(dict.fromkeys(table.env)) if len(table) else []
+    figure, axes = style.wrapped_panels(max(len(envs), 1), sharex=True, sharey=True)
+    looks = style.lines(list(METHODS), "ppo")
+    for axis, env in zip(axes, envs, strict=False):
+        of_env = table[table.env == env]
+        for method, look in looks.items():
+            rows = of_env[of_env.method == method]
+            shown = rows[["u", "least", "most"]].clip(LOWEST, HIGHEST)
+            axis.plot(rows.step_size, shown.u, marker="o", ms=3, **look)
+            style.band(axis, rows.step_size, shown.least, shown.most, look["color"])
+        axis.axhline(of_env.half_of_best.iloc[0], color="0.3", lw=1, ls=":")
+        axis.set_title(study.env_labels[env])
+        axis.set_xscale("log")
+    axes[0].set_ylim(LOWEST - 0.05, HIGHEST + 0.05)
+    for axis in axes[:: style.COLUMNS]:
+        axis.set_ylabel("final, u")
+    for axis in axes[-style.COLUMNS :]:
+        axis.set_xlabel("step size (TRPO: √δ)")
+    note = (
+        f"Line: mean of {count(len(study.seeds), 'seed')}; area: least to largest. Dotted: half of "
+        "the best mean of all; a method serves where it is above. The horizontal axes of different "
+        "methods are not comparable, their widths are."
+    )
+    style.legend_below(figure, looks, METHODS, note)
+    caption = (
+        f"{study.plan['title']}: final return against step size. {note} "
+        f"{scale_text(study, measures)} {runs_text(study, measures)}"
+    )
+    return Drawing(table, figure, caption)
+
+
+if __name__ == "__main__":
+    sys.exit(main(draw, sys.argv[1:]))

@@ -1,0 +1,39 @@
+"""The range of step sizes that serve, and the picture of it."""
+
+import numpy as np
+import pytest
+
+from analysis.figures.step_sizes import draw
+from analysis.summaries.step_sizes import serving, step_sizes
+from tests.analysis.claims.test_rules import step_world
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ([0, 0, 1, 0, 0], 1.5, 2.5),  # half-way to its neighbours
+        ([0, 1, 1, 0, 1], 0.5, 2.5),  # what lies apart does not count
+        ([1, 1, 0, 0, 0], 0, 1.5),  # ends with the grid
+        ([0.4, 0.4, 0.4, 0.4, 0.4], 2, 2),  # nowhere
+        ([0, 0.2, 0.8, 0.5, 0], 1.5, 3),
+    ],
+)
+def test_the_range_that_serves_is_contiguous(values: list[float], low: float, high: float) -> None:
+    assert serving(np.arange(5.0), np.array(values), 0.5) == pytest.approx((low, high))
+
+
+def test_trpos_step_is_the_root_of_its_bound() -> None:
+    grids = step_sizes(step_world(1, 5, 5).studies["step_sizes"])
+    assert list(grids) == ["vpg", "ppo", "trpo"]
+    for grid in grids.values():
+        assert list(grid.values()) == pytest.approx([k / 2 - 4 for k in range(9)])
+
+
+def test_the_picture_shows_means_of_every_method_and_size() -> None:
+    data = step_world(1, 5, 5, sd=0)
+    drawing = draw(data.studies["step_sizes"], data.measures["step_sizes"])
+    hopper = drawing.data[drawing.data.env == "hopper"].set_index("variant")
+    assert len(hopper) == 27 and hopper.seeds.eq(5).all()
+    assert hopper.u["ppo_4"] == pytest.approx(0.9) and hopper.u["vpg_0"] == 0
+    assert hopper.half_of_best.unique() == pytest.approx([0.45])
+    assert hopper.serves[["ppo_2", "ppo_6", "vpg_4"]].all() and not hopper.serves["vpg_5"]
