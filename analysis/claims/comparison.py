@@ -11,15 +11,19 @@ from analysis.claims.parts import (
     Evidence,
     Part,
     Table,
+    U,
     difference,
     final_difference,
     final_u,
+    paired,
     samples,
 )
-from analysis.statistics import Array, bootstrap_intervals
+from analysis.statistics import Array, bootstrap_intervals, mean_over_environments
 
 RECIPES = {"paper2017": "comparison", "modern": "comparison_modern"}
 BIPEDAL = "bipedal_walker"
+LEVEL = 0.95
+"""Of what is shown beside the claim."""
 SOURCES = (
     "PPO paper Fig.3 via Tianshou README",
     "OpenAI Baselines benchmark (commit ea68f3b, 2018-08)",
@@ -63,8 +67,38 @@ def p1(data: Data, claim: Claim) -> Evidence:
     return Evidence(
         parts,
         variants=("ppo", "trpo"),
-        tables=lambda: [_beside(data, claim), _published(data, claim)],
+        tables=lambda: [_details(data, claim), _beside(data, claim), _published(data, claim)],
     )
+
+
+def _details(data: Data, claim: Claim) -> Table:
+    """What PPO's code-level details are worth, beside what the algorithm is.
+
+    ``modern`` has them and ``paper2017`` has not (``conf/recipe``); either algorithm is run with
+    both.  Source of the question: Engstrom et al. 2020, Table 2.
+    """
+    finals = {
+        (name, recipe): samples(data, study, name, final_u, claim.without)
+        for name in ("ppo", "trpo")
+        for recipe, study in RECIPES.items()
+    }
+    plain, detailed = RECIPES
+    ppo, trpo = "ppo", "trpo"
+    pairs = {
+        "PPO minus TRPO, both without the details": ((ppo, plain), (trpo, plain)),
+        "PPO minus TRPO, both with them": ((ppo, detailed), (trpo, detailed)),
+        "PPO without them minus TRPO with them": ((ppo, plain), (trpo, detailed)),
+        "the details in PPO: with minus without": ((ppo, detailed), (ppo, plain)),
+        "the details in TRPO: with minus without": ((trpo, detailed), (trpo, plain)),
+    }
+    rows: list[list[object]] = []
+    for label, (one, other) in pairs.items():
+        by_env = paired(finals[one], finals[other], U)
+        if by_env:
+            estimate = mean_over_environments(list(by_env.values()))
+            rows.append([label, estimate.value, *estimate.bounds(LEVEL), len(by_env)])
+    columns = ["difference in final, u", "mean over environments", "low", "high", "environments"]
+    return Table("Algorithm or code-level details (95 % intervals)", columns, rows)
 
 
 def _beside(data: Data, claim: Claim) -> Table:
