@@ -44,7 +44,8 @@ MEANINGS = {
     INCONCLUSIVE: "too few or too short runs to tell",
     NO_RULE: "shown, not judged",
 }
-BRACKETS = re.compile(r"(\[[^]]*\](?: %)?)")
+BRACKETS = re.compile(r"( ?\[[^]]*\](?: %)?)")
+"""An interval, with the blank before it: a phone shows neither."""
 WIDTH, ROW, AXIS = 240.0, 16.0, 16.0
 """Of a picture of an interval and of the axis below, in its own units."""
 EDGE = 4.0
@@ -132,7 +133,7 @@ class Card:
 
 
 def read_questions(file: Path = QUESTIONS) -> dict[str, Any]:
-    """``questions`` and ``topics`` of the report.
+    """``questions``, ``words`` and ``topics`` of the report.
 
     Raises:
         DataError: the file is not made like that.
@@ -141,19 +142,30 @@ def read_questions(file: Path = QUESTIONS) -> dict[str, Any]:
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
         questions = [
-            {"question": str(q["question"]), "claims": [str(c) for c in q["claims"]]}
+            {"question": str(q["question"]), "claims": _texts(q["claims"])}
             for q in data["questions"]
         ]
-        topics = {str(letter): str(text) for letter, text in data["topics"].items()}
+        words, topics = _texts(data["words"]), _texts(data["topics"])
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise DataError(f"{file}: not the questions of a report ({first_line(error)})") from None
-    return {"questions": questions, "topics": topics}
+    return {"questions": questions, "words": words, "topics": topics}
+
+
+def _texts(mapping: Mapping[object, object]) -> dict[str, str]:
+    return {str(key): str(text) for key, text in mapping.items()}
 
 
 def answers(
-    claims: Iterable[dict[str, Any]], questions: Iterable[Mapping[str, Any]]
-) -> list[tuple[str, list[Answer]]]:
-    """Each question with the verdicts that answer it.
+    claims: Iterable[dict[str, Any]],
+    questions: Iterable[Mapping[str, Any]],
+    words: Mapping[str, str],
+) -> list[tuple[str, str, list[Answer]]]:
+    """Each question with its answer in a few words, and the verdicts that it follows from.
+
+    Args:
+        claims: of ``claims.json``.
+        questions: each with its ``claims``: name → what it is about, where there are several.
+        words: verdict → a word or two.
 
     Raises:
         DataError: a question names a claim that is none.
@@ -166,7 +178,11 @@ def answers(
             if name not in known:
                 raise DataError(f"{QUESTIONS}: {question['question']}: there is no claim {name}")
         text = [answer(known[name]) for name in question["claims"]]
-        found.append((question["question"], text))
+        short = [
+            f"{about}: {words.get(a.verdict, a.verdict)}" if about else words.get(a.verdict, "")
+            for a, about in zip(text, question["claims"].values(), strict=True)
+        ]
+        found.append((question["question"], "; ".join(short), text))
     return found
 
 

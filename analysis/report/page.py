@@ -71,7 +71,7 @@ def _found(inputs: Inputs) -> dict[str, Any]:
     """Verdicts."""
     told = findings.read_questions()
     return {
-        "answers": findings.answers(inputs.claims, told["questions"]),
+        "answers": findings.answers(inputs.claims, told["questions"], told["words"]),
         "topics": findings.cards(inputs.claims, told["topics"]),
         "not_run": findings.not_run(inputs.claims),
         "verdict_of": {claim["claim"]: claim for claim in inputs.claims},

@@ -94,7 +94,7 @@ def test_a_guard_shows_its_environments() -> None:
 
 def test_intervals_are_quieter_than_what_they_are_of() -> None:
     pieces = findings.pieces("it is +0.1 u [−0.1, +0.3] and 0 of 9 [0, 33] %.")
-    assert [text for text, quiet in pieces if quiet] == ["[−0.1, +0.3]", "[0, 33] %"]
+    assert [text for text, quiet in pieces if quiet] == [" [−0.1, +0.3]", " [0, 33] %"]
     assert "".join(text for text, _ in pieces) == "it is +0.1 u [−0.1, +0.3] and 0 of 9 [0, 33] %."
 
 
@@ -106,21 +106,23 @@ def test_every_verdict_has_a_sign_of_its_own() -> None:
 def test_the_questions_are_answered_by_verdicts() -> None:
     claims = judged()
     told = findings.read_questions()
-    answered = findings.answers(claims, told["questions"])
+    answered = findings.answers(claims, told["questions"], told["words"])
     by_claim = {claim["claim"]: claim for claim in claims}
-    for _, found in answered:
-        for answer in found:
+    for _, word, of_question in answered:
+        for answer in of_question:
+            assert told["words"][answer.verdict] in word
             assert answer.sentence == by_claim[answer.claim]["sentence"] != ""
             assert answer.runs.endswith("environments") and "3 seeds" in answer.runs
-    assert [question for question, _ in answered][:2] == [
+    assert [question for question, _, _ in answered][:2] == [
         "Does the clip help?",
-        "Does PPO beat TRPO?",
+        "Does PPO match or beat TRPO?",
     ]
+    assert answered[2][1].startswith("larger updates: ")
     not_run = {**by_claim["C5"], "verdict": "not run", "sentence": "", "missing": ["comparison"]}
     answer = findings.answer({**not_run, "runs": 0})
     assert answer.sentence == "Not run here (it needs the studies comparison)."
     with pytest.raises(DataError, match="there is no claim X9"):
-        findings.answers(claims, [{"question": "Why?", "claims": ["X9"]}])
+        findings.answers(claims, [{"question": "Why?", "claims": {"X9": ""}}], {})
 
 
 def test_every_claim_has_a_topic_and_is_a_card_or_not_run() -> None:
