@@ -12,6 +12,7 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from replicate.messages import (
     EXPECTED,
@@ -65,9 +66,9 @@ def help_text() -> str:
         lines += ["", f"{title} algo={algo}:"]
         for key, unit, meaning in keys:
             shown.add(key)
-            value = values
+            value: Any = values
             for part in key.split("."):
-                value = value[part]
+                value = value[part] if value is not None else None  # there is no change
             lines.append(f"  {key:36} {json.dumps(value):24} [{unit}] {meaning}")
     return "\n".join(lines)
 

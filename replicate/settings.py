@@ -304,6 +304,37 @@ class RecipeSettings(Section):
     bootstrap_truncated: bool = Key("–", "false: a time limit counts as terminal")
 
 
+class ChangeSettings(Section):
+    """What changes in the middle of a run: physics, values of the algorithm, or both."""
+
+    at_env_step: int = Key(
+        "env steps", "before the first update that begins here or later", ge=1, le=MOST_ENV_STEPS
+    )
+    gravity: Positive = Key("factor", "on gravity, to the end (MuJoCo)", default=1.0)
+    friction: Positive = Key("factor", "on all friction, to the end (MuJoCo)", default=1.0)
+    mass: Positive = Key("factor", "on all masses and inertias, to the end (MuJoCo)", default=1.0)
+    algo: dict[str, float] = Key("–", "lane-wise keys of the algorithm: new values", default={})
+    updates: int | None = Key(
+        "updates", "how many have these values; null: to the end", ge=1, default=None
+    )
+
+    @property
+    def of_physics(self) -> bool:
+        """Whether the environment becomes another."""
+        return (self.gravity, self.friction, self.mass) != (1.0, 1.0, 1.0)
+
+
+def _check_change(change: ChangeSettings, algo: Algorithm) -> None:
+    known = set(algo.lane_values())
+    for key in change.algo:
+        if key not in known:
+            raise ValueError(f"change.algo.{key}: no value of a lane; {nearest(key, known)}")
+    try:
+        type(algo).model_validate({**algo.model_dump(), **change.algo})
+    except ValidationError as error:
+        raise ValueError(f"change.algo.{_one_line(error, type(algo), change.algo)}") from None
+
+
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPOSettings,
     "vpg": VPGSettings,
@@ -326,6 +357,7 @@ class RunSettings(Section):
     recipe: RecipeSettings
     seed: int = Key("–", "seed of all random streams of the run", ge=0, lt=2**31)
     total_env_steps: int = Key("env steps", "length; whole updates only", ge=1, le=MOST_ENV_STEPS)
+    change: ChangeSettings | None = Key("–", "in mid-run; null: none", default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> "RunSettings":
@@ -334,12 +366,33 @@ class RunSettings(Section):
                 f"total_env_steps: {self.total_env_steps} is less than one update; "
                 f"nearest valid: {self.algo.num_steps} (algo.num_steps)"
             )
+        if self.change is not None:
+            _check_change(self.change, self.algo)
+            if self.first_changed_update >= self.num_updates:
+                last = (self.num_updates - 1) * self.algo.num_steps
+                raise ValueError(
+                    f"change.at_env_step: {self.change.at_env_step} is after the last update has "
+                    f"begun; at most {last}"
+                )
         return self
 
     @property
     def num_updates(self) -> int:
         """Whole updates that fit into ``total_env_steps``."""
         return self.total_env_steps // self.algo.num_steps
+
+    @property
+    def first_changed_update(self) -> int:
+        """Number of the first update after the change; without one, that of no update."""
+        if self.change is None:
+            return self.num_updates
+        return -(-self.change.at_env_step // self.algo.num_steps)
+
+    def is_changed(self, update: int) -> bool:
+        """Whether an update has the algorithm's values of the change."""
+        lasts = None if self.change is None else self.change.updates
+        after = update - self.first_changed_update
+        return after >= 0 and (lasts is None or after < lasts)
 
     def canonical(self) -> dict[str, Any]:
         """What the run depends on: labels and keys without effect left out."""
@@ -376,11 +429,21 @@ class RunSettings(Section):
         for section, model in (("algo", type(self.algo)), ("recipe", RecipeSettings)):
             for key in lane_keys(model):
                 data[section].pop(key)
+        if data["change"]:
+            data["change"].pop("algo")
         return json.dumps(data, sort_keys=True)
 
-    def lane_values(self) -> dict[str, float]:
-        """All that may differ between the lanes of a cohort, as numbers."""
-        return {**self.algo.lane_values(), **lane_values(self.recipe)}
+    def lane_values(self, changed: bool = False) -> dict[str, float]:
+        """All that may differ between the lanes of a cohort, as numbers.
+
+        Args:
+            changed: as they are after the change.
+
+        """
+        algo = self.algo
+        if changed and self.change is not None:
+            algo = algo.model_copy(update=self.change.algo)
+        return {**algo.lane_values(), **lane_values(self.recipe)}
 
 
 class ExecutionSettings(Section):
@@ -433,6 +496,7 @@ def documented_keys(algo: str) -> Iterator[tuple[str, str, str]]:
         ("env.", EnvSettings),
         ("algo.", ALGORITHMS[algo]),
         ("recipe.", RecipeSettings),
+        ("change.", ChangeSettings),
         ("", RunSettings),
         ("", ExecutionSettings),
     ]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -23,7 +23,7 @@ from replicate.envs import Episode
 from replicate.maths.lanes import put_lanes_, take_lanes
 from replicate.maths.returns import gae, standardise
 from replicate.messages import ConfigError
-from replicate.settings import RecipeSettings, RunSettings, Shared
+from replicate.settings import ChangeSettings, RecipeSettings, RunSettings, Shared
 
 
 @dataclass
@@ -72,9 +72,14 @@ class CohortRecords:
     seconds: dict[str, float]
 
 
-def lane_values(runs: list[RunSettings], device: str) -> Lanewise:
-    """What may differ between lanes, each ``[R]`` float32; "off" is a number too."""
-    of_runs = [run.lane_values() for run in runs]
+def lane_values(runs: list[RunSettings], device: str, changed: bool = False) -> Lanewise:
+    """What may differ between lanes, each ``[R]`` float32; "off" is a number too.
+
+    Args:
+        changed: as they are after a change in mid-run.
+
+    """
+    of_runs = [run.lane_values(changed) for run in runs]
     return {
         key: torch.tensor([numbers[key] for numbers in of_runs], device=device)
         for key in of_runs[0]
@@ -201,12 +206,40 @@ class Cohort:
         self.runs = runs
         self.device = device
         self.state = CohortState.fresh(runs, device, threads)
+        change = runs[0].change
+        if change is not None and change.of_physics and not self.state.envs.is_mujoco:
+            raise ConfigError(
+                f"change: {runs[0].env.id} is no task of MuJoCo; gravity, friction and mass are its"
+            )
         self.lane_values = lane_values(runs, device)
+        self.changed_values = lane_values(runs, device, changed=True)
         self.records = CohortRecords(
             [LaneRecords() for _ in runs],
             {"rollout": 0.0, "env_step": 0.0, "advantages": 0.0, "update": 0.0},
         )
         start(self.state.envs, self.state.filters, Shared(runs[0].recipe))
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Become what ``CohortState.tensors`` described.
+
+        Raises:
+            ReplayError: an environment does not come to where it was.
+
+        """
+        change = self.runs[0].change
+        if change is not None and int(tensors["update"]) > self.runs[0].first_changed_update:
+            self.state.envs.change_physics(change)
+        self.state.restore(tensors)
+
+    def _change_physics(self, change: ChangeSettings) -> None:
+        """New episodes in other physics; what the running ones would have got is never known."""
+        if not change.of_physics:
+            return
+        state = self.state
+        state.envs.change_physics(change)
+        state.envs.episodes += 1
+        state.filters.discounted_return.zero_()
+        start(state.envs, state.filters, Shared(self.runs[0].recipe))
 
     @property
     def num_updates(self) -> int:
@@ -241,6 +274,9 @@ class Cohort:
         """One update of every lane that is alive."""
         state, run = self.state, self.runs[0]
         recipe, num_steps = Shared(run.recipe), run.algo.num_steps
+        if run.change is not None and state.update == run.first_changed_update:
+            self._change_physics(run.change)
+        given = self.changed_values if run.is_changed(state.update) else self.lane_values
         clock = [time.perf_counter()]
         lanes = state.alive.nonzero()[:, 0]
         everyone = len(lanes) == len(self.runs)
@@ -249,7 +285,7 @@ class Cohort:
         filters = state.filters if everyone else take_lanes(state.filters, index)
         fraction_left = 1 - state.update / self.num_updates
         values = scheduled(
-            {name: value[index] for name, value in self.lane_values.items()}, recipe, fraction_left
+            {name: value[index] for name, value in given.items()}, recipe, fraction_left
         )
 
         rollout = collect(learner, filters, state.envs, lanes.tolist(), num_steps, recipe)

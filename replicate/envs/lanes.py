@@ -9,7 +9,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from replicate.envs.single import Actions, env_spec
+from replicate.envs.single import Actions, env_spec, is_mujoco
+from replicate.settings import ChangeSettings
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Envs(ABC):
             "max_episode_steps": env.spec.max_episode_steps,
         }
         """What the environments were made with, gymnasium's registered arguments included."""
+        self.is_mujoco = is_mujoco(env)
         self.seeds = seeds
         self.observations = np.zeros((len(seeds), self.spec.observation_size), np.float32)
         """``[R, D]``, the current observation of each lane."""
@@ -66,6 +68,10 @@ class Envs(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the simulators."""
+
+    @abstractmethod
+    def change_physics(self, change: ChangeSettings) -> None:
+        """Make other environments of them; what was running must be started anew."""
 
     @abstractmethod
     def _start(self, lane: int) -> None:

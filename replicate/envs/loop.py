@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate.envs.lanes import Envs
-from replicate.envs.single import Actions, episode_seed
+from replicate.envs.single import Actions, change_physics, episode_seed
+from replicate.settings import ChangeSettings
 
 
 class EnvLoop(Envs):
@@ -17,6 +18,11 @@ class EnvLoop(Envs):
         super().__init__(envs[0], seeds)
         self._envs = envs
         self._actions: list[list[Actions]] = [[] for _ in seeds]
+
+    def change_physics(self, change: ChangeSettings) -> None:
+        """Make other environments of them; what was running must be started anew."""
+        for env in self._envs:
+            change_physics(env, change)
 
     def actions_of(self, lane: int) -> Actions:
         """The actions since the reset of a lane, ``[N, …]``."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from replicate.envs.lanes import Envs
 from replicate.envs.mujoco_tasks import Task
-from replicate.envs.single import Actions, episode_seed
+from replicate.envs.single import Actions, change_physics, episode_seed
+from replicate.settings import ChangeSettings
 
 
 class MujocoBatch(Envs):
@@ -31,12 +32,23 @@ class MujocoBatch(Envs):
         self._mujoco_env = cast(Any, env.unwrapped)
         self._frame_skip = self._mujoco_env.frame_skip
         self._time_limit = env.spec.max_episode_steps
+        self._threads = threads
+        self._make_batch()
         model = self._mujoco_env.model
-        self._batch = Batch(model, len(seeds), threads, persistent=True)
-        self._ctrl = self._batch.bind("ctrl")
-        self._fields = {name: self._batch.bind(name) for name in ("qpos", "qvel", *task.fields)}
         self._lengths = np.zeros(len(seeds), np.int64)
         self._actions = np.zeros((len(seeds), self._time_limit, model.nu), np.float32)
+
+    def _make_batch(self) -> None:
+        """Simulations of a copy of the model as it is now."""
+        self._batch = Batch(self._mujoco_env.model, len(self.seeds), self._threads, persistent=True)
+        self._ctrl = self._batch.bind("ctrl")
+        names = ("qpos", "qvel", *self._task.fields)
+        self._fields = {name: self._batch.bind(name) for name in names}
+
+    def change_physics(self, change: ChangeSettings) -> None:
+        """Make other environments of them; what was running must be started anew."""
+        change_physics(self._env, change)
+        self._make_batch()
 
     def actions_of(self, lane: int) -> Actions:
         """The actions since the reset of a lane, ``[N, A]``."""

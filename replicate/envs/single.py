@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from replicate.messages import ConfigError, first_line
-from replicate.settings import EnvSettings, nearest
+from replicate.settings import ChangeSettings, EnvSettings, nearest
 
 Array = NDArray[np.float32]
 Actions = NDArray[Any]
@@ -96,6 +96,23 @@ def make_env(settings: EnvSettings) -> gymnasium.Env:
     with _without_the_known_message():
         env = gymnasium.make(settings.id, disable_env_checker=True, **kwargs)
     return NewWorld(env) if type(env.unwrapped).__name__ == "BipedalWalker" else env
+
+
+def is_mujoco(env: gymnasium.Env) -> bool:
+    """Whether its physics is that of a MuJoCo model."""
+    return isinstance(getattr(env.unwrapped, "model", None), mujoco.MjModel)
+
+
+def change_physics(env: gymnasium.Env, change: ChangeSettings) -> None:
+    """Multiply gravity, friction, and masses with inertias; only MuJoCo has them."""
+    if not change.of_physics:
+        return
+    world: Any = env.unwrapped
+    world.model.opt.gravity *= change.gravity
+    world.model.geom_friction *= change.friction
+    world.model.body_mass *= change.mass
+    world.model.body_inertia *= change.mass
+    mujoco.mj_setConst(world.model, world.data)  # what is derived from masses
 
 
 def check_env(settings: EnvSettings) -> EnvSpec:

@@ -36,6 +36,8 @@ from replicate.settings import (
 from replicate.store.software import CONF
 
 GROUPS = ("env", "algo", "recipe")
+OPEN = ("env.kwargs.", "change.algo.")
+"""Sections whose keys are not known here: the environment's, and those of any algorithm."""
 
 NAME = re.compile("[a-z0-9_]{1,64}")
 """What a choice can be called: it becomes a part of file names, and a wildcard of the Snakefile."""
@@ -193,7 +195,7 @@ def _check_keys(overrides: list[Override]) -> None:
     elsewhere = {key: name for name in ALGORITHMS for key, _, _ in documented_keys(name)}
     for override in overrides:
         key = override.key_or_group
-        if key not in known and not key.startswith("env.kwargs."):
+        if key not in known and not key.startswith(OPEN):
             other = f" (a key of {elsewhere[key]})" if key in elsewhere else ""
             raise ConfigError(f"{key}: unknown key{other}; {nearest(key, known)}")
 
@@ -260,7 +262,7 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
         if key == "seed":
             seeds = [int(v) if re.fullmatch("-?[0-9]+", v) else v for v in _values(override)]
         else:
-            prefix = "++" if key.startswith("env.kwargs.") else ""
+            prefix = "++" if key.startswith(("change.", *OPEN)) else ""
             axes.append([f"{prefix}{key}={value}" for value in _values(override)])
     repeated = {seed for seed in seeds if seeds.count(seed) > 1}
     if repeated:

@@ -87,7 +87,7 @@ def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
         if name.startswith(STATE)
     }
     try:
-        cohort.state.restore(take_lanes_of_tensors(tensors, lanes))
+        cohort.restore(take_lanes_of_tensors(tensors, lanes))
         cohort.records.lanes = records_from_arrays(arrays, lanes)
     except ReplayError as error:
         raise UnusableCheckpointError(f"{checkpoint.file}: {error}") from None
