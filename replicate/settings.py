@@ -307,9 +307,7 @@ class RecipeSettings(Section):
 class ChangeSettings(Section):
     """What changes in the middle of a run: physics, values of the algorithm, or both."""
 
-    at_env_step: int = Key(
-        "env steps", "before the first update that begins here or later", ge=1, le=MOST_ENV_STEPS
-    )
+    at_share: float = Key("share", "of the run's updates that are made before it", ge=0, lt=1)
     gravity: Positive = Key("factor", "on gravity, to the end (MuJoCo)", default=1.0)
     friction: Positive = Key("factor", "on all friction, to the end (MuJoCo)", default=1.0)
     mass: Positive = Key("factor", "on all masses and inertias, to the end (MuJoCo)", default=1.0)
@@ -368,12 +366,6 @@ class RunSettings(Section):
             )
         if self.change is not None:
             _check_change(self.change, self.algo)
-            if self.first_changed_update >= self.num_updates:
-                last = (self.num_updates - 1) * self.algo.num_steps
-                raise ValueError(
-                    f"change.at_env_step: {self.change.at_env_step} is after the last update has "
-                    f"begun; at most {last}"
-                )
         return self
 
     @property
@@ -386,7 +378,7 @@ class RunSettings(Section):
         """Number of the first update after the change; without one, that of no update."""
         if self.change is None:
             return self.num_updates
-        return -(-self.change.at_env_step // self.algo.num_steps)
+        return int(self.change.at_share * self.num_updates)
 
     def is_changed(self, update: int) -> bool:
         """Whether an update has the algorithm's values of the change."""

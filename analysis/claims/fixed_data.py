@@ -49,6 +49,9 @@ STUDIES = {
         ("linear_to_0", "linear_to_0.05", *(f"clip_{width:g}" for width in WIDTHS)),
     ),
     "early_stopping": ("paper2017", ("target_0.01", "target_0.03", "clip")),
+    "fine_tuning": ("paper2017", tuple(f"clip_{width:g}" for width in WIDTHS)),
+    "simple_tasks": ("paper2017", tuple(f"clip_{width:g}" for width in WIDTHS)),
+    "no_undo": ("paper2017", ("vpg", "trpo", "ppo")),
     "step_sizes": (
         "paper2017",
         tuple(f"{m}_{k}" for m in ("vpg", "ppo", "trpo") for k in range(5)),
@@ -122,6 +125,7 @@ def _plan(name: str, recipe: str, variants: tuple[str, ...]) -> dict[str, Any]:
                 "label": variant,
                 "published": variant,
                 "algo": _algo(name, variant),
+                **({"change": {"at_share": 0.5}} if name == "no_undo" else {}),
             }
             for variant in variants
         ],

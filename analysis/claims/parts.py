@@ -5,7 +5,7 @@ environments); the mean over environments has each environment once.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -213,6 +213,26 @@ def paired(
             if len(differences):
                 found[env] = mean_estimate(differences.to_numpy(), unit, least)
     return found
+
+
+def chosen_elsewhere(
+    data: Data, study: str, variants: Sequence[str], without: Iterable[str], *, worst: bool = False
+) -> dict[str, pd.Series]:
+    """Environment → *final* u by seed of the variant that is best (or worst) on all other seeds.
+
+    Best is the largest mean over environments and seeds; so a seed is never compared with what was
+    chosen by its own result.  Nothing where there is one seed alone, or a variant is missing.
+    """
+    finals = [pd.DataFrame(samples(data, study, name, final_u, without)) for name in variants]
+    if any(table.empty for table in finals) or len(finals[0]) < 2:
+        return {}
+    means = pd.DataFrame({k: table.mean(axis=1) for k, table in enumerate(finals)})
+    others = (means.sum() - means) / (len(means) - 1)
+    chosen = others.idxmin(axis=1) if worst else others.idxmax(axis=1)
+    return {
+        env: pd.Series({seed: finals[k].loc[seed, env] for seed, k in chosen.items()})
+        for env in finals[0].columns
+    }
 
 
 def part(

@@ -8,9 +8,11 @@ from analysis.claims import (
     comparison,
     epsilon,
     exact,
+    no_undo,
     step_sizes,
     strategies,
     trust_region,
+    uses,
 )
 from analysis.claims.configuration import Claim, ClaimsError, check_names
 from analysis.claims.parts import Data, Evidence
@@ -33,10 +35,12 @@ RULES = {
     "E1": Rule(epsilon.e1, frozenset({"factor"})),
     "E2": Rule(epsilon.e2, frozenset({"u", "not_slower"})),
     "E3": Rule(epsilon.e3, frozenset({"often", "runs"})),
+    "E4": Rule(uses.e4, frozenset({"u"})),
     "E5": Rule(epsilon.e5, frozenset({"u", "settings"})),
     "I1": Rule(exact.i1, frozenset({"tolerance", "large_ratio", "variance_factor"})),
     "I2": Rule(clip.i2, frozenset({"factor"})),
     "N1": Rule(exact.n1, frozenset({"locked_in", "tolerance"})),
+    "N2": Rule(no_undo.n2, frozenset({"trained", "fall", "back", "tenth", "often"})),
     "N3": Rule(step_sizes.n3, frozenset({"decades", "learnt"})),
     "P1": Rule(comparison.p1, frozenset({"u"})),
     "P3": Rule(comparison.p3, frozenset()),

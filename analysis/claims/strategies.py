@@ -1,9 +1,6 @@
 """C3, S1–S3, T3: what becomes of a method when one thing about it is changed."""
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
-import pandas as pd
 
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
@@ -12,6 +9,7 @@ from analysis.claims.parts import (
     Evidence,
     Table,
     U,
+    chosen_elsewhere,
     difference,
     final_difference,
     final_u,
@@ -53,7 +51,7 @@ def c3(data: Data, claim: Claim) -> Evidence:
 
 def s1(data: Data, claim: Claim) -> Evidence:
     """ε that falls does better than 0.2, and than the constant that is best on other seeds."""
-    best = best_elsewhere(data, SCHEDULE, CONSTANTS, claim.without)
+    best = chosen_elsewhere(data, SCHEDULE, CONSTANTS, claim.without)
     parts = []
     for name, course in SCHEDULES.items():
         key = name.replace(".", "_")
@@ -77,26 +75,6 @@ def s1(data: Data, claim: Claim) -> Evidence:
         margin = claim.margins["u"]
         parts.append(part(f"{key}_best", label, "above", differences, margin, reached, name))
     return Evidence(parts)
-
-
-def best_elsewhere(
-    data: Data, study: str, variants: Sequence[str], without: Iterable[str]
-) -> dict[str, pd.Series]:
-    """Environment → *final* u by seed of the variant that is best on all other seeds.
-
-    Best is the largest mean over environments and seeds; so a seed is never compared with what was
-    chosen by its own result.  Nothing where there is one seed alone, or a variant is missing.
-    """
-    finals = [pd.DataFrame(samples(data, study, name, final_u, without)) for name in variants]
-    if any(table.empty for table in finals) or len(finals[0]) < 2:
-        return {}
-    means = pd.DataFrame({k: table.mean(axis=1) for k, table in enumerate(finals)})
-    others = (means.sum() - means) / (len(means) - 1)
-    chosen = others.idxmax(axis=1)
-    return {
-        env: pd.Series({seed: finals[k].loc[seed, env] for seed, k in chosen.items()})
-        for env in finals[0].columns
-    }
 
 
 def s2(data: Data, claim: Claim) -> Evidence:

@@ -385,6 +385,7 @@ def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, An
                 "label": variant.label,
                 "published": variant.published,
                 "algo": settings[name]["algo"],
+                **({"change": settings[name]["change"]} if settings[name]["change"] else {}),
                 "recipe": settings[name]["recipe"],
             }
             for name, variant in study.variants.items()

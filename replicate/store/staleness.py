@@ -68,6 +68,9 @@ def kind_of(run: RunSettings) -> Kind:
         for key, value in data[section].items()
         if key != "name" and (isinstance(value, str | bool) or _may_be_null(model, key))
     }
+    if run.change is not None:
+        changed = {"physics": run.change.of_physics, "values": bool(run.change.algo)}
+        options |= {f"change={what}" for what, does in changed.items() if does}
     arguments = "".join(f" {key}={value}" for key, value in sorted(run.env.kwargs.items()))
     return Kind(run.algo.name, run.env.id + arguments, frozenset(options))
 

@@ -27,12 +27,12 @@ def updates(cohort: Cohort, lane: int = 0) -> list[dict[str, float]]:
 
 def test_before_the_change_all_is_as_without_one() -> None:
     plain = updates(Cohort(runs()))
-    changed = updates(Cohort(runs("change.at_env_step=64", "change.gravity=2.0")))
+    changed = updates(Cohort(runs("change.at_share=0.5", "change.gravity=2.0")))
     assert plain[:2] == changed[:2] and plain[2] != changed[2]
 
 
 def test_values_change_for_as_many_updates_as_are_named() -> None:
-    given = ("change.at_env_step=33", "change.algo.clip_epsilon=0.5", "change.updates=1")
+    given = ("change.at_share=0.6", "change.algo.clip_epsilon=0.5", "change.updates=1")
     assert [row["clip_epsilon"] for row in updates(Cohort(runs(*given)))] == pytest.approx(
         [0.2, 0.2, 0.5, 0.2]
     )
@@ -42,7 +42,7 @@ def test_values_change_for_as_many_updates_as_are_named() -> None:
 
 
 def test_lanes_of_a_cohort_may_change_differently() -> None:
-    both = runs("change.at_env_step=64", "change.algo.clip_epsilon=0.05,0.5")
+    both = runs("change.at_share=0.5", "change.algo.clip_epsilon=0.05,0.5")
     assert len({run.cohort_key() for run in both}) == 1
     together = Cohort(both).train()
     for run, lane in zip(both, together.lanes, strict=True):
@@ -53,7 +53,7 @@ def test_lanes_of_a_cohort_may_change_differently() -> None:
 def test_new_episodes_begin_in_the_new_physics(env: str) -> None:
     """Step for step what gymnasium does with such a model; Ant steps through gymnasium itself."""
     settings = compose(f"env={env}").runs[0].env
-    change = ChangeSettings(at_env_step=1, gravity=0.5, friction=2.0, mass=1.5)
+    change = ChangeSettings(at_share=0.5, gravity=0.5, friction=2.0, mass=1.5)
     envs = make_envs(settings, [7])
     envs.change_physics(change)
     envs.reset()
@@ -83,7 +83,7 @@ def test_new_episodes_begin_in_the_new_physics(env: str) -> None:
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_it_goes_on_to_the_same_end_from_before_and_after(stop: int) -> None:
-    given = runs("change.at_env_step=64", "change.mass=1.5", "algo.clip_epsilon=0.1,0.2")
+    given = runs("change.at_share=0.5", "change.mass=1.5", "algo.clip_epsilon=0.1,0.2")
     whole = Cohort(given).train()
     first = Cohort(given)
     for _ in range(stop):
@@ -98,7 +98,7 @@ def test_it_goes_on_to_the_same_end_from_before_and_after(stop: int) -> None:
 
 
 def test_an_episode_that_the_change_cuts_is_no_episode() -> None:
-    cohort = Cohort(runs("change.at_env_step=64", "change.gravity=1.5"))
+    cohort = Cohort(runs("change.at_share=0.5", "change.gravity=1.5"))
     for _ in range(3):
         cohort.step()
     lengths = sum(row["episodic_length"] for row in cohort.records.lanes[0].episodes)
@@ -106,7 +106,7 @@ def test_an_episode_that_the_change_cuts_is_no_episode() -> None:
 
 
 def test_other_values_cut_no_episode() -> None:
-    cohort = Cohort(runs("change.at_env_step=64", "change.algo.clip_epsilon=0.5"))
+    cohort = Cohort(runs("change.at_share=0.5", "change.algo.clip_epsilon=0.5"))
     for _ in range(3):
         cohort.step()
     lengths = sum(row["episodic_length"] for row in cohort.records.lanes[0].episodes)
@@ -116,13 +116,13 @@ def test_other_values_cut_no_episode() -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["change.gravity=2.0"], "change.at_env_step: missing"),
-        (["change.at_env_step=97"], "at most 96"),
-        (["change.at_env_step=64", "change.gravity=0.0"], "at least 1e-30"),
-        (["change.at_env_step=64", "change.algo.clip=1"], "did you mean 'clip_epsilon'"),
-        (["change.at_env_step=64", "change.algo.clip_epsilon=0.0"], "at least 1e-30"),
-        (["change.at_env_step=64", "change.updates=0"], "at least 1"),
-        (["change.at_step=64"], "did you mean 'change.at_env_step'"),
+        (["change.gravity=2.0"], "change.at_share: missing"),
+        (["change.at_share=1.0"], "less than 1"),
+        (["change.at_share=0.5", "change.gravity=0.0"], "at least 1e-30"),
+        (["change.at_share=0.5", "change.algo.clip=1"], "did you mean 'clip_epsilon'"),
+        (["change.at_share=0.5", "change.algo.clip_epsilon=0.0"], "at least 1e-30"),
+        (["change.at_share=0.5", "change.updates=0"], "at least 1"),
+        (["change.at_shar=0.5"], "did you mean 'change.at_share'"),
     ],
 )
 def test_what_cannot_be_is_one_line(overrides: list[str], said: str) -> None:
@@ -133,11 +133,11 @@ def test_what_cannot_be_is_one_line(overrides: list[str], said: str) -> None:
 
 def test_only_mujoco_has_gravity() -> None:
     with pytest.raises(ConfigError, match="no task of MuJoCo"):
-        Cohort(runs("env=cart_pole", "change.at_env_step=64", "change.gravity=2.0"))
+        Cohort(runs("env=cart_pole", "change.at_share=0.5", "change.gravity=2.0"))
 
 
 def test_without_a_change_the_identity_is_the_old_one() -> None:
     (plain,) = runs()
     assert "change" not in plain.canonical()
-    (other,) = runs("change.at_env_step=64", "change.gravity=2.0")
+    (other,) = runs("change.at_share=0.5", "change.gravity=2.0")
     assert other.digest != plain.digest

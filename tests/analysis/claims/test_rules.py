@@ -11,9 +11,8 @@ import pytest
 from analysis.claims import comparison, rules
 from analysis.claims.epsilon import VARIANTS, e3
 from analysis.claims.fixed_data import SETTINGS as TABLE1_SETTINGS
-from analysis.claims.parts import Data
+from analysis.claims.parts import Data, chosen_elsewhere
 from analysis.claims.sentences import sentence
-from analysis.claims.strategies import best_elsewhere
 from tests.analysis.claims import worlds
 from tests.analysis.claims.worlds import Value, around, find, log, noise, together, world
 from tests.analysis.made_up import PAPER
@@ -176,6 +175,37 @@ def step_world(naive: int, ppo: int, trpo: int, u: float = 0.9, sd: float = 0.02
     return data
 
 
+def use_world(tuning: float, simple: float, suite: float, sd: float = 0.02) -> Data:
+    """What the named ε of each use is worth over all others."""
+    named = {"fine_tuning": ("clip_0.05", tuning), "simple_tasks": ("clip_0.3", simple)}
+    named["epsilon"] = ("clip_0.2", suite)
+    return together(
+        *(
+            pair_world(study, dict.fromkeys(VARIANTS, -worth) | {variant: 0.0}, sd)
+            for study, (variant, worth) in named.items()
+        )
+    )
+
+
+def undo_world(slow: Mapping[str, float], left: float = 0.1, before: float = 0.9) -> Data:
+    """Shares of runs that come back only after 100 of 488 rollouts; the others after 5."""
+    envs = dict(list(PAPER.items())[:2])
+    data = world("no_undo", list(slow), 5, envs, reference_return=1.0)
+    study = data.studies["no_undo"]
+    for variant in study.plan["variants"]:
+        variant["change"] = {"at_share": 0.5}
+    rows = []
+    for run in study.plan["runs"]:
+        place = run["seed"] + 5 * list(envs).index(run["env"])
+        away = 100 if place < 10 * slow[run["variant"]] else 5
+        for k in range(1, 489):  # an episode a rollout; the changed update follows the 245th
+            u = left * before if 245 < k <= 245 + away else before
+            keys = {name: run[name] for name in ("env", "variant", "seed")}
+            rows.append({"env_step": 2048 * k, "episodic_return": u, **keys})
+    study.__dict__["episodes"] = pd.DataFrame(rows)
+    return data
+
+
 def stopping_world(factor: float, worth: float, kl_sd: float = 0.02, **more: float) -> Data:
     log_kl = around({"target_0.01": 0.0, "target_0.03": 0.0, "clip": math.log(factor)}, kl_sd, "kl")
     gap = {"target_0.01": worth, "target_0.03": worth, "clip": 0.0}
@@ -284,6 +314,14 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("N3", NO_EFFECT, lambda: step_world(3, 3, 3)),
     ("N3", INCONCLUSIVE, lambda: step_world(9, 3, 3)),
     ("N3", INCONCLUSIVE, lambda: step_world(1, 5, 5, u=0.4)),
+    ("E4", SUPPORTED, lambda: use_world(0.3, 0.3, 0.3)),
+    ("E4", CONTRADICTED, lambda: use_world(0.3, -0.3, 0.3)),
+    ("E4", IN_PART, lambda: use_world(0.3, 0.3, 0.0)),
+    ("E4", INCONCLUSIVE, lambda: use_world(0.1, 0.1, 0.1, sd=2.0)),
+    ("N2", SUPPORTED, lambda: undo_world({"vpg": 1, "trpo": 1, "ppo": 1})),
+    ("N2", CONTRADICTED, lambda: undo_world({"vpg": 1, "trpo": 1, "ppo": 0})),
+    ("N2", IN_PART, lambda: undo_world({"vpg": 1, "trpo": 1, "ppo": 0.5})),
+    ("N2", INCONCLUSIVE, lambda: undo_world({"vpg": 0.5, "trpo": 0.5, "ppo": 0.5})),
     ("S2", SUPPORTED, lambda: epochs_world(0.3, 0.3)),
     ("S2", CONTRADICTED, lambda: epochs_world(0.3, -0.3)),
     ("S2", CONTRADICTED, lambda: epochs_world(-0.3, 0.3)),
@@ -336,7 +374,25 @@ def test_without_its_data_it_was_not_run(claim: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "claim", ["E1", "E2", "E3", "E5", "C3", "C5", "N3", "P1", "P3", "S1", "S2", "S3", "T1", "T3"]
+    "claim",
+    [
+        "E1",
+        "E2",
+        "E3",
+        "E5",
+        "C3",
+        "C5",
+        "E4",
+        "N2",
+        "N3",
+        "P1",
+        "P3",
+        "S1",
+        "S2",
+        "S3",
+        "T1",
+        "T3",
+    ],
 )
 def test_without_its_variants_it_was_not_run(claim: str) -> None:
     studies = worlds.CLAIMS[claim].studies
@@ -379,7 +435,7 @@ def test_the_best_constant_is_chosen_on_other_seeds() -> None:
     data = world(
         "study", names, 3, envs, u=lambda e, v, s: finals[list(envs).index(e), names.index(v), s]
     )
-    best = best_elsewhere(data, "study", names, ())
+    best = chosen_elsewhere(data, "study", names, ())
     # Without seed 0 b and c have 0.7, a 0.55; without 1 a and c 0.7; without 2 a 0.75.
     for env in envs:
         assert best[env].to_dict() == {0: 0.5, 1: 0.6, 2: 0.5}
@@ -392,6 +448,32 @@ def test_what_happens_beside_the_range_is_shown() -> None:
     assert naive[1:3] == ["naive policy gradient", pytest.approx(10**-2.25, rel=0.1)]
     # Eight sizes of five seeds beside it, none of which learnt.
     assert naive[4:] == [40, 0.0, 1.0] and ppo[4:] == [20, 0.0, 1.0]
+
+
+def test_the_way_back_is_counted_from_the_destructive_update() -> None:
+    found = find("N2", undo_world({"vpg": 1.0, "trpo": 0.0, "ppo": 0.2}))
+    rows = {row[0]: row[1:] for row in found.evidence.tables()[0].rows}
+    assert rows["naive policy gradient"] == [10, 10, 10, 101 * 2048, 0] and rows["TRPO"] == [
+        10,
+        10,
+        10,
+        6 * 2048,
+        0,
+    ]
+    assert [judged.part.count for judged in found.parts] == [(10, 10), (2, 10), (0, 10)]
+
+
+def test_only_what_was_trained_and_fell_has_a_way_back() -> None:
+    everyone = {"vpg": 1.0, "trpo": 1.0, "ppo": 1.0}
+    for data in (undo_world(everyone, left=0.6), undo_world(everyone, before=0.2)):
+        assert find("N2", data).verdict == NOT_RUN
+    never = undo_world(everyone)
+    episodes = never.studies["no_undo"].episodes
+    cut = episodes[(episodes.variant != "ppo") | (episodes.env_step <= 245 * 2048)]
+    never.studies["no_undo"].__dict__["episodes"] = cut  # diverged in that update
+    found = find("N2", never)
+    rows = {row[0]: row[1:] for row in found.evidence.tables()[0].rows}
+    assert rows["PPO"] == [10, 10, 10, None, 10] and found.verdict == SUPPORTED
 
 
 def test_ppo_beats_or_matches() -> None:

@@ -1,0 +1,113 @@
+"""N2: how long the way back is after one destructive update."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.claims.configuration import Claim
+from analysis.claims.parts import Data, Evidence, Part, Table
+from analysis.statistics import Estimate
+from analysis.study import Study
+
+STUDY = "no_undo"
+METHODS = {"vpg": "naive policy gradient", "ppo": "PPO", "trpo": "TRPO"}
+BEFORE = 0.1
+"""Share of the env steps before the update over which a policy is judged."""
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """What became of a run after its update.
+
+    Args:
+        trained: whether it had learnt anything before.
+        left: share of what it had gained that it kept in the next rollout; −∞: it diverged.
+        env_steps: until a rollout's mean return was back; ∞: never.
+        limit: env steps above which the way is long.
+
+    """
+
+    trained: bool
+    left: float
+    env_steps: float
+    limit: float
+
+
+def n2(data: Data, claim: Claim) -> Evidence:
+    """After a step that halves the return, the way back takes over a tenth of the training before.
+
+    A method's share of such runs is above one half where its median time is above that tenth; runs
+    that never come back count among them.
+    """
+    study, table = data.studies[STUDY], data.measures[STUDY]
+    parts, rows = [], []
+    for variant, label in METHODS.items():
+        runs = table[(table.variant == variant) & ~table.env.isin(list(claim.without))]
+        ways = [way_back(study, run, claim) for run in runs.itertuples() if not math.isnan(run.u)]
+        fallen = [w for w in ways if w.trained and w.left <= claim.margins["fall"]]
+        long = sum(way.env_steps > way.limit for way in fallen)
+        estimate = None
+        if fallen:
+            estimate = Estimate(long / len(fallen), math.nan, 1.0, len(fallen), "share")
+        what = f"ways back that are long, {label}"
+        count = (long, len(fallen)) if fallen else None
+        part = Part(variant, what, "often", estimate, claim.margins["often"], count=count)
+        parts.append(part)
+        taken = [way.env_steps for way in fallen]
+        rows.append(
+            [
+                label,
+                len(ways),
+                sum(way.trained for way in ways),
+                len(fallen),
+                _median(taken),
+                sum(map(math.isinf, taken)),
+            ]
+        )
+    columns = [
+        "method",
+        "runs",
+        "of them trained before",
+        "of these halved by the update",
+        "median env steps until 90 % is back (empty: over half never)",
+        "never back",
+    ]
+    return Evidence(parts, tables=lambda: [Table("The way back", columns, rows)])
+
+
+def way_back(study: Study, run: Any, claim: Claim) -> WayBack:
+    """The run's returns before the update, over the rollout after it, and from there on.
+
+    Args:
+        study: whose variants have a ``change``.
+        run: row of the measures: its keys, ``untrained`` and ``reference_return``.
+        claim: for its margins.
+
+    """
+    change = next(v["change"] for v in study.plan["variants"] if v["name"] == run.variant)
+    updates = study.total_env_steps // study.num_steps
+    changed = int(change["at_share"] * updates)
+    episodes = study.episodes
+    mine = (episodes.env == run.env) & (episodes.variant == run.variant)
+    own = episodes[mine & (episodes.seed == run.seed)]
+    returns, ended = (own[name].to_numpy(np.float64) for name in ("episodic_return", "env_step"))
+    u = (returns - run.untrained) / (run.reference_return - run.untrained)
+    # The changed update is made from the rollout that ends here; what follows is its doing.
+    start = (changed + 1) * study.num_steps
+    level = float(u[(ended > (1 - BEFORE) * start) & (ended <= start)].mean())
+    rollout = np.ceil((ended - start) / study.num_steps).astype(int)  # 1: the first after it
+    means = {k: float(u[rollout == k].mean()) for k in sorted(set(rollout[rollout > 0].tolist()))}
+    back = [k for k, mean in means.items() if mean >= claim.margins["back"] * level]
+    return WayBack(
+        level >= claim.margins["trained"],
+        next(iter(means.values()), -math.inf) / level,
+        min(back) * study.num_steps if back else math.inf,
+        claim.margins["tenth"] * start,
+    )
+
+
+def _median(env_steps: list[float]) -> float | None:
+    middle = float(np.median(env_steps)) if env_steps else math.inf
+    return None if math.isinf(middle) else middle

@@ -1,0 +1,66 @@
+"""E4: for what each width of the clip is said to serve."""
+
+from typing import NamedTuple
+
+from analysis.claims.configuration import Claim
+from analysis.claims.epsilon import VARIANTS
+from analysis.claims.parts import (
+    Aim,
+    Data,
+    Evidence,
+    Part,
+    U,
+    chosen_elsewhere,
+    final_u,
+    paired,
+    part,
+    reached_u,
+    samples,
+)
+
+
+class Use(NamedTuple):
+    """A use, the width that is named for it, and the study that tries it."""
+
+    key: str
+    name: str
+    variant: str
+    study: str
+
+
+USES = (
+    Use("tuning", "fine-tuning", "clip_0.05", "fine_tuning"),
+    Use("simple", "simple tasks", "clip_0.3", "simple_tasks"),
+    Use("suite", "the control suite", "clip_0.2", "epsilon"),
+)
+
+
+def e4(data: Data, claim: Claim) -> Evidence:
+    """The named ε is not worse than the best of the others, and better than the worst of them.
+
+    Best and worst are chosen on other seeds than those that they are compared on.
+    """
+    parts = [made for use in USES for made in _parts(data, claim, use)]
+    used = {use.study for use in USES if use.study in data.studies}
+    return Evidence(parts, variants=tuple(VARIANTS) if used else ())
+
+
+def _parts(data: Data, claim: Claim, use: Use) -> list[Part]:
+    others = [variant for variant in VARIANTS if variant != use.variant]
+    values = samples(data, use.study, use.variant, final_u, claim.without)
+    reached = reached_u(data, use.study, VARIANTS, claim.without)
+    width = use.variant.removeprefix("clip_")
+    kinds: list[tuple[str, Aim, bool]] = [("best", "not below", False), ("worst", "above", True)]
+    return [
+        part(
+            f"{use.key}_{which}",
+            f"final on {use.name}, ε = {width} minus the {which} other (chosen on other seeds)",
+            aim,
+            paired(
+                values, chosen_elsewhere(data, use.study, others, claim.without, worst=worst), U
+            ),
+            claim.margins["u"],
+            reached,
+        )
+        for which, aim, worst in kinds
+    ]
