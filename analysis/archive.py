@@ -20,7 +20,8 @@ import yaml
 
 from analysis import manifest
 from replicate.messages import DataError, Parser, one_line_errors
-from replicate.store.records import MANIFEST, is_reference, parsed_json, sha256, write_atomically
+from replicate.store.files import MANIFEST, parsed_json, sha256, write_atomically
+from replicate.store.records import is_reference
 
 DATA = (Path("results/reference"), Path("results/published"))
 MADE = Path("results/replication")

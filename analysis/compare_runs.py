@@ -18,15 +18,8 @@ import pyarrow.parquet as pq
 from analysis import manifest
 from analysis.aggregate import StoredRun, runs_below
 from replicate.messages import DataError, Parser, one_line_errors
-from replicate.store.records import (
-    ENV_TABLES,
-    RUN,
-    SCHEMAS,
-    is_finished,
-    parquet_bytes,
-    read_stored,
-    schema,
-)
+from replicate.store.columns import SCHEMAS, parquet_bytes, schema
+from replicate.store.records import ENV_TABLES, RUN, is_finished, read_stored
 from replicate.store.staleness import class_name, cpu_class
 
 REFERENCE = Path("results/reference")

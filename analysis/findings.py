@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis import manifest
 from replicate.messages import DataError, first_line, given_files, one_line_errors
-from replicate.store.records import REMEDY, parsed_json
+from replicate.store.files import REMEDY, parsed_json
 
 NOT_RUN = "not run"
 

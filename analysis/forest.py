@@ -21,7 +21,7 @@ from analysis.claims.parts import FACTOR, U
 from analysis.findings import read_claims
 from analysis.ledger import CONTRADICTED, IN_PART, INCONCLUSIVE, NO_EFFECT, SUPPORTED
 from replicate.messages import given_files, one_line_errors
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 
 MARKS: dict[str, dict[str, Any]] = {
     SUPPORTED: {"marker": "D", "color": "#00694e"},

@@ -45,15 +45,10 @@ from replicate.planning.pipeline import (
 )
 from replicate.planning.studies import Scale, load_scale, load_study, study_runs
 from replicate.settings import nearest
+from replicate.store.columns import SCHEMAS
 from replicate.store.description import RUN_FIELDS
-from replicate.store.records import (
-    RUN,
-    SCHEMAS,
-    is_finished,
-    read_description,
-    read_json,
-    write_atomically,
-)
+from replicate.store.files import read_json, write_atomically
+from replicate.store.records import RUN, is_finished, read_description
 from replicate.store.staleness import command, compare
 
 RESULTS = Path("results")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from replicate.messages import DataError, Parser, one_line_errors
-from replicate.store.records import (
+from replicate.store.files import (
     MANIFEST,
     REMEDY,
     name_in,

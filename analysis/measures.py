@@ -24,7 +24,7 @@ import yaml
 from analysis import manifest
 from analysis.study import RUN_KEYS, Study, read_study
 from replicate.messages import DataError, given_files, one_line_errors
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 
 Array = npt.NDArray[np.float64]
 Measures = dict[str, float | int | bool]

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from analysis import manifest
 from analysis.aggregate import read_runs
 from replicate.messages import DataError
-from replicate.store.records import ENV_TABLES, REMEDY, RUN, read_json, tables_of_plan
+from replicate.store.files import REMEDY, read_json
+from replicate.store.records import ENV_TABLES, RUN, tables_of_plan
 
 RUN_KEYS = ["env", "variant", "seed"]
 
@@ -88,12 +89,12 @@ class Study:
 
     @cached_property
     def episodes(self) -> pd.DataFrame:
-        """``replicate.store.records.EPISODES`` of all runs."""
+        """``replicate.store.columns.EPISODES`` of all runs."""
         return self._rows("episodes")
 
     @cached_property
     def updates(self) -> pd.DataFrame:
-        """``replicate.store.records.UPDATES`` of all runs."""
+        """``replicate.store.columns.UPDATES`` of all runs."""
         return self._rows("updates")
 
     @cached_property

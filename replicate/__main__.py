@@ -32,7 +32,8 @@ from replicate.settings import (
     nearest,
     validated,
 )
-from replicate.store.records import check_writable, parsed_json, read_description
+from replicate.store.files import check_writable, parsed_json
+from replicate.store.records import read_description
 
 COMMANDS = {
     "doctor": ("replicate.upkeep.doctor", "what may be wrong here"),

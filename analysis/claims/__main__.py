@@ -27,7 +27,8 @@ from analysis.claims.sentences import effect, sentence
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
 from analysis.study import read_study
 from replicate.messages import DataError, Parser, one_line_errors
-from replicate.store.records import is_reference, write_atomically
+from replicate.store.files import write_atomically
+from replicate.store.records import is_reference
 
 NULL = {"factor": 1.0}
 CSV_COLUMNS = [

@@ -39,7 +39,7 @@ from analysis.ledger import (
 from analysis.statistics import Array
 from analysis.study import Study
 from replicate.messages import DataError, one_line_errors
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 
 SEEDS = (3, 5, 10)
 DATA_SETS = 500

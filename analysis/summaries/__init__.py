@@ -14,7 +14,7 @@ from analysis import manifest
 from analysis.measures import WORST
 from analysis.statistics import Array, Interval
 from analysis.study import RUN_KEYS, Study
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 OVERALL = "all environments"

@@ -17,7 +17,7 @@ import pandas as pd
 from analysis import manifest
 from analysis.study import Study, read_study
 from replicate.messages import given_files, one_line_errors
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 
 NONE = "–"
 TOO_FEW = "too few"

@@ -21,18 +21,14 @@ from replicate.planning.composition import options
 from replicate.planning.studies import PlannedRun, Study
 from replicate.settings import RunSettings
 from replicate.store.checkpoints import cohort_name, stored
+from replicate.store.files import MANIFEST, check_writable, read_json, sha256, write_atomically
 from replicate.store.records import (
     ENV_TABLES,
-    MANIFEST,
     REFERENCE,
     RUN_FILE,
-    check_writable,
     is_finished,
     is_reference,
-    read_json,
-    sha256,
     tables_of_plan,
-    write_atomically,
 )
 from replicate.store.software import CONF, code_digest
 

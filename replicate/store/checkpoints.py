@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from replicate.messages import UnusableCheckpointError, first_line
 from replicate.settings import RunSettings, digest_of
-from replicate.store.records import is_finished, parsed_json, write_atomically
+from replicate.store.files import parsed_json, write_atomically
+from replicate.store.records import is_finished
 from replicate.store.staleness import command, compare, label
 
 FOLDER = "checkpoints"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from replicate.messages import LockedError
-from replicate.store.records import parsed_json
+from replicate.store.files import parsed_json
 
 SUFFIX = ".lock"
 # To see whether a lock is held, another process takes it for a moment: one failure is no refusal.

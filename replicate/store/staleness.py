@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from replicate.messages import ConfigError, DataError
 from replicate.settings import RunSettings, digest_of, validated
-from replicate.store.records import REMEDY
+from replicate.store.files import REMEDY
 from replicate.store.software import PACKAGE, made_by, public
 
 TABLE = PACKAGE.parent / "results/reference/traces.csv"

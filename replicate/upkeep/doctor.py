@@ -33,7 +33,8 @@ from replicate.planning.cohorts import missing
 from replicate.planning.composition import compose
 from replicate.planning.pipeline import Layout
 from replicate.store import checkpoints, locks
-from replicate.store.records import MANIFEST, read_stored
+from replicate.store.files import MANIFEST
+from replicate.store.records import read_stored
 from replicate.store.software import LOCK, PACKAGES, commit, made_by, unlike_the_lock
 from replicate.store.staleness import COMMAND, DIGITS, Answer, command, compare, is_known
 from replicate.training.progress import SECONDS_BETWEEN_LINES

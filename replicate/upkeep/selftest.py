@@ -13,7 +13,8 @@ from replicate.engine.cohort import Progress
 from replicate.envs import comparison
 from replicate.planning.composition import compose
 from replicate.settings import RunSettings
-from replicate.store.records import SCHEMAS, read_description, read_table
+from replicate.store.columns import SCHEMAS
+from replicate.store.records import read_description, read_table
 from replicate.training.runs import train_cohort
 
 # Two physics engines, two recipes; lanes that differ in a value as well as in their seed.

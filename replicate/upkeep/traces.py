@@ -35,7 +35,8 @@ from replicate.planning.composition import compose, load_file, options
 from replicate.planning.studies import Names
 from replicate.settings import RunSettings, Section, digest_of, nearest, validated
 from replicate.store import software, staleness
-from replicate.store.records import read_description, write_atomically
+from replicate.store.files import write_atomically
+from replicate.store.records import read_description
 from replicate.store.staleness import (
     COMMAND,
     CPU_CLASS,

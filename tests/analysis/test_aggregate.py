@@ -12,17 +12,10 @@ import pytest
 
 from analysis import aggregate, manifest
 from analysis.aggregate import read_runs
+from replicate.store.columns import SCHEMAS
 from replicate.store.description import RUN_FIELDS
-from replicate.store.records import (
-    ENV_TABLES,
-    MANIFEST,
-    RUN,
-    SCHEMAS,
-    check_rows,
-    read_checked,
-    read_json,
-    sha256,
-)
+from replicate.store.files import MANIFEST, read_json, sha256
+from replicate.store.records import ENV_TABLES, RUN, check_rows, read_checked
 from replicate.training.runs import train_cohort
 from tests.conftest import runs_of
 from tests.stored import EPISODE, RESUMED, episodes_of, store_run, updates_of

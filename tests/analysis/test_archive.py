@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis import archive, manifest
-from replicate.store.records import sha256
+from replicate.store.files import sha256
 
 NAME = "replicate-results-1.2.3"
 FILE = Path(f"{NAME}.tar.gz")

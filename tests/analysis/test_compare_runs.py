@@ -8,7 +8,9 @@ import pytest
 
 from analysis import aggregate, compare_runs
 from analysis.aggregate import runs_below
-from replicate.store.records import ENV_TABLES, MANIFEST, SCHEMAS
+from replicate.store.columns import SCHEMAS
+from replicate.store.files import MANIFEST
+from replicate.store.records import ENV_TABLES
 from replicate.training.runs import train_cohort
 from tests.conftest import runs_of
 from tests.stored import episodes_of, store_run

@@ -14,7 +14,8 @@ from analysis.study import Study, read_study
 from analysis.summaries.epsilon import chapter_epsilon
 from analysis.summaries.table1 import published_table1
 from replicate.messages import DataError
-from replicate.store.records import ENV_TABLES, MANIFEST
+from replicate.store.files import MANIFEST
+from replicate.store.records import ENV_TABLES
 from tests.analysis import made_up
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

@@ -28,7 +28,7 @@ from analysis.measures import (
     update_measures,
 )
 from analysis.study import Study, read_study
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 from tests.analysis import made_up
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from analysis import aggregate, manifest
 from analysis.study import Study, read_study
 from replicate.messages import DataError
 from replicate.settings import RunSettings
-from replicate.store.records import ENV_TABLES, MANIFEST
+from replicate.store.files import MANIFEST
+from replicate.store.records import ENV_TABLES
 from tests.conftest import runs_of
 from tests.stored import EPISODE, store_run
 

@@ -10,7 +10,7 @@ import pytest
 from analysis import manifest, tables
 from analysis.measures import Scale, run_measures
 from analysis.study import Study
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 from tests.analysis import made_up
 
 NAMES = {

@@ -22,7 +22,8 @@ from pathlib import Path
 from rich.progress import track
 
 from replicate.store.checkpoints import FOLDER
-from replicate.store.records import read_description, sha256
+from replicate.store.files import sha256
+from replicate.store.records import read_description
 from replicate.training.provenance import machine
 from tests.bench.tables import Table
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from replicate.probes import clipped_objective, importance_sampling, two_actions, untrained
-from replicate.store.records import sha256
+from replicate.store.files import sha256
 
 PROBES = [clipped_objective, importance_sampling, two_actions, untrained]
 

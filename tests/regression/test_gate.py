@@ -13,7 +13,7 @@ import pytest
 from analysis import manifest
 from replicate.interface import compose
 from replicate.messages import ConfigError
-from replicate.store.records import MANIFEST, write_atomically
+from replicate.store.files import MANIFEST, write_atomically
 from replicate.store.software import CONF
 from tests.regression import accept, baselines, false_alarms
 from tests.regression.baselines import BASELINES

@@ -26,7 +26,7 @@ from replicate.envs import make_envs
 from replicate.messages import InterruptedTraining, UnusableCheckpointError
 from replicate.planning.cohorts import cohorts, cohorts_to_train
 from replicate.settings import RunSettings
-from replicate.store import checkpoints, locks, records, software, staleness
+from replicate.store import checkpoints, columns, locks, records, software, staleness
 from replicate.store.checkpoints import cohort_name
 from replicate.store.records import read_description
 from replicate.training import provenance, resume
@@ -515,17 +515,17 @@ def test_runs_that_were_written_before_the_disk_was_full_are_kept(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = records.write_atomically
+    original = columns.write_atomically
 
     def full(path: Path, data: bytes) -> None:
         if path.parent.name == runs[1].run_id:
             raise OSError(28, "No space left on device", str(path))
         original(path, data)
 
-    monkeypatch.setattr(records, "write_atomically", full)
+    monkeypatch.setattr(columns, "write_atomically", full)
     with pytest.raises(OSError, match="No space"):
         train_cohort(runs, tmp_path, "cpu", EVERY)
-    monkeypatch.setattr(records, "write_atomically", original)
+    monkeypatch.setattr(columns, "write_atomically", original)
     first = tmp_path / runs[0].run_id / "run.json"
     written = first.stat().st_mtime_ns
     (rest,) = cohorts_to_train(runs, tmp_path)

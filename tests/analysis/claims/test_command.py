@@ -12,7 +12,7 @@ from analysis import findings
 from analysis.claims import __main__ as command
 from analysis.claims.digests import DIGESTS
 from analysis.claims.fixed_data import probes
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 from tests.analysis import made_up
 
 DIGEST = json.loads(DIGESTS.read_text())
