@@ -20,7 +20,7 @@ from replicate.messages import ConfigError
 from replicate.planning.choices import choice_of
 from replicate.planning.pipeline import Layout, claims_of, pipeline
 from replicate.planning.studies import RESERVED, load_scale, load_study, study_runs
-from replicate.upkeep import doctor
+from replicate.upkeep.checks.workflow import dry_run, to_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("analysis", "conf", "profiles", "replicate", "results/reference", "results/published")
@@ -230,8 +230,8 @@ def test_a_figure_is_redrawn_byte_for_byte(tree: Path) -> None:
 def diagnosis(tree: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the doctor says of Snakemake in a tree, rule by rule."""
     monkeypatch.chdir(tree)
-    dry_run = doctor.dry_run(choice_of({"scale": "smoke"}), lambda _: None)
-    return [f"{finding.text} → {finding.todo}" for finding in doctor.to_run(dry_run)]
+    asked = dry_run(choice_of({"scale": "smoke"}), lambda _: None)
+    return [f"{finding.text} → {finding.todo}" for finding in to_run(asked)]
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_finished_replication(tree: Path) -> None:
