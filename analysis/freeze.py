@@ -35,9 +35,9 @@ from analysis.aggregate import StoredRun, runs_below, tables_of_runs
 from analysis.measures import COLUMNS
 from replicate.messages import ConfigError, DataError, Parser, one_line_errors
 from replicate.planning.choices import Choice, choice_of, key_values
-from replicate.planning.pipeline import (
+from replicate.planning.layout import Layout
+from replicate.planning.plans import (
     CLAIM_DIGESTS,
-    Layout,
     claims_of,
     plan_of,
     write_if_changed,

@@ -30,7 +30,7 @@ class Study:
 
     Args:
         folder: of the plan, from which it names the tables.
-        plan: as ``replicate.planning.pipeline`` writes it.
+        plan: as ``replicate.planning.plans.plan_of`` makes it.
 
     """
 

@@ -4,10 +4,9 @@ A process that Snakemake starts for a single job parses the Snakefile again.  It
 first process wrote and plans nothing: which runs are missing changes while they are trained.
 """
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,10 +17,18 @@ from replicate.messages import EXPECTED, ending
 from replicate.planning.choices import Choice, choice_of, chosen_runs
 from replicate.planning.cohorts import cohorts_to_train
 from replicate.planning.composition import options
-from replicate.planning.studies import PlannedRun, Study
+from replicate.planning.layout import Layout
+from replicate.planning.plans import (
+    CLAIM_DIGESTS,
+    begun_in,
+    claims_of,
+    plan_of,
+    write_if_changed,
+    written_plans,
+)
 from replicate.settings import RunSettings
-from replicate.store.checkpoints import cohort_name, stored
-from replicate.store.files import MANIFEST, check_writable, read_json, sha256, write_atomically
+from replicate.store.checkpoints import cohort_name
+from replicate.store.files import MANIFEST, check_writable, read_json, sha256
 from replicate.store.records import (
     ENV_TABLES,
     REFERENCE,
@@ -30,9 +37,8 @@ from replicate.store.records import (
     is_reference,
     tables_of_plan,
 )
-from replicate.store.software import CONF, code_digest
+from replicate.store.software import code_digest
 
-CLAIM_DIGESTS = CONF / "claims" / "digests.json"
 PROBES = ("clipped_objective", "importance_sampling", "two_actions")
 """Of ``replicate.probes``, those of seconds that a claim is judged by: made with each report.
 
@@ -40,8 +46,6 @@ What the others found, which take minutes or read the clock, lies in the reposit
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
 OF_EACH_ENV = ("learning_curves",)
 """Figures that are drawn once more of each environment alone."""
-REFERENCE_SCALES = ("paper", "quick")
-"""Of which the repository has data, or will have: the first is ``reference``."""
 
 
 @dataclass(frozen=True)
@@ -74,56 +78,6 @@ def _exits_in_one_line() -> Iterator[None]:
         yield
     except EXPECTED as error:
         sys.exit(ending(error, "snakemake, with -n too, writes there what is planned"))
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names of files below ``results/``."""
-
-    results: Path
-
-    @property
-    def root(self) -> Path:
-        """What is made here; git ignores it."""
-        return self.results / "replication"
-
-    @property
-    def store(self) -> Path:
-        """Finished runs, by their digest."""
-        return self.root / "runs"
-
-    def stamp(self, run_id: str) -> Path:
-        """What stands for a finished run in the pipeline.
-
-        Snakemake deletes the outputs of jobs that fail and of those that it starts: no file of a
-        run may be one.
-        """
-        return self.root / "finished" / run_id
-
-    @property
-    def manifests(self) -> Path:
-        """Lists of the runs that train together."""
-        return self.root / "cohorts"
-
-    @cached_property
-    def references(self) -> dict[str, str]:
-        """Reports of the repository's data → their scales.
-
-        ``reference`` is of the first scale that has data, ``reference_<scale>`` of the others.
-        """
-        plans = self.results / REFERENCE / "plans"
-        found = [scale for scale in REFERENCE_SCALES if any((plans / scale).glob("*.json"))]
-        return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(found)}
-
-    def frozen_plan(self, scale: str, study: str) -> Path:
-        """What the repository has of a study."""
-        return self.results / REFERENCE / "plans" / scale / f"{study}.json"
-
-    def plan(self, name: str, study: str) -> Path:
-        """What the study consists of."""
-        if is_reference(name):
-            return self.frozen_plan(self.references.get(name, name), study)
-        return self.root / name / "data" / study / "plan.json"
 
 
 @dataclass(frozen=True)
@@ -265,7 +219,7 @@ def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) ->
 def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     runs: list[RunSettings] = []
     known = read_json(CLAIM_DIGESTS)
-    begun = _begun(layout.store)
+    begun = begun_in(layout.store)
     written = written_plans(layout.root)
     for study, planned in chosen_runs(choice):
         runs += [p.run for p in planned]
@@ -290,59 +244,6 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     return jobs
 
 
-def claims_of(
-    plan: Mapping[str, Any],
-    before: Mapping[str, Any] | None,
-    others: list[dict[str, Any]],
-    begun: Callable[[str], bool],
-    known: Mapping[str, str],
-) -> dict[str, str | None]:
-    """Claim → the digest of its rule from before the first of the plan's runs was begun.
-
-    Where no run was begun, today's.  Else what was recorded first stays: in the study's own plan,
-    or, of a new plan, in those that had its runs before.  None: the rule is not known to be older
-    than the runs, and what it says of them is *post hoc*.
-
-    Args:
-        before: the study's plan as it was written last.
-        others: all plans.
-        begun: whether a run, by its id, is finished or in a checkpoint.
-        known: today's digests.
-
-    """
-    runs = {entry["run_id"] for entry in plan["runs"] if begun(entry["run_id"])}
-    if not runs:
-        return dict(known)
-    if before is not None and runs & _run_ids(before):
-        return {claim: before.get("claims", {}).get(claim) for claim in known}
-    # The plans that had each run: a digest counts if all runs have it.
-    holders = [[other for other in others if run in _run_ids(other)] for run in sorted(runs)]
-    return {
-        claim: digest
-        if all(
-            any(other.get("claims", {}).get(claim) == digest for other in plans)
-            for plans in holders
-        )
-        else None
-        for claim, digest in known.items()
-    }
-
-
-def _run_ids(plan: Mapping[str, Any]) -> set[str]:
-    return {entry["run_id"] for entry in plan["runs"]}
-
-
-def written_plans(root: Path) -> dict[Path, dict[str, Any]]:
-    """Every plan that was written to a ``results/replication``, at any scale."""
-    return {path: read_json(path) for path in sorted(root.glob("*/data/*/plan.json"))}
-
-
-def _begun(store: Path) -> Callable[[str], bool]:
-    """Whether a run, by its id, is finished or in a checkpoint."""
-    interrupted = {run for checkpoint in stored(store)[0] for run in checkpoint.run_ids}
-    return lambda run: run in interrupted or is_finished(store / run)
-
-
 def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
     """Say what is not finished, before Snakemake says which of it the target needs."""
     planned = len({run.digest for run in runs})
@@ -356,46 +257,6 @@ def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
             f"roughly {hours:.1f} core hours (python -m replicate estimate measures it)"
         )
     print(text, file=sys.stderr)
-
-
-def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, Any]:
-    """What a study consists of at a scale, for the analysis and for people."""
-    settings = {p.variant: p.run.model_dump(mode="json") for p in planned}
-    first = planned[0].run
-    return {
-        "study": study.name,
-        "scale": scale,
-        "title": study.title,
-        "question": study.question,
-        "figures": list(study.figures),
-        "tables": list(study.tables),
-        "recipe": first.recipe.name,
-        "num_steps": first.algo.num_steps,
-        "total_env_steps": first.num_updates * first.algo.num_steps,
-        "envs": {p.env: p.run.env.id for p in planned},
-        # Where the tables of each environment are, from the plan's folder on.
-        "data": {p.env: [f"../{p.env}"] for p in planned},
-        "variants": [
-            {
-                "name": name,
-                "label": variant.label,
-                "published": variant.published,
-                "algo": settings[name]["algo"],
-                "recipe": settings[name]["recipe"],
-            }
-            for name, variant in study.variants.items()
-        ],
-        "runs": [
-            {
-                "env": p.env,
-                "variant": p.variant,
-                "seed": p.run.seed,
-                "run_id": p.run.run_id,
-                "digest": p.run.digest,
-            }
-            for p in planned
-        ],
-    }
 
 
 def written_jobs(layout: Layout) -> Iterator[CohortJob]:
@@ -419,10 +280,3 @@ def _renew_stamp(layout: Layout, run: RunSettings) -> None:
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(sha256(made))
         os.utime(stamp, ns=(made.stat().st_mtime_ns,) * 2)
-
-
-def write_if_changed(path: Path, data: Any) -> None:
-    """JSON, unless it is there as it is: what depends on it is not made anew."""
-    text = json.dumps(data, indent=1) + "\n"
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_atomically(path, text.encode())

@@ -24,7 +24,7 @@ from rich.text import Text
 from replicate.messages import one_line_errors
 from replicate.planning.choices import KEYS, Choice, choice_of, key_values
 from replicate.planning.composition import compose
-from replicate.planning.pipeline import Layout
+from replicate.planning.layout import Layout
 from replicate.store.software import LOCK, commit, made_by, unlike_the_lock
 from replicate.store.staleness import DIGITS, is_known
 from replicate.training.progress import SECONDS_BETWEEN_LINES

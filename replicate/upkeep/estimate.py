@@ -23,7 +23,7 @@ from replicate.envs import check_env
 from replicate.messages import ConfigError, one_line_errors
 from replicate.planning.choices import KEYS, choice_of, chosen_runs, key_values
 from replicate.planning.cohorts import cohorts_to_train, missing
-from replicate.planning.pipeline import Layout
+from replicate.planning.layout import Layout
 from replicate.planning.studies import PlannedRun
 from replicate.settings import RunSettings, validated
 from replicate.training.memory import check_memory

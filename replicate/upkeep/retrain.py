@@ -14,7 +14,7 @@ from pathlib import Path
 
 from replicate.messages import ConfigError, one_line_errors
 from replicate.planning.choices import KEYS, Choice, choice_of, chosen_runs, key_values
-from replicate.planning.pipeline import Layout
+from replicate.planning.layout import Layout
 from replicate.settings import RunSettings
 from replicate.store.records import is_finished, read_description
 from replicate.store.staleness import Answer, command, compare

@@ -1,0 +1,60 @@
+"""Names of files below ``results/``."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from replicate.store.records import REFERENCE, is_reference
+
+REFERENCE_SCALES = ("paper", "quick")
+"""Of which the repository has data, or will have: the first is ``reference``."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of files below ``results/``."""
+
+    results: Path
+
+    @property
+    def root(self) -> Path:
+        """What is made here; git ignores it."""
+        return self.results / "replication"
+
+    @property
+    def store(self) -> Path:
+        """Finished runs, by their digest."""
+        return self.root / "runs"
+
+    def stamp(self, run_id: str) -> Path:
+        """What stands for a finished run in the pipeline.
+
+        Snakemake deletes the outputs of jobs that fail and of those that it starts: no file of a
+        run may be one.
+        """
+        return self.root / "finished" / run_id
+
+    @property
+    def manifests(self) -> Path:
+        """Lists of the runs that train together."""
+        return self.root / "cohorts"
+
+    @cached_property
+    def references(self) -> dict[str, str]:
+        """Reports of the repository's data → their scales.
+
+        ``reference`` is of the first scale that has data, ``reference_<scale>`` of the others.
+        """
+        plans = self.results / REFERENCE / "plans"
+        found = [scale for scale in REFERENCE_SCALES if any((plans / scale).glob("*.json"))]
+        return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(found)}
+
+    def frozen_plan(self, scale: str, study: str) -> Path:
+        """What the repository has of a study."""
+        return self.results / REFERENCE / "plans" / scale / f"{study}.json"
+
+    def plan(self, name: str, study: str) -> Path:
+        """What the study consists of."""
+        if is_reference(name):
+            return self.frozen_plan(self.references.get(name, name), study)
+        return self.root / name / "data" / study / "plan.json"
