@@ -109,10 +109,10 @@ def read_runs(file: Path) -> list[dict[str, Any]]:
 
     """
     try:
-        found: list[dict[str, Any]] = parsed_json(file.read_text(encoding="utf-8"))
+        runs: list[dict[str, Any]] = parsed_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
-    return found
+    return runs
 
 
 @one_line_errors

@@ -109,15 +109,15 @@ def check(file: Path) -> int:
     """
     if sha256(file) != checksum(file).read_text(encoding="utf-8").partition(" ")[0]:
         raise ArchiveError(f"{file}: not what {checksum(file).name} says")
-    found = unpack(file)
+    contents = unpack(file)
     listed = {
         name.parent / entry: digest
-        for name, content in found.items()
+        for name, content in contents.items()
         if name.name == MANIFEST
         for entry, digest in _listed(file, name, content).items()
     }
     for name, digest in listed.items():
-        if hashlib.sha256(found.get(name, b"")).hexdigest() != digest:
+        if hashlib.sha256(contents.get(name, b"")).hexdigest() != digest:
             raise ArchiveError(f"{file}: {name}: not the file that its manifest lists")
     return len(listed)
 

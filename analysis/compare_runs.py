@@ -65,7 +65,9 @@ def compare(store: Path, data: Path) -> tuple[int, list[str]]:
         DamagedRunError: a run of the store is not what was written.
 
     """
-    both = {run: found for run, found in runs_below(data).items() if is_finished(store / run)}
+    both = {
+        run: stored_run for run, stored_run in runs_below(data).items() if is_finished(store / run)
+    }
     stems = {stored.stem for stored in both.values()}
     manifest.check(
         stem.with_name(f"{stem.name}.{table}") for stem in sorted(stems) for table in ENV_TABLES

@@ -154,8 +154,8 @@ def coverage_of(case: Case, generator: Generator, data_sets: int | None = None) 
     else:
         bootstrap = bootstrap_iqm if case.statistic == "iqm" else bootstrap_mean
         batches = [values[i : i + BATCH] for i in range(0, count, BATCH)]
-        found = [bootstrap(batch, generator, REPETITIONS) for batch in batches]
-        low, high = (np.concatenate(side) for side in zip(*found, strict=True))
+        bounds = [bootstrap(batch, generator, REPETITIONS) for batch in batches]
+        low, high = (np.concatenate(side) for side in zip(*bounds, strict=True))
     coverage = float(((low <= truth) & (truth <= high)).mean())
     error = float(np.sqrt(coverage * (1 - coverage) / count))
     return Coverage(
@@ -170,10 +170,10 @@ def coverage_of(case: Case, generator: Generator, data_sets: int | None = None) 
 def _coverage_of_share(case: Case) -> Coverage:
     """Exactly, over the binomial distribution of the bad runs."""
     runs = case.environments * case.seeds
-    found = [share(hits, runs, LEVEL) for hits in range(runs + 1)]
+    intervals = [share(hits, runs, LEVEL) for hits in range(runs + 1)]
     weights = stats.binom.pmf(np.arange(runs + 1), runs, BAD_SHARE)
-    held = np.array([f.low <= BAD_SHARE <= f.high for f in found])
-    widths = np.array([f.high - f.low for f in found])
+    held = np.array([f.low <= BAD_SHARE <= f.high for f in intervals])
+    widths = np.array([f.high - f.low for f in intervals])
     return Coverage(
         **asdict(case),
         nominal=LEVEL,

@@ -173,14 +173,14 @@ def planned_on(asked: Asked, scale: Scale) -> dict[str, set[str]]:
         FreezeError: an environment that was asked for is in none of them.
 
     """
-    found: dict[str, set[str]] = {}
+    run_ids: dict[str, set[str]] = {}
     for study in asked.choice.studies:
         for planned in study_runs(load_study(study), scale, asked.seeds):
-            found.setdefault(planned.env, set()).add(planned.run.run_id)
+            run_ids.setdefault(planned.env, set()).add(planned.run.run_id)
     for env in asked.envs or ():
-        if env not in found:
-            raise FreezeError(f"env={env}: in none of these studies; {nearest(env, found)}")
-    return {env: found[env] for env in asked.envs or sorted(found)}
+        if env not in run_ids:
+            raise FreezeError(f"env={env}: in none of these studies; {nearest(env, run_ids)}")
+    return {env: run_ids[env] for env in asked.envs or sorted(run_ids)}
 
 
 def check_software(asked: Asked, runs: Iterable[str]) -> None:

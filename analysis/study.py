@@ -188,9 +188,9 @@ def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:
     # A table without a row has no start, and its end stops nothing.
     stops = np.append(starts[1:], len(codes)) if len(codes) else starts
     names = runs.dictionary.to_pylist() if len(runs) else []
-    found = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=True)}
+    spans = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=True)}
     # A run in which no episode ended has no row.
-    rows = [np.arange(*found.get(entry["run_id"], (0, 0))) for entry in entries]
+    rows = [np.arange(*spans.get(entry["run_id"], (0, 0))) for entry in entries]
     planned = np.repeat(np.arange(len(entries)), [len(of_run) for of_run in rows])
     taken = table.drop_columns(RUN).take(np.concatenate([np.empty(0, np.int64), *rows]))
     for key in RUN_KEYS:

@@ -45,7 +45,7 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
         DamagedRunError: one was altered, a part of it is missing, or another lies in its place.
 
     """
-    found: dict[str, list[pd.DataFrame]] = {"episodes": [], "updates": []}
+    parts: dict[str, list[pd.DataFrame]] = {"episodes": [], "updates": []}
     for run in {run.digest: run for run in runs}.values():
         folder = Path(out) / run.run_id
         if not is_finished(folder):
@@ -58,10 +58,10 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
             "recipe": run.recipe.name,
             "seed": run.seed,
         }
-        for name, frames in found.items():
+        for name, frames in parts.items():
             frame = read_table(folder, name).to_pandas()
             frames.append(frame.assign(**labels))
-    return Tables(**{name: pd.concat(frames, ignore_index=True) for name, frames in found.items()})
+    return Tables(**{name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()})
 
 
 def train(

@@ -95,13 +95,13 @@ class MLP:
         What follows the first P entries is not the network's.
         """
         lanes, lane_stride = parameters.shape[0], parameters.stride(0)
-        start, found = parameters.storage_offset(), []
+        start, pairs = parameters.storage_offset(), []
         for n, m in pairwise(self.sizes):
             weight = parameters.as_strided((lanes, n, m), (lane_stride, m, 1), start)
             bias = parameters.as_strided((lanes, 1, m), (lane_stride, m, 1), start + n * m)
-            found.append((weight, bias))
+            pairs.append((weight, bias))
             start += (n + 1) * m
-        return found
+        return pairs
 
     def initialise(
         self,

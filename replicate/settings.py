@@ -54,8 +54,8 @@ def lane_keys(model: type[BaseModel]) -> list[str]:
 
 def lane_values(section: Section) -> dict[str, float]:
     """Values of those keys; null is infinity."""
-    found = {key: getattr(section, key) for key in lane_keys(type(section))}
-    return {key: math.inf if value is None else value for key, value in found.items()}
+    values = {key: getattr(section, key) for key in lane_keys(type(section))}
+    return {key: math.inf if value is None else value for key, value in values.items()}
 
 
 SomeSection = TypeVar("SomeSection", bound=Section)
@@ -453,8 +453,8 @@ def validated(model: type[Checked], data: dict[str, Any]) -> Checked:
 
 def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, Any]) -> str:
     # A mistyped key is also a missing one: what was written explains more.
-    found = error.errors()
-    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
+    errors = error.errors()
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     path = [str(part) for part in first["loc"] if part not in ALGORITHMS]
     key, kind, context = ".".join(path), first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":

@@ -139,10 +139,10 @@ def command(claim: Claim, name: str) -> str:
 
 def env_labels(data: Data) -> dict[str, str]:
     """Environment → what people read."""
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for study in data.studies.values():
-        found.update(study.plan["envs"])
-    return found
+        labels.update(study.plan["envs"])
+    return labels
 
 
 def _n(judged: Judged | None) -> int | None:

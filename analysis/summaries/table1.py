@@ -179,7 +179,7 @@ def _iqm_of_variants(scores: Array) -> Array:
 
 def _put(table: pd.DataFrame, name: str, intervals: Iterable[Interval]) -> None:
     """Set the columns ``name, name_low, name_high``."""
-    columns = pd.DataFrame([bounds(name, found) for found in intervals])
+    columns = pd.DataFrame([bounds(name, interval) for interval in intervals])
     table[list(columns)] = columns.to_numpy()
 
 

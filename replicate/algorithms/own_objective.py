@@ -51,10 +51,10 @@ def _fault(objective: Surrogate) -> str:
     ratio = log_ratio.exp()
     given = [ratio.clone(), advantages.clone(), epsilon.clone()]
     try:
-        found = objective(*given)
+        result = objective(*given)
     except Exception as error:
         return _raised(error)
-    if wrong := _wrong_result(found):
+    if wrong := _wrong_result(result):
         return wrong
     for what, before, after in zip(
         ("ratio", "advantages", "clip_epsilon"), (ratio, advantages, epsilon), given, strict=True
@@ -71,7 +71,7 @@ def _fault(objective: Surrogate) -> str:
         alone = [part[lane : lane + 1] for part in (log_ratio, advantages, epsilon)]
         apart = objective(alone[0].exp(), *alone[1:])
         for what, beside, single in (
-            ("value", found[lane], apart[0]),
+            ("value", result[lane], apart[0]),
             ("gradient", slope[lane], _slope(objective, *alone)[0]),
         ):
             if not torch.allclose(beside, single, rtol=TOLERANCE, atol=TOLERANCE):
@@ -97,17 +97,17 @@ def _slope(objective: Surrogate, log_ratio: Tensor, advantages: Tensor, epsilon:
     return slope
 
 
-def _wrong_result(found: object) -> str:
-    if not isinstance(found, Tensor):
-        return f"returned a {type(found).__name__}, not a tensor"
-    if found.shape != (LANES, SAMPLES):
+def _wrong_result(result: object) -> str:
+    if not isinstance(result, Tensor):
+        return f"returned a {type(result).__name__}, not a tensor"
+    if result.shape != (LANES, SAMPLES):
         return (
-            f"returned shape {list(found.shape)} for ratios [{LANES}, {SAMPLES}] (lanes, samples); "
-            "it must return a number for each sample"
+            f"returned shape {list(result.shape)} for ratios [{LANES}, {SAMPLES}] (lanes, "
+            "samples); it must return a number for each sample"
         )
-    if found.dtype != torch.float32:
-        return f"returned {found.dtype}, not torch.float32 as its arguments"
-    if not found.isfinite().all():
+    if result.dtype != torch.float32:
+        return f"returned {result.dtype}, not torch.float32 as its arguments"
+    if not result.isfinite().all():
         return "returned numbers that are not finite for ratios between 1/e and e"
     return ""
 

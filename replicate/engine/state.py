@@ -101,16 +101,16 @@ class CohortState:
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it as named tensors, lanes first: what a checkpoint stores."""
-        found = {name: owner[key] for name, owner, key in named_tensors(self)}
-        found["update"] = torch.tensor([self.update])
-        found["generators"] = torch.stack([g.get_state() for g in self.learner.generators])
-        found["episodes"] = torch.from_numpy(self.envs.episodes)
+        by_name = {name: owner[key] for name, owner, key in named_tensors(self)}
+        by_name["update"] = torch.tensor([self.update])
+        by_name["generators"] = torch.stack([g.get_state() for g in self.learner.generators])
+        by_name["episodes"] = torch.from_numpy(self.envs.episodes)
         # What a replay of the actions must lead to.
-        found["raw_observations"] = torch.from_numpy(self.envs.observations)
-        found["episodic_returns"] = torch.from_numpy(self.envs.episodic_returns)
+        by_name["raw_observations"] = torch.from_numpy(self.envs.observations)
+        by_name["episodic_returns"] = torch.from_numpy(self.envs.episodic_returns)
         for lane in range(len(self.envs.seeds)):
-            found[f"actions.{lane}"] = torch.from_numpy(self.envs.actions_of(lane))
-        return {name: tensor.clone() for name, tensor in found.items()}
+            by_name[f"actions.{lane}"] = torch.from_numpy(self.envs.actions_of(lane))
+        return {name: tensor.clone() for name, tensor in by_name.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Become what ``tensors()`` described, environments included.
@@ -138,8 +138,8 @@ class CohortState:
 
 def take_lanes_of_tensors(tensors: Mapping[str, Tensor], lanes: list[int]) -> dict[str, Tensor]:
     """``CohortState.tensors()`` of some of its lanes, in the order of ``lanes``."""
-    found = {"update": tensors["update"]}
+    taken = {"update": tensors["update"]}
     for name, tensor in tensors.items():
-        if name not in found and not name.startswith("actions."):
-            found[name] = tensor[lanes]
-    return found | {f"actions.{i}": tensors[f"actions.{lane}"] for i, lane in enumerate(lanes)}
+        if name not in taken and not name.startswith("actions."):
+            taken[name] = tensor[lanes]
+    return taken | {f"actions.{i}": tensors[f"actions.{lane}"] for i, lane in enumerate(lanes)}

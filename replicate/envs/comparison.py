@@ -56,13 +56,13 @@ def first_difference(settings: EnvSettings, lanes: int, steps: int, threads: int
     try:
         for step, actions in enumerate(random_actions(batch, steps, seed=lanes)):
             stepped = seeds[1:] if step > steps * STOPPED_SHARE else seeds
-            found = []
+            results = []
             for envs in (batch, loop):
                 rewards = np.empty(len(stepped))
                 following = np.empty((len(stepped), envs.spec.observation_size))
                 flags = np.empty((2, len(stepped)), np.bool_)
                 episodes = envs.step(stepped, step, actions[stepped], rewards, following, *flags)
-                found.append(
+                results.append(
                     {
                         "observations": following,
                         "rewards": rewards,
@@ -71,8 +71,8 @@ def first_difference(settings: EnvSettings, lanes: int, steps: int, threads: int
                         "episodes": np.array([astuple(e) for e in episodes]),
                     }
                 )
-            for what, values in found[0].items():
-                if values.tobytes() != found[1][what].tobytes():
+            for what, values in results[0].items():
+                if values.tobytes() != results[1][what].tobytes():
                     return f"{settings.id}: other {what} than gymnasium's at step {step}"
     finally:
         batch.close()

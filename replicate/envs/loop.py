@@ -45,7 +45,7 @@ class EnvLoop(Envs):
             # A copy: what an environment does to the action it is given is its own affair.
             action = actions[row].copy()
             self._actions[lane].append(actions[row])
-            found = self._envs[lane].step(
+            outcome = self._envs[lane].step(
                 action if self.spec.continuous else self.spec.first_action + int(action)
             )
-            next_observations[row], rewards[row], terminated[row], truncated[row], _ = found
+            next_observations[row], rewards[row], terminated[row], truncated[row], _ = outcome

@@ -129,10 +129,10 @@ def check_env(settings: EnvSettings) -> EnvSpec:
         5,
         lambda: env.step(action.astype(np.float32) if spec.continuous else int(action)),
     )
-    for call, found in (("reset", observation), ("step", following)):
-        if np.shape(found) != (spec.observation_size,):
+    for call, vector in (("reset", observation), ("step", following)):
+        if np.shape(vector) != (spec.observation_size,):
             raise ConfigError(
-                f"env.id: {settings.id}: {call} gives an observation of shape {np.shape(found)}, "
+                f"env.id: {settings.id}: {call} gives an observation of shape {np.shape(vector)}, "
                 f"and observation_space is of shape {(spec.observation_size,)}"
             )
     if np.ndim(reward):
@@ -149,15 +149,15 @@ def _given(settings: EnvSettings, call: str, parts: int, give: Callable[[], Any]
 
     """
     try:
-        found = give()
+        answer = give()
     except Exception as error:  # whatever an environment of an older gym makes of it
         key = "env.kwargs" if settings.kwargs else "env.id"
         made = f"{settings.id}, made with {settings.kwargs}" if settings.kwargs else settings.id
         raise ConfigError(f"{key}: {made}: {call} fails: {first_line(error)}") from None
-    if not isinstance(found, tuple) or len(found) != parts:
-        what = f"{len(found)} values" if isinstance(found, tuple) else type(found).__name__
+    if not isinstance(answer, tuple) or len(answer) != parts:
+        what = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
         raise ConfigError(f"env.id: {settings.id}: {call} gives {what}, not a tuple of {parts}")
-    return found
+    return answer
 
 
 def env_spec(env: gymnasium.Env) -> EnvSpec:

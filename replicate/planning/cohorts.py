@@ -23,10 +23,10 @@ def cohorts(
 
     """
     left = {run.digest: run for run in runs}
-    found = []
+    trained_together = []
     for digests in interrupted:
         if together := [left.pop(digest) for digest in list(left) if digest in digests]:
-            found.append(together)
+            trained_together.append(together)
     groups: dict[str, list[RunSettings]] = {}
     for run in left.values():
         groups.setdefault(run.cohort_key(), []).append(run)
@@ -36,9 +36,9 @@ def cohorts(
         start = 0
         for part in range(parts):
             end = start + size + (part < longer)
-            found.append(group[start:end])
+            trained_together.append(group[start:end])
             start = end
-    return found
+    return trained_together
 
 
 def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:

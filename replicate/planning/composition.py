@@ -130,7 +130,7 @@ def _parsed(overrides: Iterable[str]) -> list[Override]:
 
     """
     parser = OverridesParser.create()
-    found = []
+    parsed = []
     for text in overrides:
         try:
             override = parser.parse_override(text)
@@ -138,8 +138,8 @@ def _parsed(overrides: Iterable[str]) -> list[Override]:
             raise ConfigError(f"{text[:60]!r}: not an override; write key=value") from None
         if override.is_delete() or override.package is not None:
             raise ConfigError(f"{text!r}: not an override; write key=value")
-        found.append(override)
-    return found
+        parsed.append(override)
+    return parsed
 
 
 def _values(override: Override) -> list[str]:

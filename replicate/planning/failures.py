@@ -18,8 +18,8 @@ LOG_OF_A_FAILED_JOB = re.compile(
 
 def failed_logs(snakemake_log: str) -> list[Path]:
     """Logs of the jobs that failed, as Snakemake's own log tells it, in order."""
-    found = (Path(here or there) for here, there in LOG_OF_A_FAILED_JOB.findall(snakemake_log))
-    return list(dict.fromkeys(found))
+    logs = (Path(here or there) for here, there in LOG_OF_A_FAILED_JOB.findall(snakemake_log))
+    return list(dict.fromkeys(logs))
 
 
 def summary(logs: Iterable[Path]) -> str:

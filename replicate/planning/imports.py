@@ -14,14 +14,14 @@ def files_of(module: str) -> list[str]:
 
     Relative to the repository, which is the working folder; a package counts by its ``__init__``.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     left = list(_files(module))
     while left:
         file = left.pop()
-        if file not in found:
-            found.add(file)
+        if file not in files:
+            files.add(file)
             left += _imported(file)
-    return sorted(map(str, found))
+    return sorted(map(str, files))
 
 
 def _files(module: str) -> Iterator[Path]:

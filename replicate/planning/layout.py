@@ -46,8 +46,8 @@ class Layout:
         ``reference`` is of the first scale that has data, ``reference_<scale>`` of the others.
         """
         plans = self.results / REFERENCE / "plans"
-        found = [scale for scale in REFERENCE_SCALES if any((plans / scale).glob("*.json"))]
-        return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(found)}
+        scales = [scale for scale in REFERENCE_SCALES if any((plans / scale).glob("*.json"))]
+        return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(scales)}
 
     def frozen_plan(self, scale: str, study: str) -> Path:
         """What the repository has of a study."""

@@ -152,7 +152,7 @@ class Pipeline:
         # The repository's manifest lists other data too: its times say nothing of a study.
         parts = ENV_TABLES if is_reference(name) else (*ENV_TABLES, MANIFEST)
         stems = tables_of_plan(self.layout.plan(name, study), self.plan(name, study))
-        return [f"{stem}.{part}" for found in stems.values() for stem in found for part in parts]
+        return [f"{stem}.{part}" for of_env in stems.values() for stem in of_env for part in parts]
 
     def plans(self, wildcards: Any) -> list[str]:
         """The plan of every study of a report."""
@@ -190,7 +190,7 @@ class Pipeline:
 
     def products(self, name: str) -> list[str]:
         """Every figure and table of a report; some figures of each environment too."""
-        found = []
+        paths = []
         for study in self.studies(name):
             plan = self.plan(name, study)
             figures = [*plan["figures"]]
@@ -198,8 +198,8 @@ class Pipeline:
             files = [f"figures/{study}/{figure}.svg" for figure in figures]
             # The report reads the Markdown, and offers the numbers.
             files += [f"tables/{study}/{t}{end}" for t in plan["tables"] for end in (".csv", ".md")]
-            found += [f"{self.layout.root}/{name}/{file}" for file in files]
-        return found
+            paths += [f"{self.layout.root}/{name}/{file}" for file in files]
+        return paths
 
 
 def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) -> Pipeline:

@@ -190,7 +190,7 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
             raise ConfigError(
                 f"conf/env/{other}.yaml: the same environment as {env}.yaml; each once in a study"
             )
-    found = []
+    planned = []
     shared: tuple[Any, ...] | None = None
     for name, variant in study.variants.items():
         try:
@@ -208,8 +208,8 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
         for env in envs:
             for seed in seeds:
                 data = {**base, "env": sections[env], "seed": seed}
-                found.append(PlannedRun(env, name, validated(RunSettings, data)))
-    return found
+                planned.append(PlannedRun(env, name, validated(RunSettings, data)))
+    return planned
 
 
 def _variant_settings(overrides: tuple[str, ...], total_env_steps: int) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def untrained(env: str) -> list[object]:
     start(state.envs, state.filters, recipe)
     rollout = collect(state.learner, state.filters, state.envs, lanes, ENV_STEPS, recipe)
     returns = [[e.episodic_return for e in rollout.episodes if e.lane == lane] for lane in lanes]
-    means = [statistics.fmean(found) for found in returns]
+    means = [statistics.fmean(of_seed) for of_seed in returns]
     error = statistics.stdev(means) / SEEDS**0.5
     count = len(rollout.episodes)
     return [

@@ -77,8 +77,8 @@ class Checkpoint:
             UnusableCheckpointError: it is damaged.
 
         """
-        with _opened(self.file) as found:
-            return {name: found[name] for name in found if name != HEADER}
+        with _opened(self.file) as content:
+            return {name: content[name] for name in content if name != HEADER}
 
 
 @contextmanager
@@ -95,8 +95,8 @@ def _opened(file: Path) -> Iterator[Arrays]:
         # A zip knows of damage to what it holds, not of damage to the list of what it holds.
         if hashlib.sha256(content).digest() != digest:
             raise ValueError("not the bytes that were written")
-        with np.load(BytesIO(content), allow_pickle=False) as found:
-            yield found
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            yield arrays
     except Exception as error:  # whatever zipfile, numpy and json make of wrong bytes
         raise UnusableCheckpointError(f"{file}: damaged ({first_line(error)})") from None
 
@@ -115,8 +115,8 @@ def read_header(file: Path) -> Checkpoint:
         UnusableCheckpointError: it is damaged.
 
     """
-    with _opened(file) as found:
-        checkpoint = Checkpoint(file, parsed_json(found[HEADER].tobytes()))
+    with _opened(file) as arrays:
+        checkpoint = Checkpoint(file, parsed_json(arrays[HEADER].tobytes()))
         if missing := HEADER_KEYS - checkpoint.header.keys():
             raise ValueError(f"its header lacks {', '.join(sorted(missing))}")
         return checkpoint
@@ -156,13 +156,13 @@ def write(
 
 def stored(store: Path) -> tuple[list[Checkpoint], list[str]]:
     """Readable checkpoints of a store, the furthest first, and a line for each of the others."""
-    found, complaints = [], []
+    checkpoints, complaints = [], []
     for file in sorted((store / FOLDER).glob(f"*{SUFFIX}")):
         try:
-            found.append(read_header(file))
+            checkpoints.append(read_header(file))
         except UnusableCheckpointError as error:
             complaints.append(str(error))
-    return sorted(found, key=lambda c: c.update, reverse=True), complaints
+    return sorted(checkpoints, key=lambda c: c.update, reverse=True), complaints
 
 
 def interrupted(store: Path) -> list[set[str]]:

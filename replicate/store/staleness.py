@@ -131,11 +131,11 @@ def row_names() -> dict[str, str]:
 
 @cache
 def _table() -> dict[tuple[str, ...], Traces]:
-    found: dict[tuple[str, ...], Traces] = {}
+    table: dict[tuple[str, ...], Traces] = {}
     for row in read_rows(TABLE, TRACE_COLUMNS):
         key = (row["code"], row["versions"], *(row[name] for name in CPU_CLASS))
-        found.setdefault(key, {})[row["settings"]] = row["trace"]
-    return found
+        table.setdefault(key, {})[row["settings"]] = row["trace"]
+    return table
 
 
 def forget() -> None:
@@ -159,8 +159,8 @@ def software_of(made: Mapping[str, Any]) -> tuple[str, str]:
 def cpu_class(made: Mapping[str, Any]) -> tuple[str, ...]:
     """The class of CPU, as the table has it."""
     model = re.match(r"\w*", str(made.get("cpu") or made.get("maker") or ""))
-    found = {**made, "maker": model.group() if model else ""}
-    return tuple(str(found.get(name) or "") for name in CPU_CLASS)
+    described = {**made, "maker": model.group() if model else ""}
+    return tuple(str(described.get(name) or "") for name in CPU_CLASS)
 
 
 def class_name(cpu: tuple[str, ...]) -> str:
@@ -276,5 +276,5 @@ def label(made: Mapping[str, Any], runs: Iterable[RunSettings]) -> str:
     traces = traces_of(software_of(made_by()), cpu_class(made))
     known = {key: kind for key, kind in panel().items() if key in traces}
     like = [rows_like(kind, known) for kind in {kind_of(run) for run in runs}]
-    found = {key: traces[key] for key in set().union(*like)} if all(like) else {}
-    return digest_of(found or software_of(made_by()))[:8]
+    shared = {key: traces[key] for key in set().union(*like)} if all(like) else {}
+    return digest_of(shared or software_of(made_by()))[:8]

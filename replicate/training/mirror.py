@@ -277,11 +277,11 @@ def stored_rows(folder: Path) -> list[dict[str, Any]]:
     episodes, updates = (read_table(folder, name).to_pylist() for name in ("episodes", "updates"))
     returns: deque[float] = deque(maxlen=100)
     rows: dict[int, dict[str, Any]] = {}
-    for found in sorted(episodes + updates, key=lambda row: row["env_step"]):
-        row = rows.setdefault(found["env_step"], {})
-        row.update((key, value) for key, value in found.items() if value is not None)
-        if "episodic_return" in found:
-            returns.append(found["episodic_return"])
+    for record in sorted(episodes + updates, key=lambda row: row["env_step"]):
+        row = rows.setdefault(record["env_step"], {})
+        row.update((key, value) for key, value in record.items() if value is not None)
+        if "episodic_return" in record:
+            returns.append(record["episodic_return"])
         elif returns:
             row["mean_return_100"] = sum(returns) / len(returns)
     return list(rows.values())

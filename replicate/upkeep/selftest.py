@@ -101,8 +101,8 @@ def differences(
             if way == RESUMED and not read_description(store / run.run_id)["resumed"]:
                 yield f"{label} seed {run.seed}: does not go on from its checkpoint"
                 break
-            if found := first_difference(folder / "cohort" / run.run_id, store / run.run_id):
-                yield f"{label} seed {run.seed}: other results {way}: {found}"
+            if difference := first_difference(folder / "cohort" / run.run_id, store / run.run_id):
+                yield f"{label} seed {run.seed}: other results {way}: {difference}"
                 break
 
 
@@ -111,8 +111,8 @@ def broken_promises(tell: Callable[[str], None]) -> Iterator[str]:
     for env in BATCHED:
         (run,) = compose(f"env={env}").runs
         tell(f"self-test: {run.env.id} in one call for all lanes, and through gymnasium")
-        if found := comparison.first_difference(run.env, lanes=3, steps=BATCH_STEPS):
-            yield found
+        if difference := comparison.first_difference(run.env, lanes=3, steps=BATCH_STEPS):
+            yield difference
     for task in TASKS:
         for algo, varied in VARIED.items():
             runs = compose(*task, f"algo={algo}", varied, *SHORT).runs

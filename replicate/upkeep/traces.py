@@ -47,8 +47,8 @@ DEVICES = ("cpu", "cuda")
 
 def known(software_: tuple[str, str], cpu: tuple[str, ...], keys: Iterable[str]) -> Traces:
     """Those of some rows that the table has."""
-    found = staleness.traces_of(software_, cpu)
-    return {key: found[key] for key in keys if key in found}
+    table = staleness.traces_of(software_, cpu)
+    return {key: table[key] for key in keys if key in table}
 
 
 def disagreeing(traced: Traced) -> list[str]:
@@ -129,9 +129,9 @@ def changes(traced: Traced, names: Mapping[str, str]) -> Iterator[str]:
         if staleness.cpu_class(row) == traced.cpu and pair != traced.software:
             others.setdefault(pair, {})[row["settings"]] = row["trace"]
     for code, versions in list(reversed(others))[:MOST_COMPARED]:
-        found = others[code, versions]
-        both = traced.traces.keys() & found.keys()
-        other = [names[key] for key in both if traced.traces[key] != found[key]]
+        theirs = others[code, versions]
+        both = traced.traces.keys() & theirs.keys()
+        other = [names[key] for key in both if traced.traces[key] != theirs[key]]
         packages = "" if versions == traced.software[1] else f" with other packages ({versions})"
         kept = f"{len(both) - len(other)} of {len(both)} rows kept their trace"
         yield f"  against {code}{packages}: {kept}" + (
@@ -155,12 +155,12 @@ def renew(commits: list[str], rows: Mapping[str, list[RunSettings]], device: str
     names = {row_digest(lanes): name for name, lanes in rows.items()}
     commits = [commit_here(commit) for commit in commits]
     say(f"tracing {len(rows)} rows of {FILE.name}")
-    found = [trace(software.PACKAGE.parent, rows, device)]
+    versions = [trace(software.PACKAGE.parent, rows, device)]
     for commit in commits:
         say(f"tracing commit {commit[:DIGITS]}")
         with checkout(commit) as tree:
-            found.append(trace(tree, rows, device, commit[:DIGITS]))
-    for traced in found:
+            versions.append(trace(tree, rows, device, commit[:DIGITS]))
+    for traced in versions:
         new = add(traced, rows)
         print(
             f"{described(traced)}: {len(traced.traces)} rows in {traced.seconds:.0f} s, {new} new "
@@ -206,12 +206,12 @@ def check(rows: Mapping[str, list[RunSettings]], device: str) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The flags."""
-    found = Parser(prog=COMMAND, allow_abbrev=False, description=__doc__)
-    found.formatter_class = argparse.RawDescriptionHelpFormatter
-    found.add_argument("words", nargs="*", metavar="COMMIT")
-    found.add_argument("--check", action="store_true")
-    found.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
-    return found
+    flags = Parser(prog=COMMAND, allow_abbrev=False, description=__doc__)
+    flags.formatter_class = argparse.RawDescriptionHelpFormatter
+    flags.add_argument("words", nargs="*", metavar="COMMIT")
+    flags.add_argument("--check", action="store_true")
+    flags.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
+    return flags
 
 
 @one_line_errors

@@ -258,8 +258,8 @@ def test_what_training_writes_is_not_refused(tmp_path: Path, algo: str) -> None:
     common = ["env=reacher", f"algo={algo}", "algo.num_steps=128", "total_env_steps=512"]
     runs = runs_of(*common, f"algo.{size}=1e-3,1e22", "seed=range(0,3)")
     train_cohort(runs, tmp_path, "cpu", 100)
-    found = [read_checked(tmp_path / run.run_id) for run in runs]
-    for description in found:
+    descriptions = [read_checked(tmp_path / run.run_id) for run in runs]
+    for description in descriptions:
         check_rows(tmp_path / description["run_id"], description)
-    diverged = [description["status"] == "diverged" for description in found]
+    diverged = [description["status"] == "diverged" for description in descriptions]
     assert diverged == ([False] * 3 + [True] * 3 if algo != "trpo" else [False] * 6)

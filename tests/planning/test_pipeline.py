@@ -346,10 +346,13 @@ def test_one_study_of_them(tree: Path) -> None:
 
 def test_it_ends_with_the_verdict_of_every_claim(finished: Path) -> None:
     claims = json.loads((finished / MADE / "smoke/claims.json").read_text())
-    found = {claim["claim"]: claim for claim in claims}
-    assert found["C1"]["verdict"] == found["I1"]["verdict"] == "supported"
-    assert found["E1"]["runs"] == 5 * 2 * 2 and found["P1"]["recipes"] == ["paper2017", "modern"]
-    assert found["N1"]["verdict"] == "supported" and found["N2"]["verdict"] == "not run"
+    by_name = {claim["claim"]: claim for claim in claims}
+    assert by_name["C1"]["verdict"] == by_name["I1"]["verdict"] == "supported"
+    assert by_name["E1"]["runs"] == 5 * 2 * 2 and by_name["P1"]["recipes"] == [
+        "paper2017",
+        "modern",
+    ]
+    assert by_name["N1"]["verdict"] == "supported" and by_name["N2"]["verdict"] == "not run"
     # The rules were there before the runs.
     assert not any(claim["post_hoc"] for claim in claims)
     command = [sys.executable, "-m", "analysis.findings", MADE / "smoke/claims.json"]

@@ -43,8 +43,8 @@ def test_what_was_recorded_of_a_claim_first_stays(
     recorded: dict[str, str | None],
 ) -> None:
     plans = [*others, *([] if before is None else [before])]
-    found = claims_of(a_plan("abc"), before, plans, lambda run: run in begun, NOW)
-    assert found == recorded
+    digests = claims_of(a_plan("abc"), before, plans, lambda run: run in begun, NOW)
+    assert digests == recorded
 
 
 def test_runs_in_a_checkpoint_are_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,9 @@ def test_a_run_round_trips(tmp_path: Path) -> None:
     assert records.read_table(tmp_path, "episodes").to_pylist() == [EPISODE]
     (row,) = records.read_table(tmp_path, "updates").to_pylist()
     assert row["kl"] == pytest.approx(0.01) and row["backtracks"] is None
-    found = records.read_description(tmp_path)
-    assert found == {**ABOUT, "files": found["files"]}
-    records.check_files(tmp_path, found)
+    read = records.read_description(tmp_path)
+    assert read == {**ABOUT, "files": read["files"]}
+    records.check_files(tmp_path, read)
 
 
 def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:

@@ -137,10 +137,10 @@ def test_a_crash_at_any_write_loses_nothing(
                 left -= 1
                 if left < 0 and before:
                     raise Crash
-                found = original(path, target)
+                written = original(path, target)
                 if left < 0:
                     raise Crash
-                return found
+                return written
 
             monkeypatch.setattr(Path, "replace", crash)
             with pytest.raises(Crash):
@@ -192,8 +192,8 @@ def test_a_diverged_lane_stays_diverged(tmp_path: Path) -> None:
     train([*runs, *wild], tmp_path / "cut")
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
     (run,) = wild
-    found = read_description(tmp_path / "cut" / run.run_id)
-    assert found["status"] == "diverged" and found["resumed"][0]["update"] == 3
+    told = read_description(tmp_path / "cut" / run.run_id)
+    assert told["status"] == "diverged" and told["resumed"][0]["update"] == 3
 
 
 def test_what_another_process_finished_meanwhile_is_left_as_it_is(
@@ -600,8 +600,8 @@ def test_a_lock_left_by_a_killed_process_does_not_lock(
     folder = tmp_path / checkpoints.FOLDER
     holder = holding(folder, cohort_name(runs), [run.run_id for run in runs])
     path = folder / f"{cohort_name(runs)}.lock"
-    found = locks.holder(path)
-    assert found is not None and found["pid"] == holder.pid
+    holder_ = locks.holder(path)
+    assert holder_ is not None and holder_["pid"] == holder.pid
     holder.kill()
     holder.communicate()
     assert path.is_file() and locks.holder(path) is None

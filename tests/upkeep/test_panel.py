@@ -43,7 +43,7 @@ def test_the_panel_reaches_what_long_runs_reach(tmp_path: Path) -> None:
         for cohort in cohorts(panel[row]):
             train_cohort(cohort, tmp_path, "cpu", 100)
         tables = [read_table(tmp_path / run.run_id, table) for run in panel[row]]
-        return [value for found in tables for value in found[column].to_pylist()]
+        return [value for of_lane in tables for value in of_lane[column].to_pylist()]
 
     assert max(values("ppo/hopper", "clip_fraction")) > 0.1
     assert len(set(values("ppo_adaptive_kl/hopper", "kl_beta"))) > 1

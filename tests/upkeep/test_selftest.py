@@ -31,8 +31,8 @@ def gae_that_counts() -> Any:
 def generators_that_change_places(tensors: Any, lanes: list[int]) -> Any:
     from replicate.engine.state import take_lanes_of_tensors
 
-    found = take_lanes_of_tensors(tensors, lanes)
-    return {**found, "generators": found["generators"].roll(1, 0)}
+    taken = take_lanes_of_tensors(tensors, lanes)
+    return {**taken, "generators": taken["generators"].roll(1, 0)}
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,11 @@ def test_the_self_test_names_the_promise_that_is_broken(
     monkeypatch.setattr(selftest, "BATCHED", ())
     if broken:
         monkeypatch.setattr(f"replicate.{broken}", replacement)
-    found = list(determinism(silent))
-    text = "\n".join(finding.text for finding in found)
-    assert [finding.state for finding in found] == (["problem"] * len(found) if fails else ["ok"])
+    findings = list(determinism(silent))
+    text = "\n".join(finding.text for finding in findings)
+    assert [finding.state for finding in findings] == (
+        ["problem"] * len(findings) if fails else ["ok"]
+    )
     assert all(promise in text for promise in fails)
     if fails:
         assert f"Hopper-v5 {algo} seed" in text

@@ -95,8 +95,8 @@ class Tree:
         program = (
             "import json, sys; from replicate.store.staleness import command, compare\n"
             "made, runs = json.loads(sys.argv[1])\n"
-            "found = {name: compare(made, [run]) for name, run in runs.items()}\n"
-            "print(json.dumps({name: (a.same, command([a])) for name, a in found.items()}))"
+            "answers = {name: compare(made, [run]) for name, run in runs.items()}\n"
+            "print(json.dumps({name: (a.same, command([a])) for name, a in answers.items()}))"
         )
         runs = {
             f"{algo}/{env}": runs_of(f"algo={algo}", f"env={env}")[0].model_dump(mode="json")

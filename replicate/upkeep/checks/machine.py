@@ -29,13 +29,13 @@ def threads(cores: int, torch_threads: int, environment: Mapping[str, str]) -> F
     return Finding("threads", "note", f"{text}; {', '.join(more)}", todo)
 
 
-def simd(found: Mapping[str, Any]) -> Finding:
+def simd(described: Mapping[str, Any]) -> Finding:
     """What the bits of a run depend on besides the software, as ``machine`` tells it."""
     text = (
-        f"{found['cpu']}, torch {found['simd']}, MKL_CBWR={found['mkl_cbwr']}; equal bits are "
-        "promised on this class of CPU only"
+        f"{described['cpu']}, torch {described['simd']}, MKL_CBWR={described['mkl_cbwr']}; equal "
+        "bits are promised on this class of CPU only"
     )
-    if found["mkl_cbwr"] == MKL_CODE_PATH:
+    if described["mkl_cbwr"] == MKL_CODE_PATH:
         return Finding("SIMD", "ok", text)
     todo = f"unset MKL_CBWR for the bits of other runs here (they have {MKL_CODE_PATH})"
     return Finding("SIMD", "note", text, todo)

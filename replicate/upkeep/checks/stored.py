@@ -24,12 +24,12 @@ def writers(store: Path) -> Iterator[Finding]:
     left = []
     files = sorted((store / checkpoints.FOLDER).glob(f"*{locks.SUFFIX}"))
     for file in files:
-        if found := locks.holder(file):
+        if writer := locks.holder(file):
             yield Finding(
                 "locks",
                 "note",
-                f"{file}: process {found['pid']} on {found['host']} trains "
-                f"{counted(len(found['runs']), 'run')} since {found['since']}",
+                f"{file}: process {writer['pid']} on {writer['host']} trains "
+                f"{counted(len(writer['runs']), 'run')} since {writer['since']}",
             )
         else:
             left.append(file.name)
@@ -46,12 +46,12 @@ def writers(store: Path) -> Iterator[Finding]:
 
 def unfinished(store: Path) -> Iterator[Finding]:
     """Checkpoints of a store: how far, and those that cannot be gone on from."""
-    found, complaints = checkpoints.stored(store)
+    stored, complaints = checkpoints.stored(store)
     for complaint in complaints:
         todo = "delete it; the cohort goes on from the checkpoint before, or else starts anew"
         yield Finding("checkpoints", "problem", complaint, todo)
-    readable = {checkpoint.file for checkpoint in found}
-    for checkpoint in found:
+    readable = {checkpoint.file for checkpoint in stored}
+    for checkpoint in stored:
         newest = checkpoint.file.with_name(
             checkpoint.file.name.replace(checkpoints.PREVIOUS, checkpoints.SUFFIX)
         )
@@ -71,7 +71,7 @@ def unfinished(store: Path) -> Iterator[Finding]:
         else:
             todo = "the command that made it goes on from it"
             yield Finding("checkpoints", "note", f"{checkpoint.file}: {progress}", todo)
-    if not found and not complaints:
+    if not stored and not complaints:
         yield Finding("checkpoints", "ok", f"none in {store}")
 
 
@@ -110,10 +110,10 @@ def stored_runs(store: Path, tell: Tell) -> Iterator[Finding]:
         ),
         ("unknown", f"{finds_out} finds out whether that is the same"),
     ):
-        if found := stale[kind]:
-            names = few([name for name, _ in found])
-            why = few(sorted({answer.why for _, answer in found}))
-            text = f"{len(found)} of {len(folders)} made by {why}: {names}"
+        if answers := stale[kind]:
+            names = few([name for name, _ in answers])
+            why = few(sorted({answer.why for _, answer in answers}))
+            text = f"{len(answers)} of {len(folders)} made by {why}: {names}"
             yield Finding("runs", "note", f"{store}: {text}", todo)
     if len(stale["same"]) == len(folders):
         number = len(folders)

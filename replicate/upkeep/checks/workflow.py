@@ -14,14 +14,14 @@ from replicate.upkeep.checks.finding import Finding, Tell, counted, few, why_it_
 
 def snakemake_processes(folder: Path) -> list[int]:
     """Of Snakemake with ``folder`` as working folder; empty where the system has no /proc."""
-    found = []
+    numbers = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended, or is somebody else's
             words = (process / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
             is_snakemake = any(Path(word).name == "snakemake" for word in words[:3])
             if is_snakemake and (process / "cwd").readlink() == folder.resolve():
-                found.append(int(process.name))
-    return found
+                numbers.append(int(process.name))
+    return numbers
 
 
 def snakemake_lock(folder: Path) -> Finding:
@@ -66,17 +66,17 @@ def jobs_and_reasons(dry_run: str) -> dict[str, tuple[int, Counter[str]]]:
 
     Rules that train count as one, ``train``; the rule ``all`` makes nothing.
     """
-    found: dict[str, tuple[int, Counter[str]]] = {}
+    jobs: dict[str, tuple[int, Counter[str]]] = {}
     rule = ""
     for line in dry_run.splitlines():
         if heading := re.fullmatch(r"(?:local)?rule (\w+):", line):
             rule = "train" if heading[1].startswith("train_") else heading[1]
-            count, reasons = found.get(rule, (0, Counter()))
-            found[rule] = count + 1, reasons
+            count, reasons = jobs.get(rule, (0, Counter()))
+            jobs[rule] = count + 1, reasons
         elif given := re.fullmatch(r" +reason: (.*)", line):
-            found[rule][1].update(part.partition(":")[0] for part in given[1].split("; "))
-    found.pop("all", None)
-    return found
+            jobs[rule][1].update(part.partition(":")[0] for part in given[1].split("; "))
+    jobs.pop("all", None)
+    return jobs
 
 
 def to_run(done: subprocess.CompletedProcess[str]) -> Iterator[Finding]:

@@ -9,6 +9,6 @@ def silent(_: str) -> None:
     """Told nothing."""
 
 
-def only(found: Iterator[Finding] | list[Finding]) -> Finding:
-    (finding,) = found
+def only(findings: Iterator[Finding] | list[Finding]) -> Finding:
+    (finding,) = findings
     return finding

@@ -20,17 +20,17 @@ from tests.upkeep.checks.heard import only
     ],
 )
 def test_threads(environment: dict[str, str], state: str, expected: str) -> None:
-    found = checks.threads(8, 4, environment)
-    assert (found.state, "8 cores" in found.text) == (state, True)
-    assert expected in found.text and "MKL_NUM_THREADS" not in found.text + found.todo
+    finding = checks.threads(8, 4, environment)
+    assert (finding.state, "8 cores" in finding.text) == (state, True)
+    assert expected in finding.text and "MKL_NUM_THREADS" not in finding.text + finding.todo
 
 
 def test_a_code_path_of_mkl_that_the_user_chose_is_told() -> None:
     machine = {"cpu": "Abacus", "simd": "AVX9"}
     assert checks.simd({**machine, "mkl_cbwr": MKL_CODE_PATH}).state == "ok"
-    found = checks.simd({**machine, "mkl_cbwr": "SSE4_2"})
-    assert found.state == "note" and "MKL_CBWR=SSE4_2" in found.text
-    assert MKL_CODE_PATH in found.todo
+    finding = checks.simd({**machine, "mkl_cbwr": "SSE4_2"})
+    assert finding.state == "note" and "MKL_CBWR=SSE4_2" in finding.text
+    assert MKL_CODE_PATH in finding.todo
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_versions_are_compared_with_the_lock(
     here = software.version("torch").partition("+")[0]
     monkeypatch.setattr(software, "LOCK", tmp_path / "requirements.lock")
     software.LOCK.write_text(line.format(torch=here) + "\n")
-    found = only(checks.versions((3, 11), unlike_the_lock(), True))
-    assert found.state == state
-    assert expected.format(torch=software.version("torch")) in found.text
+    finding = only(checks.versions((3, 11), unlike_the_lock(), True))
+    assert finding.state == state
+    assert expected.format(torch=software.version("torch")) in finding.text
 
 
 def test_another_python_is_a_problem_and_no_lock_file_a_note() -> None:
@@ -61,8 +61,8 @@ def test_another_python_is_a_problem_and_no_lock_file_a_note() -> None:
 
 def test_what_matters_for_the_numbers_is_named_first() -> None:
     unlike: dict[str, tuple[str, str | None]] = dict.fromkeys("abcd", ("1", "2"))
-    found = only(checks.versions((3, 11), {**unlike, "Box2D": ("1", None)}, True))
-    assert "lock: Box2D missing (lock: 1), a 2 (lock: 1), b 2 (lock: 1) and 2 more" in found.text
+    finding = only(checks.versions((3, 11), {**unlike, "Box2D": ("1", None)}, True))
+    assert "lock: Box2D missing (lock: 1), a 2 (lock: 1), b 2 (lock: 1) and 2 more" in finding.text
 
 
 def test_code_without_a_commit_is_told() -> None:
@@ -73,8 +73,8 @@ def test_code_without_a_commit_is_told() -> None:
 
 
 def test_code_without_traces_is_told_with_the_command() -> None:
-    found = checks.code({"commit": "c" * 40, "dirty": False}, "d" * 12, False)
-    assert found.state == "note" and "python -m replicate traces" in found.todo
+    finding = checks.code({"commit": "c" * 40, "dirty": False}, "d" * 12, False)
+    assert finding.state == "note" and "python -m replicate traces" in finding.todo
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def test_how_far_a_checkpoint_is(tmp_path: Path) -> None:
     assert only(checks.unfinished(tmp_path)).state == "ok"
     write_checkpoint(tmp_path, 2)
     write_checkpoint(tmp_path, 3)  # the one before stays, and is no news
-    found = only(checks.unfinished(tmp_path))
-    assert found.state == "note" and "update 3 of 8, 2 runs" in found.text
+    finding = only(checks.unfinished(tmp_path))
+    assert finding.state == "note" and "update 3 of 8, 2 runs" in finding.text
 
 
 def test_a_truncated_checkpoint_and_the_one_before(tmp_path: Path) -> None:
@@ -85,11 +85,11 @@ def test_a_truncated_checkpoint_and_the_one_before(tmp_path: Path) -> None:
 )
 def test_a_checkpoint_by_other_software(tmp_path: Path, changed: dict[str, Any], what: str) -> None:
     write_checkpoint(tmp_path, 3, **changed)
-    found = only(checks.unfinished(tmp_path))
-    assert found.state == "note" and "(update 3 of 8" in found.text
-    assert f"made by other {what} (" in found.text
-    assert "python -m replicate traces c0ffeec0ffee finds out" in found.text
-    assert "check out commit c0ffeec0ffee" in found.todo and "start anew" in found.todo
+    finding = only(checks.unfinished(tmp_path))
+    assert finding.state == "note" and "(update 3 of 8" in finding.text
+    assert f"made by other {what} (" in finding.text
+    assert "python -m replicate traces c0ffeec0ffee finds out" in finding.text
+    assert "check out commit c0ffeec0ffee" in finding.todo and "start anew" in finding.todo
 
 
 def test_what_a_choice_needs_grows_with_it_and_falls_when_runs_are_finished(tmp_path: Path) -> None:
@@ -115,12 +115,12 @@ def test_stored_runs_by_other_software(tmp_path: Path) -> None:
     for run in old_ones:
         store_run(tmp_path, run, code_digest="0" * 64)
     store_run(tmp_path, elsewhere_one, versions={}, dirty=True, commit="decade")
-    found = only(checks.stored_runs(tmp_path, silent))
-    assert found.state == "note"
-    assert "6 of 7 made by other package versions (no box2d" in found.text
-    assert "other training code (000000000000), not known here" in found.text
-    assert found.text.count("hopper_v5-ppo") == 3 and found.text.endswith("and 3 more")
-    assert found.todo.startswith("python -m replicate traces c0ffee finds out")
+    finding = only(checks.stored_runs(tmp_path, silent))
+    assert finding.state == "note"
+    assert "6 of 7 made by other package versions (no box2d" in finding.text
+    assert "other training code (000000000000), not known here" in finding.text
+    assert finding.text.count("hopper_v5-ppo") == 3 and finding.text.endswith("and 3 more")
+    assert finding.todo.startswith("python -m replicate traces c0ffee finds out")
 
 
 def test_stored_runs_by_software_that_does_other(
@@ -128,9 +128,9 @@ def test_stored_runs_by_software_that_does_other(
 ) -> None:
     name = store_run(tmp_path, SEVEN[0]).name
     monkeypatch.setattr(checks, "compare", lambda *_: Answer("other", "other training code"))
-    found = only(checks.stored_runs(tmp_path, silent))
-    assert found.state == "note" and f"1 of 1 made by other training code: {name}" in found.text
-    assert "python -m replicate retrain" in found.todo
+    finding = only(checks.stored_runs(tmp_path, silent))
+    assert finding.state == "note" and f"1 of 1 made by other training code: {name}" in finding.text
+    assert "python -m replicate retrain" in finding.todo
 
 
 def test_damaged_runs(tmp_path: Path) -> None:
@@ -141,12 +141,12 @@ def test_damaged_runs(tmp_path: Path) -> None:
     for folder in folders[1:]:
         file = folder / "episodes.parquet"
         file.write_bytes(file.read_bytes()[:-1])
-    found = list(checks.stored_runs(tmp_path, told.append))
-    assert [finding.state for finding in found] == ["problem"] * 4
-    assert f"{folders[0]}/run.json: damaged (its digest is not" in found[0].text
-    assert f"{folders[1]}/episodes.parquet: damaged" in found[1].text
-    assert found[1].todo.startswith(f"delete {folders[1]} and")
-    assert "2 more are damaged" in found[3].text
+    findings = list(checks.stored_runs(tmp_path, told.append))
+    assert [finding.state for finding in findings] == ["problem"] * 4
+    assert f"{folders[0]}/run.json: damaged (its digest is not" in findings[0].text
+    assert f"{folders[1]}/episodes.parquet: damaged" in findings[1].text
+    assert findings[1].todo.startswith(f"delete {folders[1]} and")
+    assert "2 more are damaged" in findings[3].text
     assert told[-1] == f"{tmp_path}: reading run 5 of 5"
 
 
@@ -155,9 +155,9 @@ def test_runs_that_were_swapped(tmp_path: Path) -> None:
     one.rename(tmp_path / "aside")
     other.rename(one)
     (tmp_path / "aside").rename(other)
-    found = list(checks.stored_runs(tmp_path, silent))
-    assert [finding.state for finding in found] == ["problem"] * 2
-    assert f"{one}/run.json: damaged (it is of another run, {other.name})" in found[0].text
+    findings = list(checks.stored_runs(tmp_path, silent))
+    assert [finding.state for finding in findings] == ["problem"] * 2
+    assert f"{one}/run.json: damaged (it is of another run, {other.name})" in findings[0].text
 
 
 def test_data_that_is_not_what_the_manifest_lists(
@@ -169,6 +169,6 @@ def test_data_that_is_not_what_the_manifest_lists(
     assert only(checks.manifests(tmp_path)).state == "ok"
     altered = data / "runs/quick/hopper.updates.parquet"
     altered.write_bytes(altered.read_bytes()[:-1])
-    found = only(checks.manifests(tmp_path))
-    assert found.state == "problem" and f"{altered}: not the file" in found.text
-    assert "restore it from git" in found.todo
+    finding = only(checks.manifests(tmp_path))
+    assert finding.state == "problem" and f"{altered}: not the file" in finding.text
+    assert "restore it from git" in finding.todo

@@ -75,5 +75,5 @@ def test_reasons_of_snakemake() -> None:
 def test_snakemake_with_nothing_to_do_and_one_that_fails(
     code: int, out: str, error: str, state: str, expected: str
 ) -> None:
-    found = only(checks.to_run(completed(code, out, error)))
-    assert found.state == state and expected in found.text
+    finding = only(checks.to_run(completed(code, out, error)))
+    assert finding.state == state and expected in finding.text
