@@ -227,7 +227,7 @@ def plans_of(
         FreezeError: a study would lose runs that it had.
 
     """
-    folder = Layout(RESULTS).frozen_plan(asked.choice.scale, "").parent
+    folder = Layout(RESULTS).frozen_plan_file(asked.choice.scale, "").parent
     before = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     others = [*written_plans(asked.store.parent).values(), *before.values()]
     known = read_json(CLAIM_DIGESTS)
@@ -264,7 +264,7 @@ def plan_of_data(
     if not planned:
         return None
     plan = plan_of(study, scale_name, planned)
-    folder = Layout(RESULTS).frozen_plan(scale_name, name).parent
+    folder = Layout(RESULTS).frozen_plan_file(scale_name, name).parent
     plan["data"] = {
         env: sorted(
             {os.path.relpath(there[p.run.run_id].stem, folder) for p in planned if p.env == env}

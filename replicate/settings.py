@@ -52,7 +52,7 @@ def lane_keys(model: type[BaseModel]) -> list[str]:
     return [key for key, field in model.model_fields.items() if field_note(field)["lane"]]
 
 
-def lane_values(section: Section) -> dict[str, float]:
+def lane_numbers(section: Section) -> dict[str, float]:
     """Values of those keys; null is infinity."""
     values = {key: getattr(section, key) for key in lane_keys(type(section))}
     return {key: math.inf if value is None else value for key, value in values.items()}
@@ -133,7 +133,7 @@ class Algorithm(Section):
 
     def lane_values(self) -> dict[str, float]:
         """The lane-wise keys as numbers, "off" (null) as infinity."""
-        return lane_values(self)
+        return lane_numbers(self)
 
     def without_effect(self) -> tuple[list[str], list[str]]:
         """Keys of the algorithm, and keys of the recipe, that these settings switch off."""
@@ -194,7 +194,7 @@ class PPOSettings(Algorithm):
 
     def lane_values(self) -> dict[str, float]:
         """With ε = ∞ where nothing is clipped, and no target of KL (NaN) where β does not adapt."""
-        numbers = lane_values(self)
+        numbers = lane_numbers(self)
         del numbers["objective"]  # no number: it is told by ε, β and d_targ
         del numbers["kl_beta"]  # changes in training: it is part of the learner
         if self.objective in UNCLIPPED:
@@ -375,7 +375,7 @@ class RunSettings(Section):
 
     def lane_values(self) -> dict[str, float]:
         """All that may differ between the lanes of a cohort, as numbers."""
-        return {**self.algo.lane_values(), **lane_values(self.recipe)}
+        return {**self.algo.lane_values(), **lane_numbers(self.recipe)}
 
 
 class ExecutionSettings(Section):

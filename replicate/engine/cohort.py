@@ -81,15 +81,21 @@ def lane_values(runs: list[RunSettings], device: str) -> Lanewise:
     }
 
 
-def scheduled(values: Lanewise, recipe: Shared[RecipeSettings], fraction_left: float) -> Lanewise:
-    """The values of one update: 1 − (updates done)/(updates planned) of what anneals linearly."""
+def scheduled(lane: Lanewise, recipe: Shared[RecipeSettings], fraction_left: float) -> Lanewise:
+    """Lane-wise values for one update: what anneals linearly is multiplied by ``fraction_left``.
+
+    Args:
+        lane: as the settings have them.
+        fraction_left: 1 − (updates done)/(updates planned).
+
+    """
     annealed = []
     if recipe.learning_rate_schedule == "linear":
         annealed += ["learning_rate", "value_learning_rate"]
     if recipe.clip_epsilon_schedule == "linear":
         annealed += ["clip_epsilon"]
     return {
-        name: value * fraction_left if name in annealed else value for name, value in values.items()
+        name: value * fraction_left if name in annealed else value for name, value in lane.items()
     }
 
 
@@ -244,16 +250,16 @@ class Cohort:
         learner = state.learner if everyone else take_lanes(state.learner, index)
         filters = state.filters if everyone else take_lanes(state.filters, index)
         fraction_left = 1 - state.update / self.num_updates
-        values = scheduled(
+        lane = scheduled(
             {name: value[index] for name, value in self.lane_values.items()}, recipe, fraction_left
         )
 
         rollout = collect(learner, filters, state.envs, lanes.tolist(), num_steps, recipe)
         clock.append(time.perf_counter())
-        batch = make_batch(rollout, learner, filters, values, recipe)
+        batch = make_batch(rollout, learner, filters, lane, recipe)
         moved = filter_kl(learner, rollout, batch, filters, recipe)
         clock.append(time.perf_counter())
-        result = update_algorithm(learner, batch, run, values)
+        result = update_algorithm(learner, batch, run, lane)
         if recipe.observation_filter == "per_batch_after_update":
             filters.observation_moments.update_(rollout.raw_observations)
         clock.append(time.perf_counter())
@@ -264,8 +270,8 @@ class Cohort:
         result = {
             **result,
             "filter_kl": moved,
-            "learning_rate": values.get("learning_rate", torch.full_like(moved, math.nan)),
-            "clip_epsilon": values.get("clip_epsilon", torch.full_like(moved, math.nan)),
+            "learning_rate": lane.get("learning_rate", torch.full_like(moved, math.nan)),
+            "clip_epsilon": lane.get("clip_epsilon", torch.full_like(moved, math.nan)),
         }
         self._record(rollout, result, lanes, learner)
         state.update += 1

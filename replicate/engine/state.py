@@ -65,7 +65,7 @@ class CohortState:
         policy, value = make_networks(
             spec.observation_size, spec.num_actions, spec.continuous, first.algo.hidden_sizes
         )
-        policies, values = [], []
+        policies, value_functions = [], []
         for run in runs:
             g = generator(run.seed, "initialisation")
             policies.append(
@@ -77,7 +77,7 @@ class CohortState:
                     recipe.log_std_init,
                 )
             )
-            values.append(
+            value_functions.append(
                 value.network.initialise(
                     g, recipe.initialisation, recipe.hidden_gain, recipe.value_gain
                 )
@@ -86,7 +86,7 @@ class CohortState:
             policy,
             value,
             Trained.fresh(torch.stack(policies).to(device)),
-            Trained.fresh(torch.stack(values).to(device)),
+            Trained.fresh(torch.stack(value_functions).to(device)),
             torch.tensor([run.algo.initial_kl_beta for run in runs], device=device),
             [generator(run.seed, "training") for run in runs],
         )

@@ -49,12 +49,12 @@ class Layout:
         scales = [scale for scale in REFERENCE_SCALES if any((plans / scale).glob("*.json"))]
         return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(scales)}
 
-    def frozen_plan(self, scale: str, study: str) -> Path:
+    def frozen_plan_file(self, scale: str, study: str) -> Path:
         """What the repository has of a study."""
         return self.results / REFERENCE / "plans" / scale / f"{study}.json"
 
-    def plan(self, name: str, study: str) -> Path:
+    def plan_file(self, name: str, study: str) -> Path:
         """What the study consists of."""
         if is_reference(name):
-            return self.frozen_plan(self.references.get(name, name), study)
+            return self.frozen_plan_file(self.references.get(name, name), study)
         return self.root / name / "data" / study / "plan.json"

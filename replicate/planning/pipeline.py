@@ -96,7 +96,7 @@ class Pipeline:
         """The plan of a study, as written."""
         if (name, study) not in self._plans:
             with _exits_in_one_line():
-                self._plans[name, study] = read_json(self.layout.plan(name, study))
+                self._plans[name, study] = read_json(self.layout.plan_file(name, study))
         return self._plans[name, study]
 
     @property
@@ -113,7 +113,7 @@ class Pipeline:
         """Studies at scale ``name``, or those with data in the repository."""
         if not is_reference(name):
             return list(self.choice.studies)
-        return sorted(path.stem for path in self.layout.plan(name, "").parent.glob("*.json"))
+        return sorted(path.stem for path in self.layout.plan_file(name, "").parent.glob("*.json"))
 
     def runs(self, wildcards: Any) -> list[str]:
         """Stamps of the runs on one environment that the chosen studies have at a scale.
@@ -121,43 +121,43 @@ class Pipeline:
         With those that other studies had there: what was made of them stays as it is.
         """
         chosen = self.plans(wildcards)
-        before = self.layout.plan(wildcards.name, "*").relative_to(self.layout.results)
-        names = set()
+        before = self.layout.plan_file(wildcards.name, "*").relative_to(self.layout.results)
+        stamps = set()
         for path in {*map(Path, chosen), *self.layout.results.glob(str(before))}:
             for run in self._runs_on(path, wildcards.env):
                 stamp = self.layout.stamp(run)
                 finished = stamp.is_file() and is_finished(self.layout.store / run)
                 if finished or str(path) in chosen:
-                    names.add(str(stamp))
-        return sorted(names)
+                    stamps.add(str(stamp))
+        return sorted(stamps)
 
-    def _runs_on(self, plan: Path, env: str) -> list[str]:
+    def _runs_on(self, plan_file: Path, env: str) -> list[str]:
         with _exits_in_one_line():
-            return [run["run_id"] for run in read_json(plan)["runs"] if run["env"] == env]
+            return [run["run_id"] for run in read_json(plan_file)["runs"] if run["env"] == env]
 
     @property
     def stamps(self) -> list[str]:
         """Of all runs: one that is missing is trained, whatever was drawn from it before."""
         plans = [self.plan(self.choice.scale, study) for study in self.choice.studies]
-        names = {entry["run_id"] for plan in plans for entry in plan["runs"]}
-        return [str(self.layout.stamp(name)) for name in sorted(names)]
+        run_ids = {entry["run_id"] for plan in plans for entry in plan["runs"]}
+        return [str(self.layout.stamp(run_id)) for run_id in sorted(run_ids)]
 
     def data(self, wildcards: Any) -> list[str]:
         """The plan of a study and its tables."""
         name, study = wildcards.name, wildcards.study
-        return [str(self.layout.plan(name, study)), *self.tables(name, study)]
+        return [str(self.layout.plan_file(name, study)), *self.tables(name, study)]
 
     def tables(self, name: str, study: str) -> list[str]:
         """Of every environment; beside those that were made here, their manifest."""
         # The repository's manifest lists other data too: its times say nothing of a study.
         parts = ENV_TABLES if is_reference(name) else (*ENV_TABLES, MANIFEST)
-        stems = tables_of_plan(self.layout.plan(name, study), self.plan(name, study))
+        stems = tables_of_plan(self.layout.plan_file(name, study), self.plan(name, study))
         return [f"{stem}.{part}" for of_env in stems.values() for stem in of_env for part in parts]
 
     def plans(self, wildcards: Any) -> list[str]:
         """The plan of every study of a report."""
         name = wildcards.name
-        return [str(self.layout.plan(name, study)) for study in self.studies(name)]
+        return [str(self.layout.plan_file(name, study)) for study in self.studies(name)]
 
     def measures(self, wildcards: Any) -> list[str]:
         """The measures of every study of a report."""
@@ -223,7 +223,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     written = written_plans(layout.root)
     for study, planned in chosen_runs(choice):
         runs += [p.run for p in planned]
-        path = layout.plan(choice.scale, study.name)
+        path = layout.plan_file(choice.scale, study.name)
         plan = plan_of(study, choice.scale, planned)
         plan["claims"] = claims_of(plan, written.get(path), list(written.values()), begun, known)
         write_if_changed(path, plan)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from replicate.planning.studies import PlannedRun, Study
+from replicate.planning.studies import PlannedRun, StudySettings
 from replicate.store.checkpoints import stored
 from replicate.store.files import read_json, write_atomically
 from replicate.store.records import is_finished
@@ -67,7 +67,7 @@ def begun_in(store: Path) -> Callable[[str], bool]:
     return lambda run: run in interrupted or is_finished(store / run)
 
 
-def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, Any]:
+def plan_of(study: StudySettings, scale: str, planned: list[PlannedRun]) -> dict[str, Any]:
     """What a study consists of at a scale, for the analysis and for people."""
     settings = {p.variant: p.run.model_dump(mode="json") for p in planned}
     first = planned[0].run

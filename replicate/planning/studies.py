@@ -67,7 +67,7 @@ def _named(variants: dict[str, Variant]) -> dict[str, Variant]:
     return variants
 
 
-class Study(Section):
+class StudySettings(Section):
     """A file of ``conf/study``: environments × variants that answer one question.
 
     Args:
@@ -113,14 +113,14 @@ def _checked_file(model: type[Checked], group: str, choice: str, **known: str) -
         raise ConfigError(f"conf/{group}/{choice}.yaml: {error}") from None
 
 
-def load_study(name: str) -> Study:
+def load_study(name: str) -> StudySettings:
     """A file of ``conf/study``.
 
     Raises:
         ConfigError: no such study, or a key or name in it that is not one.
 
     """
-    study = _checked_file(Study, "study", name, name=name)
+    study = _checked_file(StudySettings, "study", name, name=name)
     known = {"envs": options("env"), **{kind: _modules(kind) for kind in ("figures", "tables")}}
     for key, choices in known.items():
         _check_names(f"conf/study/{name}.yaml: {key}", getattr(study, key), choices)
@@ -167,7 +167,9 @@ class PlannedRun:
     run: RunSettings
 
 
-def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -> list[PlannedRun]:
+def study_runs(
+    study: StudySettings, scale: Scale, seeds: Iterable[int] | None = None
+) -> list[PlannedRun]:
     """All runs of a study at a scale.
 
     Args:

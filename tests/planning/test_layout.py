@@ -17,5 +17,5 @@ def test_what_the_reports_of_the_repository_are_called(tmp_path: Path) -> None:
         (plans / scale / "table1.json").write_text("{}")
         assert Layout(tmp_path).references == expected
     layout = Layout(tmp_path)
-    assert layout.plan("reference", "table1") == plans / "paper/table1.json"
-    assert layout.plan("reference_quick", "table1") == plans / "quick/table1.json"
+    assert layout.plan_file("reference", "table1") == plans / "paper/table1.json"
+    assert layout.plan_file("reference_quick", "table1") == plans / "quick/table1.json"
