@@ -72,7 +72,7 @@ def pack(files: Iterable[Path], root: str) -> bytes:
 
 
 def unpack(file: Path) -> dict[PurePosixPath, bytes]:
-    """Name → content.
+    """Files of an archive: name → content.
 
     Raises:
         ArchiveError: it is no such archive.
@@ -89,7 +89,7 @@ def unpack(file: Path) -> dict[PurePosixPath, bytes]:
 
 
 def checksum(file: Path) -> Path:
-    """Lies beside an archive, for ``sha256sum --check`` too."""
+    """The checksum file beside an archive, which ``sha256sum --check`` reads too."""
     return file.with_name(f"{file.name}.sha256")
 
 

@@ -50,7 +50,7 @@ def unlike(folder: Path, stored: StoredRun) -> list[str]:
 
 
 def elsewhere(description: Mapping[str, Any], again: Mapping[str, Any]) -> str:
-    """Where equal bytes are not promised, why; else nothing."""
+    """Why equal bytes are not promised; empty where they are."""
     before, now = cpu_class(description), cpu_class(again)
     if before == now:
         return ""

@@ -111,7 +111,7 @@ class Coverage(Case):
 
 
 def cases() -> Iterator[Case]:
-    """All that is shown: t anywhere; in Table 1, from 10 seeds on, the bootstrap."""
+    """Every kind of interval that is shown: t; in Table 1, from 10 seeds on, the bootstrap."""
     for statistic in ("mean", "paired difference"):
         for distribution in DISTRIBUTIONS:
             for environments in ENVIRONMENTS:
@@ -168,7 +168,7 @@ def coverage_of(case: Case, generator: Generator, data_sets: int | None = None) 
 
 
 def _coverage_of_share(case: Case) -> Coverage:
-    """Exactly, over the binomial distribution of the bad runs."""
+    """The coverage of a share's interval: exact, by the binomial distribution of bad runs."""
     runs = case.environments * case.seeds
     intervals = [share(hits, runs, LEVEL) for hits in range(runs + 1)]
     weights = stats.binom.pmf(np.arange(runs + 1), runs, BAD_SHARE)
@@ -227,7 +227,7 @@ def _true_iqm(distribution: str) -> float:
 
 
 def all_coverages(seed: int = 0) -> Iterator[Coverage]:
-    """Every case; two methods of one case judge the same data sets."""
+    """The coverage of every case; two methods of one case judge the same data sets."""
     for case in cases():
         values = [case.statistic, case.distribution, case.environments, case.seeds]
         yield coverage_of(case, np.random.default_rng([seed, *repr(values).encode()]))

@@ -60,7 +60,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is found of a claim."""
+    """The verdict of a claim, its parts, and what they are made of."""
 
     claim: Claim
     verdict: str
@@ -216,7 +216,7 @@ def judge(part: Part, level: float, settings: LedgerSettings, parts: int = 1) ->
 
 
 def _bounds(part: Part, level: float) -> tuple[float, float]:
-    """Of the estimate: t, or Clopper–Pearson for counts; NaN for tests without an interval."""
+    """Bounds of the estimate: t, or Clopper–Pearson for counts; NaN where there is no interval."""
     if part.estimate is None:
         return math.nan, math.nan
     if part.aim == "rises":
@@ -267,7 +267,7 @@ def guard_failures(judged: Judged) -> list[str]:
 
 
 def level_of_each(judged: Judged) -> float:
-    """Of the intervals on single environments: of a guard one for all at once (Bonferroni)."""
+    """Level of the intervals on single environments; of a guard, Bonferroni over them."""
     if judged.part.aim != "guard":
         return judged.level
     return 1 - (1 - judged.level) / max(len(judged.part.by_env), 1)
@@ -304,7 +304,7 @@ def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
 
 
 def _seeds_for_share(part: Part, level: float) -> int | None:
-    """The least S with which a share like that found has both bounds on one side of the margin."""
+    """The least S with which such a share has both bounds on one side of the margin."""
     assert part.estimate is not None and part.count is not None
     seeds = np.arange(1, MAX_SEEDS + 1)
     total = seeds * (part.count[1] / part.seeds)

@@ -75,7 +75,7 @@ def check(files: Iterable[Path]) -> None:
 
 
 def renew(*files: Path) -> None:
-    """After a command wrote files: their new digests, where the repository's data lists them.
+    """Renew the digests of files that a command wrote, where the repository's data lists them.
 
     One that is listed nowhere is a user's own.
     """

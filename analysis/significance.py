@@ -22,7 +22,7 @@ def lower_mean_p_value(
     generator: Generator,
     permutations: int = PERMUTATIONS,
 ) -> float:
-    """Of "the candidate's mean is not lower than the baseline's": studentised permutation test.
+    """p of "the candidate's mean is not lower than the baseline's": studentised permutation test.
 
     The share of the splits of all runs into groups of the same sizes whose Welch's t is as low as
     the observed one, or lower: all splits where there are no more than ``permutations``, else

@@ -322,7 +322,7 @@ def bootstrap_intervals(
 
 
 def finite(values: npt.ArrayLike) -> Array:
-    """As an array of float64.
+    """Values as an array of float64.
 
     Raises:
         ValueError: there is none, or one that is NaN or infinite.

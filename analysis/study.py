@@ -39,7 +39,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """As in ``conf/study``."""
+        """Name of the study, as in ``conf/study``."""
         return str(self.plan["study"])
 
     @property
@@ -49,7 +49,7 @@ class Study:
 
     @property
     def total_env_steps(self) -> int:
-        """Of each run."""
+        """Length of each run."""
         return int(self.plan["total_env_steps"])
 
     @property
@@ -174,7 +174,7 @@ class Study:
 
 
 def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:
-    """The rows of planned runs in the order of the plan, labelled by it.
+    """Rows of planned runs in the order of the plan, with environment, variant and seed.
 
     Args:
         table: with the column ``run``; the rows of a run stand together.
@@ -185,7 +185,7 @@ def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:
     runs = table[RUN].combine_chunks()
     codes = np.asarray(runs.indices) if len(runs) else np.empty(0, np.int64)
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    # A table without a row has no start, and its end stops nothing.
+    # A table without a row has neither a start nor a stop.
     stops = np.append(starts[1:], len(codes)) if len(codes) else starts
     names = runs.dictionary.to_pylist() if len(runs) else []
     spans = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=True)}

@@ -53,7 +53,7 @@ def lane_keys(model: type[BaseModel]) -> list[str]:
 
 
 def lane_numbers(section: Section) -> dict[str, float]:
-    """Values of those keys; null is infinity."""
+    """Values of a section's lane-wise keys; null is infinity."""
     values = {key: getattr(section, key) for key in lane_keys(type(section))}
     return {key: math.inf if value is None else value for key, value in values.items()}
 
@@ -91,10 +91,10 @@ class EnvSettings(Section):
 
     @model_validator(mode="after")
     def _can_be_trained_on(self) -> "EnvSettings":
-        # Some kinds of it open a window, and end the process where there is none.
+        # Some modes open a window, and end the process on a machine without a screen.
         if "render_mode" in self.kwargs:
             raise ValueError("env.kwargs.render_mode: training shows no pictures; leave it out")
-        # Gymnasium steps by a negative number without a word, and by 10^9 for hours.
+        # Gymnasium takes a negative number without a word, and steps for hours with 10^9.
         frames = self.kwargs.get("frame_skip", 1)
         if isinstance(frames, str) or not 1 <= frames <= MOST_PASSES:
             raise ValueError(f"env.kwargs.frame_skip: it must be 1 to {MOST_PASSES}")
@@ -102,7 +102,7 @@ class EnvSettings(Section):
 
 
 class Algorithm(Section):
-    """What the settings of every algorithm have, and what the rest asks of them."""
+    """Base of the algorithms' settings: the keys that all have, and what other modules ask."""
 
     name: str
     num_steps: int = Key("env steps", "rollout length, one update each", ge=2, le=MOST_ENV_STEPS)
@@ -144,8 +144,9 @@ Objective = Literal["clip", "none", "fixed_kl", "adaptive_kl"]
 UNCLIPPED = ("none", "fixed_kl", "adaptive_kl")
 """Objectives without a use for ε."""
 BUILT_IN = ("clip", *UNCLIPPED)
-"""Objectives that are one formula, at ε = ∞ or β = 0, and may share a cohort; any other name is one
-of ``replicate.maths.objectives.SURROGATES``."""
+"""Objectives that may share a cohort, since they are one formula: ε = ∞ in it where nothing is
+clipped, β = 0 without a penalty.  Any other name is one of
+``replicate.maths.objectives.SURROGATES``."""
 
 
 class PPOSettings(Algorithm):
@@ -193,7 +194,7 @@ class PPOSettings(Algorithm):
         return self.kl_beta if self.objective in ("fixed_kl", "adaptive_kl") else 0.0
 
     def lane_values(self) -> dict[str, float]:
-        """With ε = ∞ where nothing is clipped, and no target of KL (NaN) where β does not adapt."""
+        """The lane-wise keys: ε = ∞ where nothing is clipped, d_targ = NaN where β is fixed."""
         numbers = lane_numbers(self)
         del numbers["objective"]  # no number: it is told by ε, β and d_targ
         del numbers["kl_beta"]  # changes in training: it is part of the learner
@@ -204,7 +205,7 @@ class PPOSettings(Algorithm):
         return numbers
 
     def without_effect(self) -> tuple[list[str], list[str]]:
-        """What the objective, and no early stop, make no use of."""
+        """Keys that the objective makes no use of, and those of an early stop if there is none."""
         keys = {
             "clip": ["kl_beta", "kl_target"],
             "none": ["clip_epsilon", "bound", "kl_beta", "kl_target"],
@@ -439,7 +440,7 @@ Checked = TypeVar("Checked", bound=Section)
 
 
 def validated(model: type[Checked], data: dict[str, Any]) -> Checked:
-    """The checked settings.
+    """Data as settings, checked.
 
     Raises:
         ConfigError: one line with what is wrong, where, and the nearest valid choice.
@@ -452,7 +453,7 @@ def validated(model: type[Checked], data: dict[str, Any]) -> Checked:
 
 
 def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, Any]) -> str:
-    # A mistyped key is also a missing one: what was written explains more.
+    # A mistyped key makes two errors, unknown and missing; the unknown one explains more.
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     path = [str(part) for part in first["loc"] if part not in ALGORITHMS]

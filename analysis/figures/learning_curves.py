@@ -21,7 +21,7 @@ KEYS = ["env", "variant", "env_step"]
 BELOW = 0.5
 """How far a picture reaches below the untrained policy, as a share of what is above it."""
 KIND_WIDTH = 2.7
-"""Inches of a kind of variants, with their names above."""
+"""Inches of the panels of one kind of variants, with their names above."""
 WITHOUT = [*KEYS, "mean", "low", "high"]
 
 

@@ -136,7 +136,7 @@ def table1_summary(
 def _columns(
     returns: Array, untrained: Array, reference: int | None, generator: Generator
 ) -> pd.DataFrame:
-    """The numbers of ``returns [E, V, S]``."""
+    """The columns that are made of ``returns [E, V, S]``."""
     variants, seeds = returns.shape[1:]
     paper = partial(table1_scores, untrained=untrained)
     scaled = normalise(returns, untrained, returns.max(axis=(1, 2)))

@@ -73,7 +73,7 @@ class CohortRecords:
 
 
 def lane_values(runs: list[RunSettings], device: str) -> Lanewise:
-    """What may differ between lanes, each ``[R]`` float32; "off" is a number too."""
+    """The lane-wise settings of all runs, each ``[R]`` float32; "off" is ∞ or NaN."""
     of_runs = [run.lane_values() for run in runs]
     return {
         key: torch.tensor([numbers[key] for numbers in of_runs], device=device)
@@ -129,7 +129,7 @@ def make_batch(
         observations = see(rollout.raw_observations)
     old_values = values
     if recipe.value_clip and recipe.observation_filter == "per_batch_before_update":
-        # As π_old, the old values are those of the new filter: the first step is not clipped.
+        # Like π_old, the old values are taken under the new filter: the first step is not clipped.
         old_values = values_on(value, weights, observations)
     old = distribution_on(learner.policy, learner.policy_state.parameters, observations)
     return Batch(
@@ -144,7 +144,7 @@ def make_batch(
 
 
 def update_algorithm(learner: Learner, batch: Batch, run: RunSettings, lane: Lanewise) -> Lanewise:
-    """The update of the algorithm, which is the module of its name.
+    """Update the learner by the module named after the algorithm; returns its diagnostics.
 
     Args:
         run: any of the lanes; only what they share is handed on.
@@ -184,7 +184,7 @@ class Cohort:
     """Runs that train in lockstep.
 
     Args:
-        runs: with one ``cohort_key``, and no run twice.
+        runs: all with the same ``cohort_key``, each once.
         device: torch device of networks and batches.
         threads: of the physics; the numbers do not depend on it.
 
@@ -293,7 +293,7 @@ class Cohort:
         columns = {name: value.tolist() for name, value in result.items()}
         ended_at = [t if t >= 0 else num_steps for t in rollout.diverged_at.tolist()]
         for episode in rollout.episodes:
-            # Finite rewards whose sum is not: it could not be recorded.
+            # Finite rewards can have an infinite sum, which could not be recorded.
             if abs(episode.episodic_return) > torch.finfo(torch.float32).max:
                 ended_at[episode.lane] = min(ended_at[episode.lane], episode.step)
         for row, index in enumerate(lanes.tolist()):

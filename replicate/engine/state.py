@@ -1,6 +1,6 @@
 """The whole training state of a cohort, in one place.
 
-What is not in here (or derived from it and the settings) does not exist: networks, optimisers,
+All that training changes is in here or follows from it and the settings: networks, optimisers,
 filters, β, generators, and each environment as (episode, actions since its reset).
 """
 
@@ -105,7 +105,7 @@ class CohortState:
         by_name["update"] = torch.tensor([self.update])
         by_name["generators"] = torch.stack([g.get_state() for g in self.learner.generators])
         by_name["episodes"] = torch.from_numpy(self.envs.episodes)
-        # What a replay of the actions must lead to.
+        # Where a replay of the actions must lead.
         by_name["raw_observations"] = torch.from_numpy(self.envs.observations)
         by_name["episodic_returns"] = torch.from_numpy(self.envs.episodic_returns)
         for lane in range(len(self.envs.seeds)):
@@ -113,7 +113,7 @@ class CohortState:
         return {name: tensor.clone() for name, tensor in by_name.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become what ``tensors()`` described, environments included.
+        """Take over the state that ``tensors()`` gave, environments included.
 
         Raises:
             ReplayError: an environment does not come to where it was.
@@ -123,7 +123,7 @@ class CohortState:
             owner[key].copy_(tensors[name])
         self.update = int(tensors["update"])
         for g, saved in zip(self.learner.generators, tensors["generators"], strict=True):
-            g.set_state(saved.clone())  # it reads the storage, not the view
+            g.set_state(saved.clone())  # set_state reads the storage, not the view
         actions = [tensors[f"actions.{lane}"].numpy() for lane in range(len(self.envs.seeds))]
         self.envs.replay(tensors["episodes"].numpy(), actions)
         reached = np.column_stack((self.envs.observations, self.envs.episodic_returns))

@@ -1,4 +1,4 @@
-"""A batch beside gymnasium's own environments: the same bits, or where they part."""
+"""Comparison of a batch of MuJoCo environments with gymnasium's own, bit for bit."""
 
 from collections.abc import Iterator
 from dataclasses import astuple
@@ -14,11 +14,11 @@ from replicate.messages import ConfigError
 from replicate.settings import EnvSettings
 
 STOPPED_SHARE = 0.5
-"""Of the steps, after which lane 0 is no longer stepped."""
+"""Share of the steps after which lane 0 is no longer stepped."""
 
 
 def random_actions(envs: Envs, steps: int, seed: int) -> Iterator[Actions]:
-    """Actions ``[R, A]`` for so many steps: rough ones, gentle ones, zeros of a diverged lane.
+    """Actions ``[R, A]`` of each step: rough ones, gentle ones, zeros as of a diverged lane.
 
     Gentle ones let episodes reach the time limit; some of the rough ones leave the box.
     """
@@ -35,7 +35,7 @@ def random_actions(envs: Envs, steps: int, seed: int) -> Iterator[Actions]:
 
 
 def first_difference(settings: EnvSettings, lanes: int, steps: int, threads: int = 1) -> str | None:
-    """Where a batch gives other bits than gymnasium's ``step``; None: nowhere.
+    """The first place where a batch gives other bits than gymnasium's ``step``; None: nowhere.
 
     Compared after every step: observations and rewards in float64, terminations, ends, finished
     episodes and the observations after resets.

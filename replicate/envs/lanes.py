@@ -57,7 +57,7 @@ class Envs(ABC):
         self.episodic_returns = np.zeros(len(seeds))
         """``[R]``, undiscounted return of the current episode so far."""
         self.seconds = 0.0
-        """Spent in the environments so far."""
+        """Seconds spent in the environments so far."""
 
     @abstractmethod
     def actions_of(self, lane: int) -> Actions:
@@ -81,7 +81,7 @@ class Envs(ABC):
         terminated: NDArray[np.bool_],
         truncated: NDArray[np.bool_],
     ) -> None:
-        """One env step of some lanes, without resets; the last four are written."""
+        """One env step of some lanes, without resets; the last four arguments are written."""
 
     def reset(self) -> None:
         """Start the current episode of every lane."""

@@ -11,7 +11,7 @@ from replicate.envs.single import Actions, episode_seed
 
 
 class EnvLoop(Envs):
-    """Any environments of gymnasium, one per lane."""
+    """Environments of gymnasium of any kind, one per lane, stepped in turn."""
 
     def __init__(self, envs: list[gymnasium.Env], seeds: list[int]) -> None:
         super().__init__(envs[0], seeds)
@@ -42,7 +42,7 @@ class EnvLoop(Envs):
         truncated: NDArray[np.bool_],
     ) -> None:
         for row, lane in enumerate(lanes):
-            # A copy: what an environment does to the action it is given is its own affair.
+            # A copy: an environment may change the action that it is given.
             action = actions[row].copy()
             self._actions[lane].append(actions[row])
             outcome = self._envs[lane].step(

@@ -62,12 +62,12 @@ class NewWorld(gymnasium.Wrapper):
 
 
 KNOWN_MESSAGE = "'settotalmass' is deprecated"
-"""What MuJoCo says, also in a file in the working folder, of gymnasium's HalfCheetah."""
+"""A message of MuJoCo about gymnasium's HalfCheetah; it writes it to a file here, too."""
 
 
 @contextmanager
 def _without_the_known_message() -> Iterator[None]:
-    """While models are compiled, make warnings of what MuJoCo says, but for ``KNOWN_MESSAGE``."""
+    """Turn what MuJoCo says while it compiles a model into warnings, but for ``KNOWN_MESSAGE``."""
     messages: list[str] = []
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(messages.append)
@@ -99,7 +99,7 @@ def make_env(settings: EnvSettings) -> gymnasium.Env:
 
 
 def check_env(settings: EnvSettings) -> EnvSpec:
-    """Make it, reset it, step it, take it down again: what passes can be trained on.
+    """Make, reset, step and close an environment: one that passes can be trained on.
 
     Returns the sizes of its spaces.
 
@@ -142,7 +142,7 @@ def check_env(settings: EnvSettings) -> EnvSpec:
 
 
 def _given(settings: EnvSettings, call: str, parts: int, give: Callable[[], Any]) -> Any:
-    """What a call gives: a tuple of so many parts.
+    """Call ``give``, and return its tuple of ``parts`` values.
 
     Raises:
         ConfigError: it gives something else, or fails.
@@ -161,7 +161,7 @@ def _given(settings: EnvSettings, call: str, parts: int, give: Callable[[], Any]
 
 
 def env_spec(env: gymnasium.Env) -> EnvSpec:
-    """Sizes of its spaces.
+    """Sizes of an environment's spaces.
 
     Raises:
         ConfigError: observations are not vectors, or actions neither box nor discrete.

@@ -7,7 +7,7 @@ from pathlib import Path
 from replicate.store.records import REFERENCE, is_reference
 
 REFERENCE_SCALES = ("paper", "quick")
-"""Of which the repository has data, or will have: the first is ``reference``."""
+"""Scales of which the repository may have data; the first that has some is ``reference``."""
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,16 @@ class Layout:
 
     @property
     def root(self) -> Path:
-        """What is made here; git ignores it."""
+        """Folder of what is made here; git ignores it."""
         return self.results / "replication"
 
     @property
     def store(self) -> Path:
-        """Finished runs, by their digest."""
+        """Folder of finished runs."""
         return self.root / "runs"
 
     def stamp(self, run_id: str) -> Path:
-        """What stands for a finished run in the pipeline.
+        """The file that stands for a finished run in the pipeline.
 
         Snakemake deletes the outputs of jobs that fail and of those that it starts: no file of a
         run may be one.
@@ -36,12 +36,12 @@ class Layout:
 
     @property
     def manifests(self) -> Path:
-        """Lists of the runs that train together."""
+        """Folder of the lists of runs that train together."""
         return self.root / "cohorts"
 
     @cached_property
     def references(self) -> dict[str, str]:
-        """Reports of the repository's data → their scales.
+        """Name of a report of the repository's data → its scale.
 
         ``reference`` is of the first scale that has data, ``reference_<scale>`` of the others.
         """
@@ -50,11 +50,11 @@ class Layout:
         return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(scales)}
 
     def frozen_plan_file(self, scale: str, study: str) -> Path:
-        """What the repository has of a study."""
+        """The plan of what the repository has of a study."""
         return self.results / REFERENCE / "plans" / scale / f"{study}.json"
 
     def plan_file(self, name: str, study: str) -> Path:
-        """What the study consists of."""
+        """The plan of a study in a report."""
         if is_reference(name):
             return self.frozen_plan_file(self.references.get(name, name), study)
         return self.root / name / "data" / study / "plan.json"

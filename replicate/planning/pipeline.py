@@ -40,9 +40,9 @@ from replicate.store.records import (
 from replicate.store.software import code_digest
 
 PROBES = ("clipped_objective", "importance_sampling", "two_actions")
-"""Of ``replicate.probes``, those of seconds that a claim is judged by: made with each report.
+"""The probes that take seconds and that a claim is judged by: they are made with each report.
 
-What the others found, which take minutes or read the clock, lies in the repository."""
+Records of the others, which take minutes or read the clock, lie in the repository."""
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
 OF_EACH_ENV = ("learning_curves",)
 """Figures that are drawn once more of each environment alone."""
@@ -67,7 +67,7 @@ class CohortJob:
 
     @property
     def priority(self) -> int:
-        """For Snakemake, in thousands."""
+        """Snakemake's priority of the job: its env steps, in thousands."""
         return self.env_steps // 1000
 
 
@@ -93,7 +93,7 @@ class Pipeline:
         return {}
 
     def plan(self, name: str, study: str) -> dict[str, Any]:
-        """The plan of a study, as written."""
+        """The plan of a study, as its file has it."""
         if (name, study) not in self._plans:
             with _exits_in_one_line():
                 self._plans[name, study] = read_json(self.layout.plan_file(name, study))
@@ -101,12 +101,12 @@ class Pipeline:
 
     @property
     def code_digest(self) -> str:
-        """Of the training code that is here now: the report says which runs others made."""
+        """Digest of the training code here: a report says which runs were made by other code."""
         return code_digest()
 
     @property
     def names(self) -> list[str]:
-        """What a report can be named after."""
+        """Names that a report can have."""
         return [*self.layout.references, *options("scale")]
 
     def studies(self, name: str) -> list[str]:
@@ -118,7 +118,7 @@ class Pipeline:
     def runs(self, wildcards: Any) -> list[str]:
         """Stamps of the runs on one environment that the chosen studies have at a scale.
 
-        With those that other studies had there: what was made of them stays as it is.
+        Finished runs of other studies there are among them, so that their tables stay as they are.
         """
         chosen = self.plans(wildcards)
         before = self.layout.plan_file(wildcards.name, "*").relative_to(self.layout.results)
@@ -137,7 +137,7 @@ class Pipeline:
 
     @property
     def stamps(self) -> list[str]:
-        """Of all runs: one that is missing is trained, whatever was drawn from it before."""
+        """Stamps of all runs: a run without one is trained, even if all figures are there."""
         plans = [self.plan(self.choice.scale, study) for study in self.choice.studies]
         run_ids = {entry["run_id"] for plan in plans for entry in plan["runs"]}
         return [str(self.layout.stamp(run_id)) for run_id in sorted(run_ids)]
@@ -148,7 +148,7 @@ class Pipeline:
         return [str(self.layout.plan_file(name, study)), *self.tables(name, study)]
 
     def tables(self, name: str, study: str) -> list[str]:
-        """Of every environment; beside those that were made here, their manifest."""
+        """Tables of every environment; with their manifests where they were made here."""
         # The repository's manifest lists other data too: its times say nothing of a study.
         parts = ENV_TABLES if is_reference(name) else (*ENV_TABLES, MANIFEST)
         stems = tables_of_plan(self.layout.plan_file(name, study), self.plan(name, study))
@@ -173,13 +173,13 @@ class Pipeline:
 
     @property
     def error_rates(self) -> list[str]:
-        """How often verdicts are wrong, where it was simulated."""
+        """The file that says how often verdicts are wrong, if it was simulated."""
         file = self.layout.results / REFERENCE / "error_rates.csv"
         return [str(file)] if file.is_file() else []
 
     @property
     def rules_of_claims(self) -> list[str]:
-        """Statements, margins and wording."""
+        """Files with statements, margins and wording of the claims."""
         return sorted(map(str, Path("conf/claims").glob("*.yaml")))
 
     def targets(self, name: str) -> list[str]:
@@ -260,7 +260,7 @@ def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
 
 
 def written_jobs(layout: Layout) -> Iterator[CohortJob]:
-    """A job for each manifest there is, old ones too: Snakemake asks a child for one by name."""
+    """A job for each cohort manifest, old ones too: a child of Snakemake needs its job by name."""
     for path in sorted(layout.manifests.glob("*.json")):
         # Not validated: an old one need not fit today's schema.
         data = read_json(path)
@@ -269,9 +269,9 @@ def written_jobs(layout: Layout) -> Iterator[CohortJob]:
 
 
 def _renew_stamp(layout: Layout, run: RunSettings) -> None:
-    """Let the stamp say what the store has, from when it has it.
+    """Make the stamp of a run agree with the store: same digest and time as ``run.json``.
 
-    To Snakemake a small file with new times and old content has not changed.
+    The digest, since to Snakemake a small file with a new time and old content has not changed.
     """
     stamp, made = layout.stamp(run.run_id), layout.store / run.run_id / RUN_FILE
     if not made.is_file():

@@ -23,9 +23,9 @@ def claims_of(
 ) -> dict[str, str | None]:
     """Claim → the digest of its rule from before the first of the plan's runs was begun.
 
-    Where no run was begun, today's.  Else what was recorded first stays: in the study's own plan,
-    or, of a new plan, in those that had its runs before.  None: the rule is not known to be older
-    than the runs, and what it says of them is *post hoc*.
+    Where no run was begun, today's digests.  Otherwise what was recorded first stays: in the
+    study's own plan or, if that is new, in the plans that had its runs before.  None: the rule
+    is not known to be older than the runs, and its verdict is *post hoc*.
 
     Args:
         before: the study's plan as it was written last.
@@ -62,13 +62,13 @@ def written_plans(root: Path) -> dict[Path, dict[str, Any]]:
 
 
 def begun_in(store: Path) -> Callable[[str], bool]:
-    """Whether a run, by its id, is finished or in a checkpoint."""
+    """A function that says whether a run, by its id, is finished or in a checkpoint."""
     interrupted = {run for checkpoint in stored(store)[0] for run in checkpoint.run_ids}
     return lambda run: run in interrupted or is_finished(store / run)
 
 
 def plan_of(study: StudySettings, scale: str, planned: list[PlannedRun]) -> dict[str, Any]:
-    """What a study consists of at a scale, for the analysis and for people."""
+    """A plan: what a study consists of at a scale, for the analysis and for people."""
     settings = {p.variant: p.run.model_dump(mode="json") for p in planned}
     first = planned[0].run
     return {
@@ -82,7 +82,7 @@ def plan_of(study: StudySettings, scale: str, planned: list[PlannedRun]) -> dict
         "num_steps": first.algo.num_steps,
         "total_env_steps": first.num_updates * first.algo.num_steps,
         "envs": {p.env: p.run.env.id for p in planned},
-        # Where the tables of each environment are, from the plan's folder on.
+        # Where the tables of each environment are, relative to the plan's folder.
         "data": {p.env: [f"../{p.env}"] for p in planned},
         "variants": [
             {
@@ -108,7 +108,7 @@ def plan_of(study: StudySettings, scale: str, planned: list[PlannedRun]) -> dict
 
 
 def write_if_changed(path: Path, data: Any) -> None:
-    """JSON, unless it is there as it is: what depends on it is not made anew."""
+    """Write JSON, unless the file has it already: then nothing that depends on it is made anew."""
     text = json.dumps(data, indent=1) + "\n"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomically(path, text.encode())

@@ -23,10 +23,10 @@ from replicate.store.records import is_reference
 from replicate.store.software import PACKAGE
 
 RESERVED = ("runs", "finished", "cohorts", "logs", "probes", "set_aside")
-"""What a scale cannot be called: folders of other data than that of a scale."""
+"""Names that a scale cannot have: folders that stand beside those of the scales."""
 
 MOST_SEEDS = 1000
-"""Of a scale; all runs of a study are listed before the first is trained."""
+"""Most seeds of a scale: all runs of a study are listed before the first is trained."""
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -185,7 +185,7 @@ def study_runs(
     if seeds is None:
         seeds = range(study.first_seed, study.first_seed + scale.seeds)
     seeds = list(seeds)
-    # An environment is a section of its own: composed once, and once per variant the rest.
+    # Composing takes time: each environment is composed once, and the rest once per variant.
     sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
     for env, other in itertools.combinations(envs, 2):
         if sections[env] == sections[other]:
@@ -215,7 +215,7 @@ def study_runs(
 
 
 def _variant_settings(overrides: tuple[str, ...], total_env_steps: int) -> dict[str, Any]:
-    """A run of a variant, on whatever environment.
+    """Settings of a run of a variant, on any one environment.
 
     Raises:
         ConfigError: an override is wrong, or of what is not a variant's to say.

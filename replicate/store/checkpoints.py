@@ -58,7 +58,7 @@ class Checkpoint:
         return int(self.header["update"])
 
     def check_software(self) -> None:
-        """Half a run by one code and half by another would be a run of neither.
+        """Refuse to go on by other software: a run half by one and half by another is of neither.
 
         Raises:
             UnusableCheckpointError: it was made by software that does other than the one here, or
@@ -71,7 +71,7 @@ class Checkpoint:
             raise UnusableCheckpointError(f"{self.file}: made by {answer.why}{finds_out}")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that it holds.
+        """All arrays of the checkpoint.
 
         Raises:
             UnusableCheckpointError: it is damaged.
@@ -86,7 +86,7 @@ def _opened(file: Path) -> Iterator[Arrays]:
     """The arrays of a file, each read when it is asked for.
 
     Raises:
-        UnusableCheckpointError: here or then.
+        UnusableCheckpointError: it is damaged, which may show only when an array is read.
 
     """
     try:
@@ -102,7 +102,7 @@ def _opened(file: Path) -> Iterator[Arrays]:
 
 
 def cohort_name(runs: Iterable[RunSettings]) -> str:
-    """Names of a cohort's files: environment and algorithm for people, a digest for identity."""
+    """The name of a cohort's files: environment and algorithm for people, a digest for identity."""
     runs = list(runs)
     env = runs[0].env.id.lower().replace("-", "_")
     return f"{env}_{runs[0].algo.name}_{digest_of(sorted(run.digest for run in runs))[:12]}"
@@ -187,6 +187,6 @@ def remove_served(store: Path, cohort: str) -> None:
 
 
 def remove_if_empty(store: Path) -> None:
-    """Delete the folder where nothing is left in it, of other processes either."""
+    """Delete the folder of checkpoints if it is empty: other processes may have files there."""
     with suppress(OSError):
         (store / FOLDER).rmdir()

@@ -77,12 +77,12 @@ def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def write_table(path: Path, data: pa.Table) -> None:
-    """Atomic; as :func:`parquet_bytes`."""
+    """Write a table atomically, as :func:`parquet_bytes`."""
     write_atomically(path, parquet_bytes(data))
 
 
 def parquet_bytes(data: pa.Table) -> bytes:
-    """Parquet (zstd); equal tables give equal bytes.
+    """A table as Parquet (zstd); equal tables give equal bytes.
 
     Bytes of equal significance stand together, and whole numbers are stored as differences: a third
     to a half smaller than with Parquet's own choices.

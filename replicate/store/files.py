@@ -56,12 +56,12 @@ def check_writable(folder: Path) -> None:
 
 
 def sha256(file: Path) -> str:
-    """Of a file's bytes, hexadecimal."""
+    """SHA-256 of a file's bytes, hexadecimal."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Atomic, indented, keys in order."""
+    """Write JSON atomically, indented, keys in order."""
     write_atomically(path, (json.dumps(data, indent=2, sort_keys=True) + "\n").encode())
 
 
@@ -86,7 +86,7 @@ def name_in(manifest: Path, file: Path) -> str:
 
 
 def parsed_json(text: str | bytes) -> Any:
-    """What JSON says.
+    """What a JSON text says.
 
     Raises:
         ValueError: it is none, or nested too deeply.
@@ -113,7 +113,7 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A stored object.
+    """The JSON object of a file of stored data.
 
     Raises:
         DataError: it is missing or no JSON object.

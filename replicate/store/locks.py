@@ -93,10 +93,10 @@ def _is(file: TextIOWrapper, path: Path) -> bool:
 
 def _write(file: TextIOWrapper, text: str) -> None:
     try:
-        # Not through the buffer: what it cannot write it would try again when it is closed.
+        # Not through the buffer: what it could not write, it would try again when it is closed.
         os.ftruncate(file.fileno(), 0)
         os.write(file.fileno(), text.encode())
-    except OSError as error:  # which does not know its file
+    except OSError as error:  # which does not name its file
         raise OSError(error.errno, error.strerror, file.name) from None
 
 

@@ -25,10 +25,10 @@ RUN_FILE = "run.json"
 """Written last: a folder without it is not a finished run."""
 
 ENV_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
-"""What is kept of the runs on an environment, each run once, as ``<environment>.<table>``."""
+"""Tables of the runs on an environment, each run once: files ``<environment>.<table>``."""
 
 REFERENCE = "reference"
-"""The data of the repository, and the report of it: the name stands beside scales in file names."""
+"""Name of the repository's data and of its report; in file names it stands where a scale does."""
 
 RUN = "run"
 """Column of those tables: the id of the run that a row belongs to."""
@@ -40,7 +40,7 @@ def write_run(
     updates: Iterable[Mapping[str, Any]],
     description: Mapping[str, Any],
 ) -> None:
-    """A finished run; ``run.json`` last.
+    """Write a finished run; ``run.json`` last.
 
     Args:
         description: all of ``RunDescription`` but the files.
@@ -79,7 +79,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def read_checked(folder: Path) -> dict[str, Any]:
-    """The ``run.json`` of a run whose files are found to be those that it lists.
+    """The ``run.json`` of a run, after a check that its files are those that it lists.
 
     Raises:
         DamagedRunError: they are not, or one is missing.
@@ -91,7 +91,7 @@ def read_checked(folder: Path) -> dict[str, Any]:
 
 
 def read_stored(store: Path, run_id: str) -> dict[str, Any]:
-    """The same of a run in its place in a store.
+    """As :func:`read_checked`, of a run in its place in a store.
 
     Raises:
         DamagedRunError: another run lies there, or it is damaged.
@@ -105,7 +105,7 @@ def read_stored(store: Path, run_id: str) -> dict[str, Any]:
 
 
 def read_table(folder: Path, name: str) -> pa.Table:
-    """``episodes`` or ``updates`` of a run.
+    """The table ``episodes`` or ``updates`` of a run.
 
     Raises:
         DamagedRunError: it is missing or no Parquet file.
@@ -137,7 +137,7 @@ def check_files(folder: Path, description: Mapping[str, Any]) -> None:
 
 
 def check_rows(folder: Path, description: Mapping[str, Any]) -> None:
-    """Look for rows that no training writes.
+    """Refuse tables with rows that no training writes.
 
     Episodes follow one another without a gap, none goes beyond the run, and their returns are
     finite; there is one row per update, ``num_steps`` env steps after the one before.  Measures of

@@ -187,7 +187,7 @@ class Follower:
                 say(f"wandb mirror: {note}; see {self.log}")
 
     def _end(self, child: subprocess.Popen[bytes]) -> str | None:
-        """Flush, end the child's input, wait; what there is to say of it."""
+        """Flush, end the child's input, wait; returns what is to be said of it, if anything."""
         end = time.monotonic() + SECONDS_TO_WAIT
         while self.waiting and (left := end - time.monotonic()) > 0:
             select.select([], [self._pipe()], [], left)

@@ -72,7 +72,7 @@ def save(cohort: Cohort, store: Path, history: dict[str, Any]) -> None:
 
 
 def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
-    """Become the cohort's lanes of a checkpoint.
+    """Bring a cohort to the state that a checkpoint has of its lanes.
 
     Raises:
         UnusableCheckpointError: damaged, or an environment does not replay.

@@ -82,7 +82,7 @@ def examination(choice: Choice, out: Path, tell: Tell) -> list[tuple[str, Check]
 
 
 def findings_of(name: str, check: Check) -> Iterator[Finding]:
-    """Of one check; one that fails is a finding too, and the others go on."""
+    """Findings of one check; if it fails, that is a finding too, and the others go on."""
     try:
         yield from check()
     except Exception as error:  # whatever it is: what is broken is what one came to learn
@@ -105,7 +105,7 @@ def told(finding: Finding, width: int) -> str:
 
 @contextmanager
 def teller(console: Console) -> Iterator[Tell]:
-    """To say what takes its time: beside a spinner on a terminal, now and then a line elsewhere."""
+    """A function that tells what takes time: beside a spinner, or a line now and then."""
     if console.is_terminal:
         with console.status("") as status:
             yield lambda text: status.update(escape(text))

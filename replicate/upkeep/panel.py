@@ -33,7 +33,7 @@ class PanelRow(Section):
 
 
 class Panel(Section):
-    """``conf/traces.yaml``.
+    """What ``conf/traces.yaml`` says.
 
     Args:
         seeds: lanes of a row.
@@ -62,7 +62,7 @@ def load_panel() -> dict[str, list[RunSettings]]:
 
 
 def _lanes(panel: Panel) -> Iterator[tuple[str, list[RunSettings]]]:
-    # An environment is a section of its own: composed once, and once per variant the rest.
+    # Composing takes time: each environment is composed once, and the rest once per variant.
     sections = {env: compose(f"env={env}").runs[0].env for env in options("env")}
     for name, row in panel.rows.items():
         for env in row.envs or ():
@@ -83,5 +83,5 @@ def _lanes(panel: Panel) -> Iterator[tuple[str, list[RunSettings]]]:
 
 
 def row_digest(lanes: Iterable[RunSettings]) -> str:
-    """Identity of a row: what is trained, whatever it is called."""
+    """Digest of a row: of what is trained, not of its name."""
     return digest_of([WHAT_A_TRACE_IS, *(run.digest for run in lanes)])[:DIGITS]

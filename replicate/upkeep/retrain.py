@@ -23,7 +23,7 @@ SET_ASIDE = "set_aside"
 
 
 def free(path: Path) -> Path:
-    """``path``, or where that is taken the first of ``path.2``, ``path.3``, … that is not."""
+    """``path`` or, if that is taken, the first of ``path.2``, ``path.3``, … that is free."""
     numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
     return next(name for name in itertools.chain([path], numbered) if not name.exists())
 

@@ -56,7 +56,7 @@ def first_difference(run: Path, other: Path) -> str | None:
 def _train(
     runs: list[RunSettings], store: Path, report: Callable[[Progress], None] = lambda _: None
 ) -> None:
-    # What it says of checkpoints is no news here.
+    # Training tells where it goes on from a checkpoint, which is no news here.
     with redirect_stderr(io.StringIO()):
         train_cohort(runs, store, "cpu", checkpoint_every_updates=1, report=report)
 

@@ -46,19 +46,19 @@ DEVICES = ("cpu", "cuda")
 
 
 def known(software_: tuple[str, str], cpu: tuple[str, ...], keys: Iterable[str]) -> Traces:
-    """Those of some rows that the table has."""
+    """Traces that the table has of some rows."""
     table = staleness.traces_of(software_, cpu)
     return {key: table[key] for key in keys if key in table}
 
 
 def disagreeing(traced: Traced) -> list[str]:
-    """Rows of which the table says something else."""
+    """Rows of which the table has another trace."""
     table = known(traced.software, traced.cpu, traced.traces)
     return sorted(key for key, value in table.items() if traced.traces[key] != value)
 
 
 def add(traced: Traced, rows: Mapping[str, list[RunSettings]]) -> int:
-    """Append what the tables lack; the number of new traces.
+    """Append what the tables lack; returns the number of new traces.
 
     Raises:
         TraceError: the table has other traces of this code.
@@ -102,7 +102,7 @@ def add(traced: Traced, rows: Mapping[str, list[RunSettings]]) -> int:
 
 
 def append(file: Path, columns: tuple[str, ...], rows: list[Row]) -> None:
-    """Rows at the end of a table, atomically."""
+    """Write rows at the end of a table, atomically."""
     if not rows:
         return
     text = io.StringIO()
@@ -116,13 +116,13 @@ def append(file: Path, columns: tuple[str, ...], rows: list[Row]) -> None:
 
 
 def few(names: list[str], most: int = 4) -> str:
-    """The first of them, and how many more."""
+    """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def changes(traced: Traced, names: Mapping[str, str]) -> Iterator[str]:
-    """Against what the table knows of other software on this class of CPU, the last first."""
+    """How many traces other software on this class of CPU has in common, the last first."""
     others: dict[tuple[str, str], Traces] = {}
     for row in read_rows(TABLE, TRACE_COLUMNS):
         pair = (row["code"], row["versions"])
@@ -140,7 +140,7 @@ def changes(traced: Traced, names: Mapping[str, str]) -> Iterator[str]:
 
 
 def described(traced: Traced) -> str:
-    """Which code, where."""
+    """Which code was traced, and where."""
     name = f"commit {traced.name}, " if traced.name else ""
     return f"{name}code {traced.software[0]} on {staleness.class_name(traced.cpu)}"
 
@@ -171,7 +171,7 @@ def renew(commits: list[str], rows: Mapping[str, list[RunSettings]], device: str
 
 
 def check(rows: Mapping[str, list[RunSettings]], device: str) -> str:
-    """Compare the table with what the present code does; a line that says so.
+    """Compare the table with what the present code does; returns a line that says so.
 
     Raises:
         TraceError: the table lacks it, or disagrees.

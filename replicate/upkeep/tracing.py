@@ -61,7 +61,7 @@ def train_rows(rows: Mapping[str, list[RunSettings]], device: str) -> dict[str, 
 
 
 def trace_of(folders: Iterable[Path]) -> str:
-    """SHA-256 of the Parquet bytes of some lanes, and of where they went on and diverged."""
+    """Digest of the Parquet bytes of some lanes, and of where they went on and diverged."""
     digest = hashlib.sha256()
     for folder in folders:
         description = read_description(folder)
@@ -91,7 +91,7 @@ class Traced:
         name: the commit, or empty for the present code.
         made: what its runs say of themselves.
         traces: row → trace, rows by the digest of their settings.
-        seconds: that it took.
+        seconds: how long it took.
 
     """
 
@@ -112,7 +112,7 @@ class Traced:
 
 
 def module_of(tree: Path) -> list[str]:
-    """What traces the code of a checkout: commits have had it in more than one place."""
+    """The module that traces the code of a checkout, which has not always been in one place."""
     before = (tree / "replicate" / "traces.py").is_file()
     return ["replicate.traces" if before else "replicate.upkeep.traces"]
 

@@ -28,13 +28,13 @@ Check = Callable[[], Iterable[Finding]]
 
 
 def few(names: Sequence[str], most: int = 3) -> str:
-    """The first of them, and how many more."""
+    """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def counted(number: int, what: str) -> str:
-    """1 run, 2 runs."""
+    """A number with its noun: 1 run, 2 runs."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 

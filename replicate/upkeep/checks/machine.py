@@ -99,12 +99,12 @@ def disk(free_bytes: float, needed_bytes: float, writable: bool, store: Path) ->
 
 
 def existing(folder: Path) -> Path:
-    """The folder, or the one in which it would be made."""
+    """The folder, or the nearest one above it that exists."""
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def determinism(tell: Tell) -> Iterator[Finding]:
-    """The self-test, for seconds."""
+    """The self-test: whether runs repeat here, tried for seconds."""
     begin = time.monotonic()
     broken = list(broken_promises(tell))
     for line in broken:

@@ -45,7 +45,7 @@ def writers(store: Path) -> Iterator[Finding]:
 
 
 def unfinished(store: Path) -> Iterator[Finding]:
-    """Checkpoints of a store: how far, and those that cannot be gone on from."""
+    """Checkpoints of a store: how far they are, and which cannot be used."""
     stored, complaints = checkpoints.stored(store)
     for complaint in complaints:
         todo = "delete it; the cohort goes on from the checkpoint before, or else starts anew"
@@ -76,7 +76,7 @@ def unfinished(store: Path) -> Iterator[Finding]:
 
 
 def bytes_needed(choice: Choice, store: Path) -> float:
-    """Generous bound for the runs that a choice of studies has not finished."""
+    """Most bytes that the unfinished runs of a choice of studies can take, generously."""
     runs = [planned.run for _, some in chosen_runs(choice) for planned in some]
     pace = Pace(seconds_per_env_step=0, episodes_per_env_step=MOST_EPISODES_PER_ENV_STEP)
     return disk_bytes(missing(runs, store), pace)

@@ -13,7 +13,7 @@ from replicate.upkeep.checks.finding import Finding, Tell, counted, few, why_it_
 
 
 def snakemake_processes(folder: Path) -> list[int]:
-    """Of Snakemake with ``folder`` as working folder; empty where the system has no /proc."""
+    """Ids of the Snakemake processes whose working folder is ``folder``; none without a /proc."""
     numbers = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended, or is somebody else's
@@ -103,7 +103,7 @@ def to_run(done: subprocess.CompletedProcess[str]) -> Iterator[Finding]:
 
 
 def dry_run(choice: Choice, tell: Tell) -> subprocess.CompletedProcess[str]:
-    """Of the Snakefile of the working folder."""
+    """Ask Snakemake what it would run here."""
     tell("asking snakemake -n what it would run")
     config = [f"scale={choice.scale}", f"studies={','.join(choice.studies)}"]
     command = [sys.executable, "-m", "snakemake", "-n", "--config", *config]
