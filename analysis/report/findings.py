@@ -376,11 +376,7 @@ def stored(table: Mapping[str, Any]) -> Table:
         rows.append(
             [
                 _cell(cells[name])
-                + (
-                    f" ({_cell(beside)})"
-                    if (beside := cells.get(name + SPREAD)) is not None
-                    else ""
-                )
+                + (f" ({_cell(width)})" if (width := cells.get(name + SPREAD)) is not None else "")
                 for name in header
             ]
         )
