@@ -295,7 +295,7 @@ class Cohort:
         for episode in rollout.episodes:
             # Finite rewards can have an infinite sum, which could not be recorded.
             if abs(episode.episodic_return) > torch.finfo(torch.float32).max:
-                ended_at[episode.lane] = min(ended_at[episode.lane], episode.step)
+                ended_at[episode.row] = min(ended_at[episode.row], episode.step)
         for row, index in enumerate(lanes.tolist()):
             record = self.records.lanes[index]
             row_values = {name: column[row] for name, column in columns.items()}
@@ -306,8 +306,8 @@ class Cohort:
                 record.diverged_at_env_step = steps_before + ended_at[row]
                 self.state.alive[index] = False
         for episode in rollout.episodes:
-            if episode.step < ended_at[episode.lane]:
-                record = self.records.lanes[int(lanes[episode.lane])]
+            if episode.step < ended_at[episode.row]:
+                record = self.records.lanes[int(lanes[episode.row])]
                 record.episodes.append(episode_row(episode, steps_before))
 
 

@@ -29,7 +29,7 @@ class Rollout:
         terminated, ended: ``[R, T]`` bool.
         behaviour: the distributions the actions were drawn from.
         diverged_at: ``[R]``, first step with an action or a reward that is not finite, else −1.
-        episodes: those that ended; their ``lane`` is a row of this rollout.
+        episodes: those that ended; their ``row`` is one of this rollout.
 
     """
 

@@ -17,7 +17,7 @@ class Episode:
     """Statistics of a finished training episode, from raw rewards.
 
     Args:
-        lane: which lane.
+        row: place of its lane among those that stepped.
         step: env step of the rollout (from 0) at which it ended.
         episodic_return: undiscounted sum of raw rewards.
         length: env steps.
@@ -25,7 +25,7 @@ class Episode:
 
     """
 
-    lane: int
+    row: int
     step: int
     episodic_return: float
     length: int
