@@ -18,18 +18,9 @@ import pyarrow as pa
 
 from analysis import manifest
 from replicate.messages import DataError, Parser, first_line, one_line_errors
-from replicate.store.records import (
-    ENV_TABLES,
-    REMEDY,
-    RUN,
-    SCHEMAS,
-    check_rows,
-    parquet_bytes,
-    parsed_json,
-    read_stored,
-    read_table,
-    write_atomically,
-)
+from replicate.store.columns import SCHEMAS, parquet_bytes
+from replicate.store.files import REMEDY, parsed_json, write_atomically
+from replicate.store.records import ENV_TABLES, RUN, check_rows, read_stored, read_table
 
 
 class StoredRun(NamedTuple):
@@ -118,10 +109,10 @@ def read_runs(file: Path) -> list[dict[str, Any]]:
 
     """
     try:
-        found: list[dict[str, Any]] = parsed_json(file.read_text(encoding="utf-8"))
+        runs: list[dict[str, Any]] = parsed_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None
-    return found
+    return runs
 
 
 @one_line_errors

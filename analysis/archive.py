@@ -20,7 +20,8 @@ import yaml
 
 from analysis import manifest
 from replicate.messages import DataError, Parser, one_line_errors
-from replicate.store.records import MANIFEST, is_reference, parsed_json, sha256, write_atomically
+from replicate.store.files import MANIFEST, parsed_json, sha256, write_atomically
+from replicate.store.records import is_reference
 
 DATA = (Path("results/reference"), Path("results/published"))
 MADE = Path("results/replication")
@@ -71,7 +72,7 @@ def pack(files: Iterable[Path], root: str) -> bytes:
 
 
 def unpack(file: Path) -> dict[PurePosixPath, bytes]:
-    """Name → content.
+    """Files of an archive: name → content.
 
     Raises:
         ArchiveError: it is no such archive.
@@ -88,7 +89,7 @@ def unpack(file: Path) -> dict[PurePosixPath, bytes]:
 
 
 def checksum(file: Path) -> Path:
-    """Lies beside an archive, for ``sha256sum --check`` too."""
+    """The checksum file beside an archive, which ``sha256sum --check`` reads too."""
     return file.with_name(f"{file.name}.sha256")
 
 
@@ -108,15 +109,15 @@ def check(file: Path) -> int:
     """
     if sha256(file) != checksum(file).read_text(encoding="utf-8").partition(" ")[0]:
         raise ArchiveError(f"{file}: not what {checksum(file).name} says")
-    found = unpack(file)
+    contents = unpack(file)
     listed = {
         name.parent / entry: digest
-        for name, content in found.items()
+        for name, content in contents.items()
         if name.name == MANIFEST
         for entry, digest in _listed(file, name, content).items()
     }
     for name, digest in listed.items():
-        if hashlib.sha256(found.get(name, b"")).hexdigest() != digest:
+        if hashlib.sha256(contents.get(name, b"")).hexdigest() != digest:
             raise ArchiveError(f"{file}: {name}: not the file that its manifest lists")
     return len(listed)
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from analysis import manifest, style
 from replicate.messages import given_files, one_line_errors
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 
 CAPTION = """\
 One sample's term of PPO's objective as a function of the policy ratio r = π(a|s)/π_old(a|s), for \

@@ -18,15 +18,8 @@ import pyarrow.parquet as pq
 from analysis import manifest
 from analysis.aggregate import StoredRun, runs_below
 from replicate.messages import DataError, Parser, one_line_errors
-from replicate.store.records import (
-    ENV_TABLES,
-    RUN,
-    SCHEMAS,
-    is_finished,
-    parquet_bytes,
-    read_stored,
-    schema,
-)
+from replicate.store.columns import SCHEMAS, parquet_bytes, schema
+from replicate.store.records import ENV_TABLES, RUN, is_finished, read_stored
 from replicate.store.staleness import class_name, cpu_class
 
 REFERENCE = Path("results/reference")
@@ -57,7 +50,7 @@ def unlike(folder: Path, stored: StoredRun) -> list[str]:
 
 
 def elsewhere(description: Mapping[str, Any], again: Mapping[str, Any]) -> str:
-    """Where equal bytes are not promised, why; else nothing."""
+    """Why equal bytes are not promised; empty where they are."""
     before, now = cpu_class(description), cpu_class(again)
     if before == now:
         return ""
@@ -72,7 +65,9 @@ def compare(store: Path, data: Path) -> tuple[int, list[str]]:
         DamagedRunError: a run of the store is not what was written.
 
     """
-    both = {run: found for run, found in runs_below(data).items() if is_finished(store / run)}
+    both = {
+        run: stored_run for run, stored_run in runs_below(data).items() if is_finished(store / run)
+    }
     stems = {stored.stem for stored in both.values()}
     manifest.check(
         stem.with_name(f"{stem.name}.{table}") for stem in sorted(stems) for table in ENV_TABLES

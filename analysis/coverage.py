@@ -111,7 +111,7 @@ class Coverage(Case):
 
 
 def cases() -> Iterator[Case]:
-    """All that is shown: t anywhere; in Table 1, from 10 seeds on, the bootstrap."""
+    """Every kind of interval that is shown: t; in Table 1, from 10 seeds on, the bootstrap."""
     for statistic in ("mean", "paired difference"):
         for distribution in DISTRIBUTIONS:
             for environments in ENVIRONMENTS:
@@ -154,8 +154,8 @@ def coverage_of(case: Case, generator: Generator, data_sets: int | None = None) 
     else:
         bootstrap = bootstrap_iqm if case.statistic == "iqm" else bootstrap_mean
         batches = [values[i : i + BATCH] for i in range(0, count, BATCH)]
-        found = [bootstrap(batch, generator, REPETITIONS) for batch in batches]
-        low, high = (np.concatenate(side) for side in zip(*found, strict=True))
+        bounds = [bootstrap(batch, generator, REPETITIONS) for batch in batches]
+        low, high = (np.concatenate(side) for side in zip(*bounds, strict=True))
     coverage = float(((low <= truth) & (truth <= high)).mean())
     error = float(np.sqrt(coverage * (1 - coverage) / count))
     return Coverage(
@@ -168,12 +168,12 @@ def coverage_of(case: Case, generator: Generator, data_sets: int | None = None) 
 
 
 def _coverage_of_share(case: Case) -> Coverage:
-    """Exactly, over the binomial distribution of the bad runs."""
+    """The coverage of a share's interval: exact, by the binomial distribution of bad runs."""
     runs = case.environments * case.seeds
-    found = [share(hits, runs, LEVEL) for hits in range(runs + 1)]
+    intervals = [share(hits, runs, LEVEL) for hits in range(runs + 1)]
     weights = stats.binom.pmf(np.arange(runs + 1), runs, BAD_SHARE)
-    held = np.array([f.low <= BAD_SHARE <= f.high for f in found])
-    widths = np.array([f.high - f.low for f in found])
+    held = np.array([f.low <= BAD_SHARE <= f.high for f in intervals])
+    widths = np.array([f.high - f.low for f in intervals])
     return Coverage(
         **asdict(case),
         nominal=LEVEL,
@@ -227,7 +227,7 @@ def _true_iqm(distribution: str) -> float:
 
 
 def all_coverages(seed: int = 0) -> Iterator[Coverage]:
-    """Every case; two methods of one case judge the same data sets."""
+    """The coverage of every case; two methods of one case judge the same data sets."""
     for case in cases():
         values = [case.statistic, case.distribution, case.environments, case.seeds]
         yield coverage_of(case, np.random.default_rng([seed, *repr(values).encode()]))

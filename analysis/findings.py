@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis import manifest
 from replicate.messages import DataError, first_line, given_files, one_line_errors
-from replicate.store.records import REMEDY, parsed_json
+from replicate.store.files import REMEDY, parsed_json
 
 NOT_RUN = "not run"
 
@@ -38,11 +38,11 @@ def _is_record(record: object) -> bool:
 
 def lines(records: list[dict[str, Any]]) -> list[str]:
     """Number, verdict, sentence, effect and n of each claim; those that were not run in one."""
-    found = [record for record in records if record["verdict"] != NOT_RUN]
-    width = max((len(_verdict(record)) for record in found), default=0)
+    ran = [record for record in records if record["verdict"] != NOT_RUN]
+    width = max((len(_verdict(record)) for record in ran), default=0)
     text = [
         f"{record['claim']}  {_verdict(record):{width}}  {record['sentence']}{_numbers(record)}"
-        for record in found
+        for record in ran
     ]
     missing = [record["claim"] for record in records if record["verdict"] == NOT_RUN]
     return text + ([f"Not run here: {', '.join(missing)}"] if missing else [])

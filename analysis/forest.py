@@ -21,7 +21,7 @@ from analysis.claims.parts import FACTOR, U
 from analysis.findings import read_claims
 from analysis.ledger import CONTRADICTED, IN_PART, INCONCLUSIVE, NO_EFFECT, SUPPORTED
 from replicate.messages import given_files, one_line_errors
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 
 MARKS: dict[str, dict[str, Any]] = {
     SUPPORTED: {"marker": "D", "color": "#00694e"},
@@ -35,11 +35,11 @@ AXES = {U: "difference in u", FACTOR: "factor"}
 LEAST, LEAST_FACTOR = 0.2, math.log(2)
 """How far a picture reaches at least, to both sides."""
 ROW = 0.34
-"""Inches."""
+"""Height of a row, in inches."""
 LABEL = 38
 """Characters of a line of a label."""
 KEPT = "\u00a0=\u00a0"
-"""Does not end a line."""
+"""An equals sign between spaces at which no line is broken."""
 WIDE = 1.5
 """How much further than the furthest estimate a picture reaches for intervals."""
 COLUMNS = ["claim", "part", "unit", "verdict", "estimate", "low", "high", "level", "margin", "n"]

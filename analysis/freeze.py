@@ -35,9 +35,9 @@ from analysis.aggregate import StoredRun, runs_below, tables_of_runs
 from analysis.measures import COLUMNS
 from replicate.messages import ConfigError, DataError, Parser, one_line_errors
 from replicate.planning.choices import Choice, choice_of, key_values
-from replicate.planning.pipeline import (
+from replicate.planning.layout import Layout
+from replicate.planning.plans import (
     CLAIM_DIGESTS,
-    Layout,
     claims_of,
     plan_of,
     write_if_changed,
@@ -45,15 +45,10 @@ from replicate.planning.pipeline import (
 )
 from replicate.planning.studies import Scale, load_scale, load_study, study_runs
 from replicate.settings import nearest
+from replicate.store.columns import SCHEMAS
 from replicate.store.description import RUN_FIELDS
-from replicate.store.records import (
-    RUN,
-    SCHEMAS,
-    is_finished,
-    read_description,
-    read_json,
-    write_atomically,
-)
+from replicate.store.files import read_json, write_atomically
+from replicate.store.records import RUN, is_finished, read_description
 from replicate.store.staleness import command, compare
 
 RESULTS = Path("results")
@@ -178,14 +173,14 @@ def planned_on(asked: Asked, scale: Scale) -> dict[str, set[str]]:
         FreezeError: an environment that was asked for is in none of them.
 
     """
-    found: dict[str, set[str]] = {}
+    run_ids: dict[str, set[str]] = {}
     for study in asked.choice.studies:
         for planned in study_runs(load_study(study), scale, asked.seeds):
-            found.setdefault(planned.env, set()).add(planned.run.run_id)
+            run_ids.setdefault(planned.env, set()).add(planned.run.run_id)
     for env in asked.envs or ():
-        if env not in found:
-            raise FreezeError(f"env={env}: in none of these studies; {nearest(env, found)}")
-    return {env: found[env] for env in asked.envs or sorted(found)}
+        if env not in run_ids:
+            raise FreezeError(f"env={env}: in none of these studies; {nearest(env, run_ids)}")
+    return {env: run_ids[env] for env in asked.envs or sorted(run_ids)}
 
 
 def check_software(asked: Asked, runs: Iterable[str]) -> None:
@@ -232,7 +227,7 @@ def plans_of(
         FreezeError: a study would lose runs that it had.
 
     """
-    folder = Layout(RESULTS).frozen_plan(asked.choice.scale, "").parent
+    folder = Layout(RESULTS).frozen_plan_file(asked.choice.scale, "").parent
     before = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     others = [*written_plans(asked.store.parent).values(), *before.values()]
     known = read_json(CLAIM_DIGESTS)
@@ -269,7 +264,7 @@ def plan_of_data(
     if not planned:
         return None
     plan = plan_of(study, scale_name, planned)
-    folder = Layout(RESULTS).frozen_plan(scale_name, name).parent
+    folder = Layout(RESULTS).frozen_plan_file(scale_name, name).parent
     plan["data"] = {
         env: sorted(
             {os.path.relpath(there[p.run.run_id].stem, folder) for p in planned if p.env == env}

@@ -60,7 +60,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is found of a claim."""
+    """The verdict of a claim, its parts, and what they are made of."""
 
     claim: Claim
     verdict: str
@@ -100,7 +100,7 @@ def _levels(
     claims: Mapping[str, Claim], evidence: Mapping[str, Evidence], settings: LedgerSettings
 ) -> dict[tuple[str, str], float]:
     """(claim, test) → level at which it is judged."""
-    found: dict[tuple[str, str], float] = {}
+    level_of: dict[tuple[str, str], float] = {}
     families = {claim.family for claim in claims.values() if claim.family is not None}
     for family in sorted(families):
         p_values: dict[tuple[str, str], float] = {}
@@ -112,8 +112,8 @@ def _levels(
                 for test, parts in tests.items():
                     p_values[name, test] = _p_of_test(parts, settings)
         levels = holm_levels(list(p_values.values()), 1 - settings.alpha)
-        found.update(zip(p_values, map(float, levels), strict=True))
-    return found
+        level_of.update(zip(p_values, map(float, levels), strict=True))
+    return level_of
 
 
 def _tests(parts: Iterable[Part]) -> dict[str, list[Part]]:
@@ -216,7 +216,7 @@ def judge(part: Part, level: float, settings: LedgerSettings, parts: int = 1) ->
 
 
 def _bounds(part: Part, level: float) -> tuple[float, float]:
-    """Of the estimate: t, or Clopper–Pearson for counts; NaN for tests without an interval."""
+    """Bounds of the estimate: t, or Clopper–Pearson for counts; NaN where there is no interval."""
     if part.estimate is None:
         return math.nan, math.nan
     if part.aim == "rises":
@@ -262,12 +262,12 @@ def guard_failures(judged: Judged) -> list[str]:
     if judged.part.aim != "guard":
         return []
     level = level_of_each(judged)
-    found = judged.part.by_env.items()
-    return [env for env, each in found if each.bounds(level)[1] < -judged.part.margin]
+    estimates = judged.part.by_env.items()
+    return [env for env, each in estimates if each.bounds(level)[1] < -judged.part.margin]
 
 
 def level_of_each(judged: Judged) -> float:
-    """Of the intervals on single environments: of a guard one for all at once (Bonferroni)."""
+    """Level of the intervals on single environments; of a guard, Bonferroni over them."""
     if judged.part.aim != "guard":
         return judged.level
     return 1 - (1 - judged.level) / max(len(judged.part.by_env), 1)
@@ -304,7 +304,7 @@ def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
 
 
 def _seeds_for_share(part: Part, level: float) -> int | None:
-    """The least S with which a share like that found has both bounds on one side of the margin."""
+    """The least S with which such a share has both bounds on one side of the margin."""
     assert part.estimate is not None and part.count is not None
     seeds = np.arange(1, MAX_SEEDS + 1)
     total = seeds * (part.count[1] / part.seeds)
@@ -336,16 +336,16 @@ def _finding(
         if part.aim in JUDGED and part.estimate is not None and part.estimate.unit == U:
             for env in settings.shown_without:
                 beside = without_env(part, env, env_labels.get(env, env))
-                judged += [judge(found, level, settings) for found in beside]
+                judged += [judge(each, level, settings) for each in beside]
     verdict, why = verdict_of(judged, evidence.undecided)
     needed = evidence.seeds_needed
     if needed is None and verdict in (INCONCLUSIVE, IN_PART) and why != TOO_SHORT:
         needed = _seeds_needed(judged)
     where: dict[str, None] = {}
     if why == TOO_SHORT:
-        where = {env: None for found in judged if found.why for env in _short(found.part, settings)}
+        where = {env: None for each in judged if each.why for env in _short(each.part, settings)}
     if why == NOT_EVERYWHERE:
-        where = {env: None for found in judged for env in guard_failures(found)}
+        where = {env: None for each in judged for env in guard_failures(each)}
     names = ", ".join(env_labels.get(env, env) for env in where)
     return Finding(claim, verdict, f"{why} {names}".strip(), judged, evidence, needed)
 
@@ -363,12 +363,12 @@ def _seeds_needed(judged: Iterable[Judged]) -> int | None:
 
 def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
     """A claim's verdict and what keeps it from being a better one."""
-    parts = [found for found in judged if found.part.aim in JUDGED]
-    shown = [found for found in judged if found.part.aim == "shown"]
+    parts = [each for each in judged if each.part.aim in JUDGED]
+    shown = [each for each in judged if each.part.aim == "shown"]
     if not parts:
-        ran = any(found.verdict != NOT_RUN for found in shown)
+        ran = any(each.verdict != NOT_RUN for each in shown)
         return (NO_RULE, "") if ran else (NOT_RUN, "")
-    verdicts = [found.verdict for found in parts]
+    verdicts = [each.verdict for each in parts]
     if all(verdict == NOT_RUN for verdict in verdicts):
         return NOT_RUN, ""
     if undecided:
@@ -376,11 +376,11 @@ def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
     if _no_effect(parts):
         return NO_EFFECT, ""
     if all(verdict == SUPPORTED for verdict in verdicts):
-        failing = any(guard_failures(found) for found in judged)
+        failing = any(guard_failures(each) for each in judged)
         return (IN_PART, NOT_EVERYWHERE) if failing else (SUPPORTED, "")
     if CONTRADICTED in verdicts:
         return CONTRADICTED, ""
-    why = next((found.why for found in parts if found.why), "")
+    why = next((each.why for each in parts if each.why), "")
     if SUPPORTED in verdicts or IN_PART in verdicts:
         return IN_PART, why
     return INCONCLUSIVE, why
@@ -388,12 +388,12 @@ def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
 
 def _no_effect(parts: Sequence[Judged]) -> bool:
     """Every effect that has a smallest size of interest is smaller, and no other is seen."""
-    above = [found for found in parts if found.part.aim == "above"]
-    sized = [found for found in above if found.part.margin > 0]
-    others = [found for found in above if found.part.margin == 0]
+    above = [each for each in parts if each.part.aim == "above"]
+    sized = [each for each in above if each.part.margin > 0]
+    others = [each for each in above if each.part.margin == 0]
     return (
         bool(sized)
-        and all(found.verdict == NO_EFFECT for found in sized)
-        and all(found.verdict == INCONCLUSIVE for found in others)
-        and not any(found.verdict == CONTRADICTED for found in parts)
+        and all(each.verdict == NO_EFFECT for each in sized)
+        and all(each.verdict == INCONCLUSIVE for each in others)
+        and not any(each.verdict == CONTRADICTED for each in parts)
     )

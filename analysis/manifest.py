@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from replicate.messages import DataError, Parser, one_line_errors
-from replicate.store.records import (
+from replicate.store.files import (
     MANIFEST,
     REMEDY,
     name_in,
@@ -70,12 +70,12 @@ def check(files: Iterable[Path]) -> None:
         if manifest is None:
             raise AlteredDataError(f"{file}: no {MANIFEST} lists it; {REMEDY}")
         listed.setdefault(manifest, []).append(file)
-    for manifest, found in listed.items():
-        verify(manifest, found)
+    for manifest, of_manifest in listed.items():
+        verify(manifest, of_manifest)
 
 
 def renew(*files: Path) -> None:
-    """After a command wrote files: their new digests, where the repository's data lists them.
+    """Renew the digests of files that a command wrote, where the repository's data lists them.
 
     One that is listed nowhere is a user's own.
     """
@@ -114,12 +114,12 @@ def main(arguments: list[str]) -> int:
     if options.update:
         update(options.folder, options.update)
         return 0
-    found = sorted(options.folder.rglob(f"*{MANIFEST}"))
-    if not found:
+    manifests = sorted(options.folder.rglob(f"*{MANIFEST}"))
+    if not manifests:
         raise DataError(f"{options.folder}: no {MANIFEST} in it or below")
-    for manifest in found:
+    for manifest in manifests:
         verify(manifest)
-    print(f"{sum(len(read_json(manifest)) for manifest in found)} data files, all as listed")
+    print(f"{sum(len(read_json(manifest)) for manifest in manifests)} data files, all as listed")
     return 0
 
 

@@ -24,7 +24,7 @@ import yaml
 from analysis import manifest
 from analysis.study import RUN_KEYS, Study, read_study
 from replicate.messages import DataError, given_files, one_line_errors
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 
 Array = npt.NDArray[np.float64]
 Measures = dict[str, float | int | bool]
@@ -142,8 +142,8 @@ class Course:
         """
         known = ~np.isnan(self.errors)
         there = self.u[known] >= HALF_WAY
-        found = np.flatnonzero(there[1:] & there[:-1])
-        return float(self.ends[known][found[0] + 1]) if len(found) else float("inf")
+        pairs = np.flatnonzero(there[1:] & there[:-1])
+        return float(self.ends[known][pairs[0] + 1]) if len(pairs) else float("inf")
 
     @property
     def drawdown(self) -> float:
@@ -220,7 +220,7 @@ def return_measures(
     diverged = diverged_at is not None
     if diverged or not episodes:
         score, final = np.fmin(score, worst), np.fmin(final, worst)
-    found: Measures = {
+    measures: Measures = {
         "score": score,
         "final": final,
         "final_episodes": episodes,
@@ -235,7 +235,7 @@ def return_measures(
     if np.isnan(u):  # no scale, no u
         nothing = ("u", "early_u", "steps_to_half", "peak_u", "drawdown")
         return (
-            found
+            measures
             | dict.fromkeys(nothing, np.nan)
             | dict.fromkeys(("ruined", "collapsed"), diverged)
         )
@@ -243,7 +243,7 @@ def return_measures(
         env_steps, scale(returns), total_env_steps, np.inf if diverged_at is None else diverged_at
     )
     beginning = np.fmin(0.0, float(scale(start)))
-    return found | {
+    return measures | {
         "u": u,
         "ruined": bool(u < beginning + RUINED_BELOW) or diverged,
         "collapsed": bool(u < curve.peak / 2) or diverged,
@@ -365,10 +365,10 @@ def read_published_scale(file: Path) -> dict[str, dict[str, Any]]:
 
     """
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        entries = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         return {
             str(env): {"return": float(entry["return"]), "source": str(entry["source"])}
-            for env, entry in found.items()
+            for env, entry in entries.items()
         }
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
         raise DataError(

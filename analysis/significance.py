@@ -22,7 +22,7 @@ def lower_mean_p_value(
     generator: Generator,
     permutations: int = PERMUTATIONS,
 ) -> float:
-    """Of "the candidate's mean is not lower than the baseline's": studentised permutation test.
+    """p of "the candidate's mean is not lower than the baseline's": studentised permutation test.
 
     The share of the splits of all runs into groups of the same sizes whose Welch's t is as low as
     the observed one, or lower: all splits where there are no more than ``permutations``, else
@@ -46,7 +46,7 @@ def lower_mean_p_value(
     old, new = finite(baseline), finite(candidate)
     if old.ndim != 1 or new.ndim != 1 or min(len(old), len(new)) < 2:
         raise ValueError("a sample is not one axis of two values at least")
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (new, old),
         _welch_t,
         vectorized=True,
@@ -55,7 +55,7 @@ def lower_mean_p_value(
         batch=10_000,
         rng=generator,
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def _welch_t(x: Array, y: Array, axis: int = -1) -> Array:
@@ -105,7 +105,7 @@ def trend_test(
     ranks = stats.rankdata(array, axis=-1)
     if len(ranks) == 1:
         return _trend_of_one_block(ranks[0])
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         tuple(ranks.T),
         _tau,
         permutation_type="samples",
@@ -115,7 +115,7 @@ def trend_test(
         batch=max(1, 2_000_000 // ranks.size),
         rng=generator,
     )
-    return Trend(float(found.statistic), float(found.pvalue))
+    return Trend(float(test.statistic), float(test.pvalue))
 
 
 def _trend_of_one_block(ranks: Array) -> Trend:

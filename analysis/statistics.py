@@ -267,7 +267,7 @@ def resampled(
     with warnings.catch_warnings():
         # A resample may have no statistic; whoever takes quantiles sees it.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        found = stats.bootstrap(
+        bootstrapped = stats.bootstrap(
             tuple(array),
             of_environments,
             n_resamples=resamples,
@@ -277,7 +277,7 @@ def resampled(
             method="percentile",
             rng=generator,
         )
-    distribution: Array = np.moveaxis(found.bootstrap_distribution, -1, 0)
+    distribution: Array = np.moveaxis(bootstrapped.bootstrap_distribution, -1, 0)
     return distribution
 
 
@@ -322,7 +322,7 @@ def bootstrap_intervals(
 
 
 def finite(values: npt.ArrayLike) -> Array:
-    """As an array of float64.
+    """Values as an array of float64.
 
     Raises:
         ValueError: there is none, or one that is NaN or infinite.

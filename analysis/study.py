@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from analysis import manifest
 from analysis.aggregate import read_runs
 from replicate.messages import DataError
-from replicate.store.records import ENV_TABLES, REMEDY, RUN, read_json, tables_of_plan
+from replicate.store.files import REMEDY, read_json
+from replicate.store.records import ENV_TABLES, RUN, tables_of_plan
 
 RUN_KEYS = ["env", "variant", "seed"]
 
@@ -29,7 +30,7 @@ class Study:
 
     Args:
         folder: of the plan, from which it names the tables.
-        plan: as ``replicate.planning.pipeline`` writes it.
+        plan: as ``replicate.planning.plans.plan_of`` makes it.
 
     """
 
@@ -38,7 +39,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """As in ``conf/study``."""
+        """Name of the study, as in ``conf/study``."""
         return str(self.plan["study"])
 
     @property
@@ -48,7 +49,7 @@ class Study:
 
     @property
     def total_env_steps(self) -> int:
-        """Of each run."""
+        """Length of each run."""
         return int(self.plan["total_env_steps"])
 
     @property
@@ -88,12 +89,12 @@ class Study:
 
     @cached_property
     def episodes(self) -> pd.DataFrame:
-        """``replicate.store.records.EPISODES`` of all runs."""
+        """``replicate.store.columns.EPISODES`` of all runs."""
         return self._rows("episodes")
 
     @cached_property
     def updates(self) -> pd.DataFrame:
-        """``replicate.store.records.UPDATES`` of all runs."""
+        """``replicate.store.columns.UPDATES`` of all runs."""
         return self._rows("updates")
 
     @cached_property
@@ -173,7 +174,7 @@ class Study:
 
 
 def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:
-    """The rows of planned runs in the order of the plan, labelled by it.
+    """Rows of planned runs in the order of the plan, with environment, variant and seed.
 
     Args:
         table: with the column ``run``; the rows of a run stand together.
@@ -184,12 +185,12 @@ def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:
     runs = table[RUN].combine_chunks()
     codes = np.asarray(runs.indices) if len(runs) else np.empty(0, np.int64)
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    # A table without a row has no start, and its end stops nothing.
+    # A table without a row has neither a start nor a stop.
     stops = np.append(starts[1:], len(codes)) if len(codes) else starts
     names = runs.dictionary.to_pylist() if len(runs) else []
-    found = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=True)}
+    spans = {names[codes[i]]: (i, j) for i, j in zip(starts, stops, strict=True)}
     # A run in which no episode ended has no row.
-    rows = [np.arange(*found.get(entry["run_id"], (0, 0))) for entry in entries]
+    rows = [np.arange(*spans.get(entry["run_id"], (0, 0))) for entry in entries]
     planned = np.repeat(np.arange(len(entries)), [len(of_run) for of_run in rows])
     taken = table.drop_columns(RUN).take(np.concatenate([np.empty(0, np.int64), *rows]))
     for key in RUN_KEYS:

@@ -25,9 +25,9 @@ SEED_LINE: dict[str, Any] = {"alpha": 0.45, "lw": 0.7}
 WIDTH = 5.6
 """Inches of a whole picture: its text can be read on a phone, whose page is as wide."""
 COLUMNS = 2
-"""Panels side by side."""
+"""Most panels side by side."""
 CHARACTERS_PER_INCH = 13
-"""Of small text."""
+"""Characters of small text in an inch."""
 FRONT = {"color": "#004c8c", "dashes": (None, None), "lw": 2.6, "zorder": 5}
 """The line that stands out: dark, solid, thick and above the others."""
 BEHIND_WIDTH = 1.4
@@ -36,7 +36,7 @@ PALE = 0.12
 
 
 def use() -> None:
-    """Set the look."""
+    """Set the look of all figures."""
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.9)
     plt.rcParams.update(
         {

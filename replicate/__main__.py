@@ -33,7 +33,8 @@ from replicate.settings import (
     nearest,
     validated,
 )
-from replicate.store.records import check_writable, parsed_json, read_description
+from replicate.store.files import check_writable, parsed_json
+from replicate.store.records import read_description
 
 COMMANDS = {
     "doctor": ("replicate.upkeep.doctor", "what may be wrong here"),
@@ -42,13 +43,13 @@ COMMANDS = {
     "mirror": ("replicate.training.mirror", "mirror finished runs to Weights & Biases"),
     "traces": ("replicate.upkeep.traces", "what the training code does, as bytes"),
 }
-"""Name → the module whose ``main`` it is and whose docstring is its help, and what it is for."""
+"""Name → the module whose ``main`` runs it and whose docstring is its help; what it is for."""
 
 KEPT = "finished runs and checkpoints are kept, and the same command goes on from them"
 
 
 def help_text() -> str:
-    """Every key with unit and default, every choice of every group."""
+    """The help: every key with unit and default, every choice of every group."""
     lines = [
         (__doc__ or "").strip(),
         "",
@@ -74,7 +75,7 @@ def help_text() -> str:
 
 
 def parser() -> Parser:
-    """Flags; everything else is an override."""
+    """The parser of the flags; every other argument is an override."""
     flags = Parser(prog="python -m replicate", add_help=False, allow_abbrev=False)
     flags.add_argument("-h", "--help", action="store_true")
     flags.add_argument("-m", "--multirun", action="store_true")
@@ -121,7 +122,7 @@ def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
 
 
 def tell_if_diverged(folder: Path) -> None:
-    """A line if a finished run ended before its time.
+    """Print a line if a finished run diverged, and so ended early.
 
     Raises:
         DamagedRunError: it cannot be read.
@@ -150,10 +151,10 @@ def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
 
 
 def check_given_once(overrides: list[str]) -> None:
-    """No key has two overrides, of which Hydra would take the last without a word.
+    """Refuse a key that is given twice: Hydra would silently take the last.
 
     Raises:
-        ConfigError: one has, or is no ``key=value``.
+        ConfigError: one is, or an argument is no ``key=value``.
 
     """
     keys = keys_of(overrides)
@@ -163,7 +164,7 @@ def check_given_once(overrides: list[str]) -> None:
 
 
 def run_command(name: str, arguments: list[str]) -> int:
-    """One of ``COMMANDS``; returns its exit code."""
+    """Run one of ``COMMANDS``; returns its exit code."""
     module = import_module(COMMANDS[name][0])
     if {"-h", "--help"} & set(arguments):
         print((module.__doc__ or "").strip())

@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from replicate.__main__ import train as train_and_print
-from replicate.planning import composition as plan
+from replicate.planning import composition
 from replicate.settings import ExecutionSettings, RunSettings, validated
 from replicate.store.records import is_finished, read_stored, read_table
 
@@ -20,7 +20,7 @@ def compose(*overrides: str) -> list[RunSettings]:
         ConfigError: one line with what is wrong and the nearest valid choice.
 
     """
-    return plan.compose(*overrides).runs
+    return composition.compose(*overrides).runs
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
         DamagedRunError: one was altered, a part of it is missing, or another lies in its place.
 
     """
-    found: dict[str, list[pd.DataFrame]] = {"episodes": [], "updates": []}
+    parts: dict[str, list[pd.DataFrame]] = {"episodes": [], "updates": []}
     for run in {run.digest: run for run in runs}.values():
         folder = Path(out) / run.run_id
         if not is_finished(folder):
@@ -58,10 +58,10 @@ def load(runs: Iterable[RunSettings], out: str | Path = "runs") -> Tables:
             "recipe": run.recipe.name,
             "seed": run.seed,
         }
-        for name, frames in found.items():
+        for name, frames in parts.items():
             frame = read_table(folder, name).to_pandas()
             frames.append(frame.assign(**labels))
-    return Tables(**{name: pd.concat(frames, ignore_index=True) for name, frames in found.items()})
+    return Tables(**{name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()})
 
 
 def train(
@@ -78,6 +78,8 @@ def train(
     """
     runs = list(runs)
     chosen = {"out": str(out), "device": device, "logger": logger}
-    execution = validated(ExecutionSettings, {**plan.compose().execution.model_dump(), **chosen})
+    execution = validated(
+        ExecutionSettings, {**composition.compose().execution.model_dump(), **chosen}
+    )
     train_and_print(runs, execution)
     return load(runs, out)

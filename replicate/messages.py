@@ -18,13 +18,13 @@ Arguments = ParamSpec("Arguments")
 
 
 def say(text: str) -> None:
-    """A line on standard error.  A pipe that its reader has closed does not end a training."""
+    """Print a line on standard error; a reader that closed the pipe does not end a training."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
 def first_line(error: object) -> str:
-    """What is wrong, in one line."""
+    """The first line of what an error says."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
@@ -68,7 +68,7 @@ class InterruptedTraining(KeyboardInterrupt):
     """Training was stopped by a signal, with all that was done on the disk.
 
     Args:
-        when: for people.
+        when: in its course, for people.
         signal_number: which one; a shell expects the exit code 128 + this.
 
     """
@@ -108,15 +108,15 @@ def _not_begun(*_: object) -> None:
 
 
 def end_quietly_until_begun() -> None:
-    """While ``python -m`` imports a program, let Ctrl-C end it in one line; ``begin`` ends that."""
+    """While ``python -m`` imports a program, let Ctrl-C end it in one line, until ``begin``."""
     if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _not_begun)
 
 
 def begin() -> None:
-    """What every program does first: Ctrl-C acts as ever, and a terminal shows what it can.
+    """What every program does first: Ctrl-C acts as usual, no character is an error.
 
-    What its encoding cannot show is printed as its code point.
+    A character that the terminal's encoding lacks is printed as its code point.
     """
     if signal.getsignal(signal.SIGINT) is _not_begun:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -126,7 +126,7 @@ def begin() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """The arguments of a program; wrong ones are one line that says what is right."""
+    """An argument parser whose errors are one line that says what is right."""
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls where an argument is wrong.
@@ -155,7 +155,7 @@ def given_files(program: str, names: Iterable[str], arguments: list[str]) -> lis
 
 
 def one_line_errors(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
-    """A command line whose expected errors are one line and an exit code."""
+    """Make the expected errors of a command line one line and an exit code."""
 
     @wraps(main)
     def told(*arguments: Arguments.args, **options: Arguments.kwargs) -> int:

@@ -42,7 +42,7 @@ def lane_matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     if a.shape[2] == 1:
         return a * b if bias is None else a * b + bias
     if b.shape[2] < min(a.shape[1], NARROW):
-        # Not `contiguous`, which leaves one lane's column where and as it lies.
+        # Not `contiguous`: it would not copy the column of a single lane.
         narrow = b.mT.clone(memory_format=torch.contiguous_format)
         product = lane_matmul(narrow, a.mT).mT
         return product if bias is None else product.add_(bias)
@@ -92,16 +92,16 @@ class MLP:
     def layers(self, parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Views of ``[R, ≥ P]`` as (weight ``[R, n, m]``, bias ``[R, 1, m]``) per layer.
 
-        What follows the first P entries is not the network's.
+        Entries after the first P (a policy's log standard deviations) are not the network's.
         """
         lanes, lane_stride = parameters.shape[0], parameters.stride(0)
-        start, found = parameters.storage_offset(), []
+        start, pairs = parameters.storage_offset(), []
         for n, m in pairwise(self.sizes):
             weight = parameters.as_strided((lanes, n, m), (lane_stride, m, 1), start)
             bias = parameters.as_strided((lanes, 1, m), (lane_stride, m, 1), start + n * m)
-            found.append((weight, bias))
+            pairs.append((weight, bias))
             start += (n + 1) * m
-        return found
+        return pairs
 
     def initialise(
         self,
@@ -185,7 +185,7 @@ class Policy:
 
     @property
     def num_actions(self) -> int:
-        """A."""
+        """A, action dimensions or number of actions."""
         return self.network.sizes[-1]
 
     @property
@@ -225,7 +225,7 @@ class Policy:
     def outputs_under(self, parameters: Tensor) -> Callable[[Tensor], Tensor]:
         """The function observations ``[R, N, D]`` ↦ outputs ``[R, N, A]`` of the network.
 
-        For parameters that stay while it is called often: it keeps the views of the layers.
+        It keeps the views of the layers: for parameters that do not change between many calls.
         """
         layers = self.network.layers(parameters)
         return lambda observations: _through(layers, observations)[0]

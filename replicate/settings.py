@@ -54,10 +54,10 @@ def lane_keys(model: type[BaseModel]) -> list[str]:
     return [key for key, field in model.model_fields.items() if field_note(field)["lane"]]
 
 
-def lane_values(section: Section) -> dict[str, float]:
-    """Values of those keys; null is infinity."""
-    found = {key: getattr(section, key) for key in lane_keys(type(section))}
-    return {key: math.inf if value is None else value for key, value in found.items()}
+def lane_numbers(section: Section) -> dict[str, float]:
+    """Values of a section's lane-wise keys; null is infinity."""
+    values = {key: getattr(section, key) for key in lane_keys(type(section))}
+    return {key: math.inf if value is None else value for key, value in values.items()}
 
 
 SomeSection = TypeVar("SomeSection", bound=Section)
@@ -93,10 +93,10 @@ class EnvSettings(Section):
 
     @model_validator(mode="after")
     def _can_be_trained_on(self) -> "EnvSettings":
-        # Some kinds of it open a window, and end the process where there is none.
+        # Some modes open a window, and end the process on a machine without a screen.
         if "render_mode" in self.kwargs:
             raise ValueError("env.kwargs.render_mode: training shows no pictures; leave it out")
-        # Gymnasium steps by a negative number without a word, and by 10^9 for hours.
+        # Gymnasium takes a negative number without a word, and steps for hours with 10^9.
         frames = self.kwargs.get("frame_skip", 1)
         if isinstance(frames, str) or not 1 <= frames <= MOST_PASSES:
             raise ValueError(f"env.kwargs.frame_skip: it must be 1 to {MOST_PASSES}")
@@ -104,7 +104,7 @@ class EnvSettings(Section):
 
 
 class Algorithm(Section):
-    """What the settings of every algorithm have, and what the rest asks of them."""
+    """Base of the algorithms' settings: the keys that all have, and what other modules ask."""
 
     name: str
     num_steps: int = Key("env steps", "rollout length, one update each", ge=2, le=MOST_ENV_STEPS)
@@ -135,7 +135,7 @@ class Algorithm(Section):
 
     def lane_values(self) -> dict[str, float]:
         """The lane-wise keys as numbers, "off" (null) as infinity."""
-        return lane_values(self)
+        return lane_numbers(self)
 
     def without_effect(self) -> tuple[list[str], list[str]]:
         """Keys of the algorithm, and keys of the recipe, that these settings switch off."""
@@ -146,8 +146,9 @@ Objective = Literal["clip", "none", "fixed_kl", "adaptive_kl"]
 UNCLIPPED = ("none", "fixed_kl", "adaptive_kl")
 """Objectives without a use for ε."""
 BUILT_IN = ("clip", *UNCLIPPED)
-"""Objectives that are one formula, at ε = ∞ or β = 0, and may share a cohort; any other name is one
-of ``replicate.maths.objectives.SURROGATES``."""
+"""Objectives that may share a cohort, since they are one formula: ε = ∞ in it where nothing is
+clipped, β = 0 without a penalty.  Any other name is one of
+``replicate.maths.objectives.SURROGATES``."""
 
 
 class PPOSettings(Algorithm):
@@ -195,8 +196,8 @@ class PPOSettings(Algorithm):
         return self.kl_beta if self.objective in ("fixed_kl", "adaptive_kl") else 0.0
 
     def lane_values(self) -> dict[str, float]:
-        """With ε = ∞ where nothing is clipped, and no target of KL (NaN) where β does not adapt."""
-        numbers = lane_values(self)
+        """The lane-wise keys: ε = ∞ where nothing is clipped, d_targ = NaN where β is fixed."""
+        numbers = lane_numbers(self)
         del numbers["objective"]  # no number: it is told by ε, β and d_targ
         del numbers["kl_beta"]  # changes in training: it is part of the learner
         if self.objective in UNCLIPPED:
@@ -206,7 +207,7 @@ class PPOSettings(Algorithm):
         return numbers
 
     def without_effect(self) -> tuple[list[str], list[str]]:
-        """What the objective, and no early stop, make no use of."""
+        """Keys that the objective makes no use of, and those of an early stop if there is none."""
         keys = {
             "clip": ["kl_beta", "kl_target"],
             "none": ["clip_epsilon", "bound", "kl_beta", "kl_target"],
@@ -435,7 +436,7 @@ class RunSettings(Section):
         algo = self.algo
         if changed and self.change is not None:
             algo = algo.model_copy(update=self.change.algo)
-        return {**algo.lane_values(), **lane_values(self.recipe)}
+        return {**algo.lane_values(), **lane_numbers(self.recipe)}
 
 
 class ExecutionSettings(Section):
@@ -502,7 +503,7 @@ Checked = TypeVar("Checked", bound=Section)
 
 
 def validated(model: type[Checked], data: dict[str, Any]) -> Checked:
-    """The checked settings.
+    """Data as settings, checked.
 
     Raises:
         ConfigError: one line with what is wrong, where, and the nearest valid choice.
@@ -515,9 +516,9 @@ def validated(model: type[Checked], data: dict[str, Any]) -> Checked:
 
 
 def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, Any]) -> str:
-    # A mistyped key is also a missing one: what was written explains more.
-    found = error.errors()
-    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
+    # A mistyped key makes two errors, unknown and missing; the unknown one explains more.
+    errors = error.errors()
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     path = [str(part) for part in first["loc"] if part not in ALGORITHMS]
     key, kind, context = ".".join(path), first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":

@@ -45,8 +45,8 @@ def test_a_sweep_trains_the_product_as_lanes_of_one_cohort(
     assert main([*sweep, f"out={tmp_path}", *SHORT]) == 0
     folders = [Path(line) for line in capsys.readouterr().out.split()]
     described = [json.loads((folder / "run.json").read_text()) for folder in folders]
-    found = [(d["settings"]["algo"]["clip_epsilon"], d["settings"]["seed"]) for d in described]
-    assert sorted(found) == [(e, s) for e in (0.1, 0.2) for s in range(3)]
+    trained = [(d["settings"]["algo"]["clip_epsilon"], d["settings"]["seed"]) for d in described]
+    assert sorted(trained) == [(e, s) for e in (0.1, 0.2) for s in range(3)]
     assert {d["cohort"]["lanes"] for d in described} == {6}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from replicate.interface import compose, load, train
 from replicate.messages import DamagedRunError
-from replicate.planning import composition as plan
+from replicate.planning import composition
 from tests.stored import store_run
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -49,4 +49,4 @@ def test_a_folder_that_was_swapped_is_not_loaded_as_the_run_asked_for(tmp_path: 
 def test_the_commands_of_the_readme_are_valid() -> None:
     for line in re.findall(r"^python -m replicate (?!--help)(.*)$", README.read_text(), re.M):
         arguments = [a.strip("'") for a in line.split() if a != "-m"]
-        assert plan.compose(*arguments).runs
+        assert composition.compose(*arguments).runs

@@ -81,8 +81,8 @@ def updated(algo: str, continuous: bool, *overrides: str) -> tuple[Tensor, Tenso
     learner, batch, values, run = handmade_case(algo, continuous, *overrides)
     before = learner.policy_state.parameters.clone()
     with torch.no_grad():
-        found = update_algorithm(learner, batch, run, values)
-    return before, learner.policy_state.parameters, found
+        diagnostics = update_algorithm(learner, batch, run, values)
+    return before, learner.policy_state.parameters, diagnostics
 
 
 def as_torch(distribution: Distribution) -> reference.Distribution:
@@ -103,7 +103,7 @@ class Seen:
     old_to_new: float
     new_to_old: float
     old_moved: bool
-    found: Lanewise
+    diagnostics: Lanewise
 
 
 def watched(run: RunSettings, monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
@@ -116,7 +116,7 @@ def watched(run: RunSettings, monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         value_before = learner.value_state.parameters.clone()
         old = as_torch(batch.old)
         kept = [p.clone() for p in batch.old.parameters]
-        found = inner(learner, batch, run, lane)
+        diagnostics = inner(learner, batch, run, lane)
         after = learner.policy_state.parameters
         new = as_torch(learner.policy.forward(after, batch.observations)[0])
         seen.append(
@@ -128,10 +128,10 @@ def watched(run: RunSettings, monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
                 reference.kl_divergence(old, new).mean().item(),
                 reference.kl_divergence(new, old).mean().item(),
                 not all(map(torch.equal, kept, batch.old.parameters)),
-                found,
+                diagnostics,
             )
         )
-        return found
+        return diagnostics
 
     monkeypatch.setattr(train, "update_algorithm", spy)
     Cohort([run]).train()
@@ -145,10 +145,10 @@ def watched(run: RunSettings, monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
 def test_the_step_of_the_line_search_is_the_one_applied(continuous: bool) -> None:
     """Line search computed, full step applied anyway: wojzaremba/trpo#1, modular_rl#4, #7."""
     before, whole, _ = updated("trpo", continuous, "algo.accept_kl_factor=1e6")
-    _, shrunk, found = updated("trpo", continuous, "algo.accept_kl_factor=0.1")
-    backtracks = int(found["backtracks"].item())
+    _, shrunk, diagnostics = updated("trpo", continuous, "algo.accept_kl_factor=0.1")
+    backtracks = int(diagnostics["backtracks"].item())
     assert 0 < backtracks < 10
-    assert found["step_accepted"].item() == 1
+    assert diagnostics["step_accepted"].item() == 1
     torch.testing.assert_close(shrunk - before, 0.8**backtracks * (whole - before))
 
 
@@ -165,10 +165,10 @@ def test_kl_stays_inside_the_region_or_nothing_moves(
     run = toy_run(SPACES[continuous], "trpo", *overrides, updates=12)
     seen = watched(run, monkeypatch)
     assert len(seen) == 12
-    assert any(update.found["backtracks"].item() > 0 for update in seen)
+    assert any(update.diagnostics["backtracks"].item() > 0 for update in seen)
     for update in seen:
         moved = not torch.equal(update.before, update.after)
-        assert moved == bool(update.found["step_accepted"].item())
+        assert moved == bool(update.diagnostics["step_accepted"].item())
         assert update.old_to_new <= factor * 0.3 + 1e-9
 
 
@@ -182,10 +182,10 @@ def test_failed_line_search_leaves_the_parameters_bit_for_bit(
     """Failed line search leaves the last trial in place: tianshou#1287."""
     run = toy_run(SPACES[continuous], "trpo", "algo.accept_kl_factor=1e-12")
     for update in watched(run, monkeypatch):
-        assert update.found["step_accepted"].item() == 0
-        assert update.found["backtracks"].item() == run.algo.max_backtracks
+        assert update.diagnostics["step_accepted"].item() == 0
+        assert update.diagnostics["backtracks"].item() == run.algo.max_backtracks
         assert torch.equal(update.before, update.after)
-        assert update.found["kl"].item() == pytest.approx(0, abs=1e-15)
+        assert update.diagnostics["kl"].item() == pytest.approx(0, abs=1e-15)
         assert not torch.equal(update.value_before, update.value_after)
 
 
@@ -287,17 +287,17 @@ def test_kl_is_measured_from_old_to_new_in_both_action_spaces(continuous: bool) 
     values["accept_kl_factor"] = torch.tensor([math.inf])
     old = as_torch(batch.old)
     with torch.no_grad():
-        found = update_algorithm(learner, batch, run, values)
-    assert found["step_accepted"].item() == 1
+        diagnostics = update_algorithm(learner, batch, run, values)
+    assert diagnostics["step_accepted"].item() == 1
     new = as_torch(learner.policy.forward(learner.policy_state.parameters, batch.observations)[0])
     forward = reference.kl_divergence(old, new).mean().item()
     backward = reference.kl_divergence(new, old).mean().item()
     assert abs(forward - backward) > 1e-3 * forward
-    assert found["kl"].item() == pytest.approx(forward)
+    assert diagnostics["kl"].item() == pytest.approx(forward)
     # A limit between the two tells them apart.
     accepted = f"algo.accept_kl_factor={0.5 * (forward + backward) / 0.1}"
-    _, _, found = updated("trpo", continuous, *huge, accepted)
-    assert found["step_accepted"].item() == float(forward < backward)
+    _, _, diagnostics = updated("trpo", continuous, *huge, accepted)
+    assert diagnostics["step_accepted"].item() == float(forward < backward)
 
 
 @CONTINUOUS
@@ -311,7 +311,7 @@ def test_old_policy_stands_still_and_the_recorded_kl_is_true(
     for update in watched(toy_run(SPACES[continuous], algo, *rates, *extra), monkeypatch):
         assert not update.old_moved
         assert update.old_to_new > 1e-6
-        assert update.found["kl"].item() == pytest.approx(update.old_to_new, rel=1e-6)
+        assert update.diagnostics["kl"].item() == pytest.approx(update.old_to_new, rel=1e-6)
 
 
 # 8 -----------------------------------------------------------------------------------------
@@ -329,11 +329,11 @@ def test_entropy_has_the_right_sign() -> None:
 
 @CONTINUOUS
 def test_entropy_bonus_raises_the_entropy(continuous: bool) -> None:
-    found = [
+    diagnostics = [
         updated("ppo", continuous, f"algo.entropy_coefficient={c}", "algo.learning_rate=1e-3")[2]
         for c in (0.0, 5.0)
     ]
-    assert found[1]["entropy"].item() > found[0]["entropy"].item() + 1e-3
+    assert diagnostics[1]["entropy"].item() > diagnostics[0]["entropy"].item() + 1e-3
 
 
 # 9 -----------------------------------------------------------------------------------------
@@ -355,11 +355,11 @@ def test_policy_and_value_parameters_are_apart(
 
 @CONTINUOUS
 def test_value_loss_does_not_reach_the_policy(continuous: bool) -> None:
-    found = [
+    diagnostics = [
         updated("ppo", continuous, f"algo.value_coefficient={c}")[1] for c in (0.0, 0.5, 100.0)
     ]
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
+    assert torch.equal(diagnostics[0], diagnostics[1])
+    assert torch.equal(diagnostics[0], diagnostics[2])
 
 
 # 10 ----------------------------------------------------------------------------------------
@@ -373,12 +373,12 @@ def test_k1_may_be_negative_where_k3_and_the_exact_kl_are_not() -> None:
     batch.actions = batch.old.mean + 0.9
     batch.old_log_prob = batch.old.log_prob(batch.actions)
     log_ratio = moved.log_prob(batch.actions) - batch.old_log_prob
-    found = {name: measured_kl(moved, batch, name).item() for name in ("k1", "k3", "exact")}
-    assert found["k1"] == pytest.approx(kl_k1(log_ratio).item())
-    assert found["k3"] == pytest.approx(kl_k3(log_ratio).item())
-    assert found["k1"] < 0 < found["k3"]
+    diagnostics = {name: measured_kl(moved, batch, name).item() for name in ("k1", "k3", "exact")}
+    assert diagnostics["k1"] == pytest.approx(kl_k1(log_ratio).item())
+    assert diagnostics["k3"] == pytest.approx(kl_k3(log_ratio).item())
+    assert diagnostics["k1"] < 0 < diagnostics["k3"]
     expected = 0.5 * (2 * batch.old.log_std).neg().exp().sum().item()
-    assert found["exact"] == pytest.approx(expected)
+    assert diagnostics["exact"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("estimator", "epochs"), [("k1", 10), ("k3", 1), ("exact", 1)])
@@ -401,8 +401,8 @@ def test_early_stop_fires_by_estimators_that_cannot_be_negative(
     batch.actions = batch.old.mean + 0.7 * batch.old.log_std.exp()
     batch.old_log_prob = batch.old.log_prob(batch.actions)
     with torch.no_grad():
-        found = update_algorithm(learner, batch, run, values)
-    assert found["policy_epochs"].item() == epochs
+        diagnostics = update_algorithm(learner, batch, run, values)
+    assert diagnostics["policy_epochs"].item() == epochs
 
 
 # 11 ----------------------------------------------------------------------------------------
@@ -540,10 +540,10 @@ def test_batch_of_one_is_a_config_error(algo: str) -> None:
 
 
 def test_smallest_minibatch_allowed_is_finite() -> None:
-    before, after, found = updated("ppo", True, "recipe=modern", "algo.minibatch_size=2")
+    before, after, diagnostics = updated("ppo", True, "recipe=modern", "algo.minibatch_size=2")
     assert not torch.equal(before, after)
     assert after.isfinite().all()
-    assert found["gradient_norm"].isfinite().all()
+    assert diagnostics["gradient_norm"].isfinite().all()
 
 
 # 15 ----------------------------------------------------------------------------------------

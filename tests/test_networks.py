@@ -74,8 +74,8 @@ def test_pushforward_equals_finite_differences() -> None:
     _, activations = network.forward(parameters, inputs)
     above = network.forward(parameters + width * tangent, inputs)[0]
     below = network.forward(parameters - width * tangent, inputs)[0]
-    found = network.pushforward(parameters, activations, tangent)
-    torch.testing.assert_close(found, (above - below) / (2 * width), rtol=1e-7, atol=1e-8)
+    pushed = network.pushforward(parameters, activations, tangent)
+    torch.testing.assert_close(pushed, (above - below) / (2 * width), rtol=1e-7, atol=1e-8)
 
 
 def test_layers_are_views_of_weights_and_biases_in_turn() -> None:
@@ -197,8 +197,8 @@ def test_policy_jacobians_equal_autograd(continuous: bool) -> None:
             torch.einsum("so,sop->p", c[r], j) for c, j in zip(cotangents, jacobians, strict=True)
         )
         torch.testing.assert_close(gradient[r], expected)
-        for found, jacobian in zip(change, jacobians, strict=True):
-            torch.testing.assert_close(found[r], jacobian @ tangent[r])
+        for moved, jacobian in zip(change, jacobians, strict=True):
+            torch.testing.assert_close(moved[r], jacobian @ tangent[r])
 
 
 def test_policy_pullback_adds_up_a_log_std_cotangent_per_state() -> None:

@@ -12,12 +12,12 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_every_package_is_declared() -> None:
-    found = {
+    packages = {
         ".".join(file.parent.relative_to(ROOT).parts)
         for name in ("analysis", "replicate")
         for file in (ROOT / name).rglob("__init__.py")
     }
-    assert set(SETUPTOOLS["packages"]) == found | {"replicate.conf"}
+    assert set(SETUPTOOLS["packages"]) == packages | {"replicate.conf"}
     assert ROOT / SETUPTOOLS["package-dir"]["replicate.conf"] == CONF
 
 

@@ -15,8 +15,8 @@ from analysis.findings import read_claims
 from analysis.manifest import verify
 from replicate.__main__ import main
 from replicate.messages import DataError, begin
+from replicate.store.files import read_json, write_manifest
 from replicate.store.locks import NOBODY, holder, only_writer
-from replicate.store.records import read_json, write_manifest
 
 PROGRAMS = [
     *(f"replicate.probes.{name}" for name in ("clipped_objective", "untrained", "two_actions")),

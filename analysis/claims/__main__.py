@@ -27,7 +27,8 @@ from analysis.claims.sentences import effect, sentence
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
 from analysis.study import read_study
 from replicate.messages import DataError, Parser, one_line_errors
-from replicate.store.records import is_reference, write_atomically
+from replicate.store.files import write_atomically
+from replicate.store.records import is_reference
 
 NULL = {"factor": 1.0}
 CSV_COLUMNS = [
@@ -138,10 +139,10 @@ def command(claim: Claim, name: str) -> str:
 
 def env_labels(data: Data) -> dict[str, str]:
     """Environment → what people read."""
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for study in data.studies.values():
-        found.update(study.plan["envs"])
-    return found
+        labels.update(study.plan["envs"])
+    return labels
 
 
 def _n(judged: Judged | None) -> int | None:

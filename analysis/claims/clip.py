@@ -66,12 +66,12 @@ def _more_often(data: Data, claim: Claim) -> Part:
         for variant in (NO_CLIP, CLIP)
     )
     label = "share of runs ruined or collapsed, no clip minus ε = 0.2"
-    found = part("share", label, "rises", paired(x, y, "share"))
-    if found.estimate is None:
-        return found
-    differences = pd.concat([x[env] - y[env] for env in found.by_env]).dropna()
+    rises = part("share", label, "rises", paired(x, y, "share"))
+    if rises.estimate is None:
+        return rises
+    differences = pd.concat([x[env] - y[env] for env in rises.by_env]).dropna()
     more, fewer = int((differences > 0).sum()), int((differences < 0).sum())
-    return replace(found, p_values=(_sign_test(more, fewer), _sign_test(fewer, more)))
+    return replace(rises, p_values=(_sign_test(more, fewer), _sign_test(fewer, more)))
 
 
 def _sign_test(hits: int, misses: int) -> float:

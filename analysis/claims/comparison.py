@@ -110,12 +110,12 @@ def _beside(data: Data, claim: Claim) -> Table:
         if not envs or len({len(v[env]) for v in (x, y) for env in envs}) > 1:
             continue
         runs = np.stack([[v[env].to_numpy() for v in (x, y)] for env in envs])
-        found = bootstrap_intervals(_better_and_middle, runs, np.random.default_rng(0))
+        intervals = bootstrap_intervals(_better_and_middle, runs, np.random.default_rng(0))
         names = (
             "probability that a run of PPO is better than a run of TRPO",
             "interquartile mean of PPO minus that of TRPO, u",
         )
-        for name, interval in zip(names, found, strict=True):
+        for name, interval in zip(names, intervals, strict=True):
             rows.append([recipe, name, interval.estimate, interval.low, interval.high])
     return Table("Beside the mean", ["recipe", "quantity", "estimate", "low", "high"], rows)
 
@@ -177,8 +177,8 @@ def _elsewhere(returns: pd.DataFrame, envs: set[str]) -> list[list[object]]:
     name = trained.algorithm.str.extract(r"^(PPO|TRPO)(?: \((?:ppo2|trpo_mpi|OpenAI.*)\))?$")[0]
     known = trained.assign(name=name)[family.isin(envs) & name.notna()]
     for source in SOURCES:
-        for env_id, found in known[known.source == source].groupby("env_id", sort=False):
-            first = found[found.steps == found.steps.min()].drop_duplicates("name")
+        for env_id, published in known[known.source == source].groupby("env_id", sort=False):
+            first = published[published.steps == published.steps.min()].drop_duplicates("name")
             of = first.set_index("name")
             one = first.iloc[0]
             numbers = [

@@ -21,7 +21,7 @@ from analysis.claims.fixed_data import fixed_data
 from analysis.ledger import Finding, ledger
 from analysis.measures import read_published_scale
 from replicate.messages import one_line_errors
-from replicate.store.records import write_json
+from replicate.store.files import write_json
 
 DIGESTS = CONF / "digests.json"
 SCALE = CONF / "published_scale.yaml"

@@ -105,11 +105,11 @@ def _half_way(data: Data, claim: Claim) -> list[Table]:
     }
     base = times[0.2]
     rows = []
-    for width, found in times.items():
-        envs = [env for env in found if env in base]
+    for width, by_env in times.items():
+        envs = [env for env in by_env if env in base]
         if not envs:
             continue
-        arrays = [found[env].to_numpy() for env in envs]
+        arrays = [by_env[env].to_numpy() for env in envs]
         z, p = stratified_logrank(arrays, [base[env].to_numpy() for env in envs])
         there = int(sum(np.isfinite(values).sum() for values in arrays))
         rows.append([width, there, sum(map(len, arrays)), z, p])
@@ -164,13 +164,13 @@ def _drawdown(runs: pd.DataFrame) -> "pd.Series[float]":
 def _blocks(data: Data, column: Column, claim: Claim) -> dict[str, Array]:
     """Environment → ``[S, K]``: seeds that every ε has, and the ε in order."""
     columns = [samples(data, STUDY, variant(w), column, claim.without) for w in WIDTHS]
-    found = {}
+    blocks = {}
     for env in columns[0]:
         if all(env in of_width for of_width in columns):
             table = pd.concat([of_width[env] for of_width in columns], axis=1).dropna()
             if len(table):
-                found[env] = table.to_numpy(dtype=float)
-    return found
+                blocks[env] = table.to_numpy(dtype=float)
+    return blocks
 
 
 def _slope(values: Array) -> Array:

@@ -39,7 +39,7 @@ from analysis.ledger import (
 from analysis.statistics import Array
 from analysis.study import Study
 from replicate.messages import DataError, one_line_errors
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 
 SEEDS = (3, 5, 10)
 DATA_SETS = 500
@@ -224,13 +224,13 @@ def verdicts(
     world = World(alone, noise, seeds)
     key = [seeds, *f"{scenario.claim} {scenario.truth}".encode()]
     generator = np.random.default_rng(key)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for _ in range(data_sets):
         evidence = _evidence(alone, world.draw(scenario, generator))
-        found[
+        counts[
             ledger({claim.name: alone}, {claim.name: evidence}, settings)[claim.name].verdict
         ] += 1
-    return found
+    return counts
 
 
 def _evidence(claim: Claim, data: Data) -> Evidence:
@@ -239,11 +239,11 @@ def _evidence(claim: Claim, data: Data) -> Evidence:
     return evidence
 
 
-def row(scenario: Scenario, found: Counter[str], environments: int, seeds: int) -> list[object]:
+def row(scenario: Scenario, counts: Counter[str], environments: int, seeds: int) -> list[object]:
     """A row of ``COLUMNS``; shares of the data sets."""
-    total = sum(found.values())
-    shares = [found[verdict] / total for verdict in VERDICTS]
-    error = sum(found[verdict] for verdict in scenario.wrong) / total
+    total = sum(counts.values())
+    shares = [counts[verdict] / total for verdict in VERDICTS]
+    error = sum(counts[verdict] for verdict in scenario.wrong) / total
     wrong = " or ".join(scenario.wrong)
     start = [scenario.claim, scenario.truth, environments, seeds, total]
     return [*start, *(f"{share:.3f}" for share in shares), wrong, f"{error:.3f}"]
@@ -266,9 +266,11 @@ def main(arguments: list[str], data_sets: int = DATA_SETS) -> int:
         claim = claims[scenario.claim]
         environments = len([env for env in noise if env not in claim.without])
         for seeds in SEEDS:
-            found = verdicts(scenario, claim, settings, noise, seeds, data_sets)
-            writer.writerow(row(scenario, found, environments, seeds))
-            print(*row(scenario, found, environments, seeds), sep="  ", file=sys.stderr, flush=True)
+            counts = verdicts(scenario, claim, settings, noise, seeds, data_sets)
+            writer.writerow(row(scenario, counts, environments, seeds))
+            print(
+                *row(scenario, counts, environments, seeds), sep="  ", file=sys.stderr, flush=True
+            )
     write_atomically(out, text.getvalue().encode())
     manifest.renew(out)
     return 0

@@ -111,11 +111,11 @@ def n1(data: Data, claim: Claim) -> Evidence:
 
 def _locked_in(rows: pd.DataFrame, locked_in: float) -> Table:
     """Per method and setting: how often an action is locked in, and the largest step."""
-    found = []
+    listed = []
     for (method, setting), part in rows.groupby(["method", "setting"], sort=False):
         worse = part.probability[part.worse_after >= locked_in].sum()
         better = part.probability[part.worse_after <= 1 - locked_in].sum()
-        found.append([method, setting, worse, better, part.worse_after.max(), part.kl.max()])
+        listed.append([method, setting, worse, better, part.worse_after.max(), part.kl.max()])
     columns = [
         "method",
         "step size (TRPO: max_kl)",
@@ -124,4 +124,4 @@ def _locked_in(rows: pd.DataFrame, locked_in: float) -> Table:
         "largest probability of the worse action",
         "largest KL",
     ]
-    return Table("One update from (0.6, 0.4), every batch of four samples", columns, found)
+    return Table("One update from (0.6, 0.4), every batch of four samples", columns, listed)

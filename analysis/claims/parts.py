@@ -179,12 +179,12 @@ def samples(
     table = data.measures[study]
     runs = table[(table.variant == variant) & ~table.env.isin(list(without))]
     values, seeds, envs = column(runs).to_numpy(np.float64), runs.seed.to_numpy(), runs.env.array
-    found = {}
+    by_env = {}
     for env in dict.fromkeys(envs):
         here = np.asarray(envs == env)
         if not np.isnan(values[here]).any():
-            found[str(env)] = pd.Series(values[here], index=seeds[here])
-    return found
+            by_env[str(env)] = pd.Series(values[here], index=seeds[here])
+    return by_env
 
 
 def reached_u(
@@ -206,13 +206,13 @@ def paired(
     The standard deviation over seeds of a difference in u counts as 0.01 where it is less.
     """
     least = LEAST_SPREAD_U if unit == U else 0.0
-    found = {}
+    estimates = {}
     for env in x:
         if env in y:
             differences = (x[env] - y[env]).dropna()
             if len(differences):
-                found[env] = mean_estimate(differences.to_numpy(), unit, least)
-    return found
+                estimates[env] = mean_estimate(differences.to_numpy(), unit, least)
+    return estimates
 
 
 def chosen_elsewhere(
@@ -321,10 +321,10 @@ def interaction(
     return part("interaction", label, "shown", paired(worth[0], worth[1], U))
 
 
-def without_env(found: Part, env: str, name: str) -> list[Part]:
+def without_env(whole: Part, env: str, name: str) -> list[Part]:
     """The same beside it, without one of several environments; nothing where it has none."""
-    if found.estimate is None or env not in found.by_env or len(found.by_env) < 2:
+    if whole.estimate is None or env not in whole.by_env or len(whole.by_env) < 2:
         return []
-    rest = {other: estimate for other, estimate in found.by_env.items() if other != env}
-    label = f"{found.label}, without {name}"
-    return [part(f"{found.key}_without_{env}", label, "shown", rest, reached=found.reached)]
+    rest = {other: estimate for other, estimate in whole.by_env.items() if other != env}
+    label = f"{whole.label}, without {name}"
+    return [part(f"{whole.key}_without_{env}", label, "shown", rest, reached=whole.reached)]

@@ -81,5 +81,5 @@ def evidence_of(claim: Claim, data: Data) -> Evidence | None:
 
 def gather(claims: Mapping[str, Claim], data: Data) -> dict[str, Evidence]:
     """:func:`evidence_of` every claim that has some."""
-    found = {name: evidence_of(claim, data) for name, claim in claims.items()}
-    return {name: evidence for name, evidence in found.items() if evidence is not None}
+    gathered = {name: evidence_of(claim, data) for name, claim in claims.items()}
+    return {name: evidence for name, evidence in gathered.items() if evidence is not None}

@@ -100,18 +100,18 @@ def _values(finding: Finding, words: Words) -> dict[str, str]:
         values[f"{judged.part.key}_verdict"] = judged.verdict
         if judged.part.aim == "not below":
             values[f"{judged.part.key}_word"] = _word(judged, words)
-    for name, found in zip(LISTED, by_outcome(finding.parts), strict=True):
-        values[name] = "; ".join(f"{j.part.label} ({effect(j)})" for j in found) or "nothing"
-        values[f"count_{name}"] = str(len(found))
+    for name, listed in zip(LISTED, by_outcome(finding.parts), strict=True):
+        values[name] = "; ".join(f"{j.part.label} ({effect(j)})" for j in listed) or "nothing"
+        values[f"count_{name}"] = str(len(listed))
     return values
 
 
 def by_outcome(parts: Iterable[Judged]) -> tuple[list[Judged], list[Judged], list[Judged]]:
     """Judged parts that pass, those that contradict the claim, and the others."""
-    judged = [found for found in parts if found.part.aim in JUDGED]
-    passed = [found for found in judged if found.verdict in (SUPPORTED, IN_PART)]
-    failed = [found for found in judged if found.verdict == CONTRADICTED]
-    return passed, failed, [found for found in judged if found not in passed + failed]
+    judged = [each for each in parts if each.part.aim in JUDGED]
+    passed = [each for each in judged if each.verdict in (SUPPORTED, IN_PART)]
+    failed = [each for each in judged if each.verdict == CONTRADICTED]
+    return passed, failed, [each for each in judged if each not in passed + failed]
 
 
 def _word(judged: Judged, words: Words) -> str:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from analysis import manifest, style
 from analysis.study import Study, read_study
 from replicate.messages import DataError, given_files, one_line_errors
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 
 ARGUMENTS = [
     "PLAN.json",

@@ -18,7 +18,7 @@ from analysis.summaries.epsilon import GROUPS, chapter_epsilon, epsilon_of, epsi
 from analysis.tables.epsilon import INTERVALS, meanings
 
 APART = 0.7
-"""Between the widths of the clip and what has none."""
+"""Gap between the widths of the clip and the variants without one."""
 
 
 class Panel(NamedTuple):

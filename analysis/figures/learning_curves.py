@@ -21,7 +21,7 @@ KEYS = ["env", "variant", "env_step"]
 BELOW = 0.5
 """How far a picture reaches below the untrained policy, as a share of what is above it."""
 KIND_WIDTH = 2.7
-"""Inches of a kind of variants, with their names above."""
+"""Inches of the panels of one kind of variants, with their names above."""
 WITHOUT = [*KEYS, "mean", "low", "high"]
 
 
@@ -44,15 +44,15 @@ def curves(study: Study) -> pd.DataFrame:
     rows = complete.to_numpy()
     wide.columns = [f"seed_{seed}" for seed in wide.columns]
     table = wide.reset_index()
-    found = pd.DataFrame({"mean": rows.mean(axis=1)}, index=complete.index)
-    found["low"] = found["high"] = np.nan
+    curve = pd.DataFrame({"mean": rows.mean(axis=1)}, index=complete.index)
+    curve["low"] = curve["high"] = np.nan
     if len(study.seeds) >= FEW_SEEDS:
         bounds = [interval(mean_estimate(row, "return")) for row in rows]
         ranges = complete.index.get_level_values("env").map(_ranges(study))
         for bound, (least, most), place in zip(bounds, ranges, complete.index, strict=True):
-            found.loc[place, ["low", "high"]] = max(bound.low, least), min(bound.high, most)
-    for place, name in enumerate(found):
-        table.insert(len(KEYS) + place, name, found[name].reindex(wide.index).to_numpy())
+            curve.loc[place, ["low", "high"]] = max(bound.low, least), min(bound.high, most)
+    for place, name in enumerate(curve):
+        table.insert(len(KEYS) + place, name, curve[name].reindex(wide.index).to_numpy())
     return table
 
 

@@ -38,15 +38,15 @@ def profiles(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for place, variant in enumerate(study.variants):
         # One seed for all variants: a drawing does not depend on what is drawn beside it.
-        found = bootstrap_intervals(profile, runs[:, place], np.random.default_rng(0))
+        intervals = bootstrap_intervals(profile, runs[:, place], np.random.default_rng(0))
         parts.append(
             pd.DataFrame(
                 {
                     "variant": variant,
                     "u": thresholds,
-                    "share": [interval.estimate for interval in found],
-                    "low": [interval.low for interval in found],
-                    "high": [interval.high for interval in found],
+                    "share": [interval.estimate for interval in intervals],
+                    "low": [interval.low for interval in intervals],
+                    "high": [interval.high for interval in intervals],
                 }
             )
         )

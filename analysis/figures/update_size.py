@@ -128,8 +128,8 @@ def _trpo(study: Study, table: pd.DataFrame) -> str:
 
 def _at_most(hits: int, total: int) -> str:
     """The share's exact 95 % interval."""
-    found = share(hits, total)
-    return f"95 % interval {found.low:.2%} to {found.high:.2%}"
+    interval = share(hits, total)
+    return f"95 % interval {interval.low:.2%} to {interval.high:.2%}"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from analysis.findings import read_claims
 from analysis.report.page import Inputs, render
 from analysis.study import read_study
 from replicate.messages import DataError, Parser, one_line_errors
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 
 
 def simulated(file: Path) -> pd.DataFrame:

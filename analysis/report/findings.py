@@ -172,7 +172,7 @@ def answers(
 
     """
     known = {claim["claim"]: claim for claim in claims}
-    found = []
+    answered = []
     for question in questions:
         for name in question["claims"]:
             if name not in known:
@@ -182,8 +182,8 @@ def answers(
             f"{about}: {words.get(a.verdict, a.verdict)}" if about else words.get(a.verdict, "")
             for a, about in zip(text, question["claims"].values(), strict=True)
         ]
-        found.append((question["question"], "; ".join(short), text))
-    return found
+        answered.append((question["question"], "; ".join(short), text))
+    return answered
 
 
 def answer(claim: dict[str, Any]) -> Answer:
@@ -230,12 +230,12 @@ def _count(number_of: int, noun: str) -> str:
 
 def cards(claims: list[dict[str, Any]], topics: Mapping[str, str]) -> dict[str, list[Card]]:
     """Topic → cards of its claims that were run, in the order of the topics."""
-    found: dict[str, list[Card]] = {}
+    by_topic: dict[str, list[Card]] = {}
     for letter, topic in topics.items():
         ran = [c for c in claims if c["claim"][0] == letter and c["verdict"] != NOT_RUN]
         if ran:
-            found[topic] = [card(claim) for claim in ran]
-    return found
+            by_topic[topic] = [card(claim) for claim in ran]
+    return by_topic
 
 
 def card(claim: dict[str, Any]) -> Card:
@@ -392,7 +392,7 @@ def stored(table: Mapping[str, Any]) -> Table:
         rows.append(
             [
                 _cell(cells[name])
-                + (f" ({_cell(found)})" if (found := cells.get(name + SPREAD)) is not None else "")
+                + (f" ({_cell(width)})" if (width := cells.get(name + SPREAD)) is not None else "")
                 for name in header
             ]
         )

@@ -34,7 +34,7 @@ def of_other_software(studies: list[Study]) -> list[tuple[str, list[Answer]]]:
     """
     runs = {run["digest"]: (study, run) for study in studies for run in study.runs}
     answers = [compare(run, [settings_of(study, run)]) for study, run in runs.values()]
-    found = []
+    groups = []
     for kind, why in (
         ("other", "by software that does other than the present"),
         ("unknown", "by software of which it is not known whether it does as the present"),
@@ -42,8 +42,8 @@ def of_other_software(studies: list[Study]) -> list[tuple[str, list[Answer]]]:
         if counted := [answer for answer in answers if answer.same == kind]:
             made_by = "; ".join(sorted({answer.why for answer in counted}))
             text = f"{len(counted)} of {len(runs)} runs were made {why}: {made_by}"
-            found.append((text, counted))
-    return found
+            groups.append((text, counted))
+    return groups
 
 
 def settings_of(study: Study, run: dict[str, Any]) -> dict[str, Any]:
@@ -87,26 +87,26 @@ def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
 
 def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
     """What a reader must know before the numbers."""
-    found = []
+    texts = []
     seeds = measures.groupby(["study", "env", "variant"]).seed.nunique().min()
     if seeds < FEW_SEEDS:
-        found.append(
+        texts.append(
             f"With {seeds} seeds, intervals are wide and pictures are no verdicts: the tables at "
             "the end say how often such intervals hold the truth and such verdicts are wrong."
         )
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:
-        found.append(
+        texts.append(
             f"{count(diverged, 'run')} left the finite numbers and counts as the worst everywhere."
         )
     if moved := elsewhere(runs):
-        found.append(
+        texts.append(
             f"{count(moved, 'run')} went on, after an interruption, on another class of CPU or "
             "device: they count, but nobody can repeat them bit by bit."
         )
     if is_reference(name):
-        found.append("Drawn from the data that came with the repository.")
-    return found
+        texts.append("Drawn from the data that came with the repository.")
+    return texts
 
 
 def facts(studies: list[Study]) -> list[tuple[str, str]]:
@@ -184,10 +184,10 @@ def env_steps(studies: list[Study]) -> dict[tuple[str, str], int]:
         algorithms = {v["name"]: v["algo"]["name"] for v in study.plan["variants"]}
         for run in study.runs:
             counted[run["digest"]] = run["env"], algorithms[run["variant"]], run["env_steps"]
-    found: dict[tuple[str, str], int] = {}
+    totals: dict[tuple[str, str], int] = {}
     for env, algo, steps in counted.values():
-        found[env, algo] = found.get((env, algo), 0) + steps
-    return found
+        totals[env, algo] = totals.get((env, algo), 0) + steps
+    return totals
 
 
 def scale_table(measures: pd.DataFrame, labels: Mapping[str, str]) -> Table:

@@ -140,9 +140,9 @@ def chapter(study: Study, file: Path, table: Table) -> Chapter:
         for group in columns:
             word = str(words.loc[epsilon, group]) if epsilon in words.index else NONE
             measured = [
-                (label, cell(by_label[group, label], found))
+                (label, cell(by_label[group, label], ours))
                 for label in IN_SIGHT.get(group, ())
-                for found in of_variant[of_variant.measure == label].itertuples()
+                for ours in of_variant[of_variant.measure == label].itertuples()
             ]
             cells.append((word, measured))
         rows.append((study.labels[variant], cells))

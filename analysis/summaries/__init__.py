@@ -14,7 +14,7 @@ from analysis import manifest
 from analysis.measures import WORST
 from analysis.statistics import Array, Interval
 from analysis.study import RUN_KEYS, Study
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 OVERALL = "all environments"
@@ -30,7 +30,7 @@ def matrix(study: Study, measures: pd.DataFrame, column: str, envs: Sequence[str
 
 
 def held_u(study: Study, measures: pd.DataFrame, envs: Sequence[str]) -> Array:
-    """Of every run ``[E, V, S]``, as it goes into means: u below −1 counts as −1."""
+    """u of every run ``[E, V, S]`` as it goes into means: below −1 counts as −1."""
     return np.maximum(matrix(study, measures, "u", envs), WORST)
 
 
@@ -41,7 +41,7 @@ def scaled_envs(study: Study, measures: pd.DataFrame) -> list[str]:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 seed``, ``3 seeds``."""
+    """A number with its noun: ``1 seed``, ``3 seeds``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

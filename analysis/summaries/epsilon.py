@@ -140,29 +140,29 @@ def _summarised(row: Row, runs: pd.DataFrame, envs: Sequence[str]) -> dict[str, 
     """``estimate, low, high, method, runs, hits`` of the runs of one variant."""
     hits = nan
     if runs.empty:
-        found = Interval(nan, nan, nan, nan, "")
+        bounds = Interval(nan, nan, nan, nan, "")
     elif row.kind == "share":
         hits = int(runs[row.column].sum())
-        found = share(hits, len(runs))
+        bounds = share(hits, len(runs))
     elif row.kind == "median":
         times = runs[row.column].to_numpy(dtype=float)
         hits = int(np.isfinite(times).sum())
         middle = median_time(times) if len(envs) == 1 else nan
-        found = Interval(middle, nan, nan, nan, "median")
+        bounds = Interval(middle, nan, nan, nan, "median")
     elif row.kind == "spread":
-        found = Interval(_relative_spread(runs), nan, nan, nan, "mean of standard deviations")
+        bounds = Interval(_relative_spread(runs), nan, nan, nan, "mean of standard deviations")
     else:
         values = np.array([runs[runs.env == env][row.column] for env in envs], dtype=float)
-        found = interval(mean_of_runs(values, row.label))
+        bounds = interval(mean_of_runs(values, row.label))
         if row.kind == "geometric mean":
-            estimate, low, high = map(float, np.exp([found.estimate, found.low, found.high]))
-            found = Interval(estimate, low, high, found.level, found.method)
+            estimate, low, high = map(float, np.exp([bounds.estimate, bounds.low, bounds.high]))
+            bounds = Interval(estimate, low, high, bounds.level, bounds.method)
     least, most = row.limits
     return {
-        "estimate": found.estimate,
-        "low": max(found.low, least),  # NaN stays NaN
-        "high": min(found.high, most),
-        "method": found.method,
+        "estimate": bounds.estimate,
+        "low": max(bounds.low, least),  # NaN stays NaN
+        "high": min(bounds.high, most),
+        "method": bounds.method,
         "runs": len(runs),
         "hits": hits,
     }
@@ -195,15 +195,15 @@ def epsilon_trends(study: Study, measures: pd.DataFrame, generator: Generator) -
         blocks = _blocks(study, runs, row, envs, clipped)
         if len(blocks) == 0:
             continue
-        found = trend_test(row.claim * blocks, generator)
+        trend = trend_test(row.claim * blocks, generator)
         rows.append(
             {
                 "group": row.group,
                 "measure": row.label,
                 "claim": "rises" if row.claim > 0 else "falls",
                 "blocks": len(blocks),
-                "tau": found.tau,
-                "p_value": found.p_value,
+                "tau": trend.tau,
+                "p_value": trend.p_value,
             }
         )
     table = pd.DataFrame(rows)

@@ -136,7 +136,7 @@ def table1_summary(
 def _columns(
     returns: Array, untrained: Array, reference: int | None, generator: Generator
 ) -> pd.DataFrame:
-    """The numbers of ``returns [E, V, S]``."""
+    """The columns that are made of ``returns [E, V, S]``."""
     variants, seeds = returns.shape[1:]
     paper = partial(table1_scores, untrained=untrained)
     scaled = normalise(returns, untrained, returns.max(axis=(1, 2)))
@@ -179,7 +179,7 @@ def _iqm_of_variants(scores: Array) -> Array:
 
 def _put(table: pd.DataFrame, name: str, intervals: Iterable[Interval]) -> None:
     """Set the columns ``name, name_low, name_high``."""
-    columns = pd.DataFrame([bounds(name, found) for found in intervals])
+    columns = pd.DataFrame([bounds(name, interval) for interval in intervals])
     table[list(columns)] = columns.to_numpy()
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from analysis import manifest
 from analysis.study import Study, read_study
 from replicate.messages import given_files, one_line_errors
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 
 NONE = "–"
 TOO_FEW = "too few"
@@ -97,12 +97,15 @@ def main(make: Make, arguments: list[str]) -> int:
 
 
 def number(value: float, decimals: int | None = None) -> str:
-    """``1,234``, ``0.0123``, ``−2.50``: three significant digits, or so many decimals."""
+    """A number as text, ``1,234`` or ``−2.50``: three significant digits, or so many decimals."""
     return _number(value, _decimals([value]) if decimals is None else decimals)
 
 
 def with_interval(estimate: float, low: float, high: float, decimals: int | None = None) -> str:
-    """``0.82 [0.75, 0.89]``; all three with the decimals that the largest needs."""
+    """A value with its interval as text: ``0.82 [0.75, 0.89]``.
+
+    All three have the decimals that the largest needs.
+    """
     if isnan(estimate):
         return NONE
     if decimals is None:
@@ -113,7 +116,7 @@ def with_interval(estimate: float, low: float, high: float, decimals: int | None
 
 
 def p_text(p_value: float) -> str:
-    """``0.03``, ``< 0.001``."""
+    """A p-value as text: ``0.03``, ``< 0.001``."""
     if isnan(p_value):
         return NONE
     return "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
@@ -164,5 +167,5 @@ def _latex_row(cells: Iterable[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """As LaTeX source."""
+    """Text as LaTeX source."""
     return "".join(TEX.get(sign, sign) for sign in text)

@@ -58,10 +58,10 @@ def _family(
     *others, reference = study.variants
     keys = [(place, place_in_plan) for place in places for place_in_plan in range(len(others))]
     u = {place: held_u(study, measures, envs) for place, envs in places.items()}
-    found = [paired_difference(u[place][:, -1], u[place][:, v]) for place, v in keys]
-    p_values = [estimate.p_value for estimate in found]
+    estimates = [paired_difference(u[place][:, -1], u[place][:, v]) for place, v in keys]
+    p_values = [estimate.p_value for estimate in estimates]
     rows = []
-    for (place, v), estimate, level in zip(keys, found, holm_levels(p_values), strict=True):
+    for (place, v), estimate, level in zip(keys, estimates, holm_levels(p_values), strict=True):
         shown = interval(estimate, float(level))
         pair = u[place][:, [-1, v]]
         (better,) = bootstrap_intervals(_improvement, pair, generator)

@@ -34,7 +34,7 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
         rows.append(_words(study, title, group))
         for row in [row for row in ROWS if row.group == group]:
             part = summary[summary.measure == row.label]
-            cells = {found.label: cell(row, found) for found in part.itertuples()}
+            cells = {measured.label: cell(row, measured) for measured in part.itertuples()}
             rows.append({"measure": row.label, **cells, TREND: _trend(trends, row.label)})
     rows.append(_words(study, "Use", "use"))
     data = pd.concat([summary, _as_rows(trends)], ignore_index=True)
@@ -48,23 +48,23 @@ def _words(study: Study, title: str, column: str) -> dict[str, str]:
     return {"measure": f"{title}: the chapter", **cells, TREND: ""}
 
 
-def cell(row: Row, found: pd.Series) -> str:
+def cell(row: Row, measured: pd.Series) -> str:
     """Estimate and interval; what is counted, in numbers of runs."""
-    if found.runs == 0:
+    if measured.runs == 0:
         return NONE
     if row.kind == "median":
-        there = f"{found.hits:.0f} of {found.runs} there"
-        if isnan(found.estimate):
+        there = f"{measured.hits:.0f} of {measured.runs} there"
+        if isnan(measured.estimate):
             return there
-        middle = NEVER if isinf(found.estimate) else number(found.estimate, 0)
+        middle = NEVER if isinf(measured.estimate) else number(measured.estimate, 0)
         return f"{middle} ({there})"
     if row.kind == "share":
-        bounds = f"[{number(found.low, 2)}, {number(found.high, 2)}]"
-        return f"{found.hits:.0f} of {found.runs} {bounds}"
+        bounds = f"[{number(measured.low, 2)}, {number(measured.high, 2)}]"
+        return f"{measured.hits:.0f} of {measured.runs} {bounds}"
     if row.kind == "spread":
-        return number(found.estimate, 2)
+        return number(measured.estimate, 2)
     decimals = None if row.kind == "geometric mean" else 2
-    return with_interval(found.estimate, found.low, found.high, decimals)
+    return with_interval(measured.estimate, measured.low, measured.high, decimals)
 
 
 def _trend(trends: pd.DataFrame, measure: str) -> str:

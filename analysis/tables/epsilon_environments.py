@@ -19,7 +19,7 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
     for env in study.envs:
         for row in ROWS:
             part = summary[(summary.env == env) & (summary.measure == row.label)]
-            cells = {found.label: cell(row, found) for found in part.itertuples()}
+            cells = {measured.label: cell(row, measured) for measured in part.itertuples()}
             rows.append({"environment": study.env_labels[env], "measure": row.label, **cells})
     caption = (
         f"{study.plan['title']}, environment by environment. {meanings(study, measures)} Of the "

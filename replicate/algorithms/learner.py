@@ -25,7 +25,7 @@ Lanewise = dict[str, Tensor]
 # that a lane's sums do not depend on the cohort.
 PIECE = 256
 
-# The interval of `clip_fraction` for lanes that do not clip.
+# The ε of `clip_fraction` in lanes that do not clip.
 REFERENCE_CLIP_EPSILON = 0.2
 
 
@@ -38,7 +38,7 @@ class Trained:
 
     @staticmethod
     def fresh(parameters: Tensor) -> "Trained":
-        """With an optimiser that has not stepped yet."""
+        """Parameters with an optimiser that has not stepped yet."""
         return Trained(parameters, AdamState.zeros_like(parameters))
 
 
@@ -59,7 +59,7 @@ class TrainingLanes:
         return tensor if self.lanes is None else tensor[self.lanes]
 
     def scatter(self, tensor: Tensor, rows: int) -> Tensor:
-        """Rows of the lanes left → ``[R, …]``, zero elsewhere."""
+        """The inverse of ``take``: rows of the lanes left → ``[R, …]``, zero elsewhere."""
         if self.lanes is None:
             return tensor
         whole = tensor.new_zeros(rows, *tensor.shape[1:])
@@ -124,16 +124,16 @@ class Batch:
 
     @property
     def lanes(self) -> int:
-        """R."""
+        """R, the number of lanes."""
         return self.observations.shape[0]
 
     @property
     def size(self) -> int:
-        """T."""
+        """T, the samples of a lane."""
         return self.observations.shape[1]
 
     def take(self, lanes: TrainingLanes) -> Self:
-        """The lanes left, of every tensor."""
+        """The batch of the lanes that still train."""
         return self if lanes.lanes is None else take_lanes(self, lanes.lanes)
 
 
@@ -173,7 +173,10 @@ def shuffled_minibatches(
 
 
 def batch_minibatches(batch: Batch, minibatch_size: int) -> Callable[[Tensor], Iterator[Batch]]:
-    """``shuffled_minibatches`` of a whole batch; parameters shared by its samples are kept."""
+    """As ``shuffled_minibatches``, with a ``Batch`` for each minibatch.
+
+    Parameters of π_old that all samples share (log σ) are handed on as they are.
+    """
     names = [f.name for f in fields(batch) if f.name != "old"]
     varying, *shared = batch.old.parameters
     columns = [getattr(batch, name) for name in names]
@@ -223,7 +226,7 @@ def gradients(loss: Callable[..., Tensor], *arguments: Tensor) -> tuple[tuple[Te
 
 
 def standardise_minibatch_(batch: Batch, recipe: Shared[RecipeSettings]) -> None:
-    """Standardise the advantages of a minibatch, in place, where the recipe does it there.
+    """Standardise the advantages of a minibatch, in place, if the recipe says ``minibatch``.
 
     For an algorithm that steps on the whole batch, the whole batch is the minibatch.
     """
@@ -317,7 +320,7 @@ def update_diagnostics(
     """What the update did to the policy, exactly and by its estimators, on its own batch.
 
     Args:
-        clip_epsilon: ``[R]``, ∞ for a lane that does not clip; None: none does.
+        clip_epsilon: ``[R]``, ∞ for a lane that does not clip; None: no lane clips.
 
     """
     if clip_epsilon is None:

@@ -1,4 +1,4 @@
-"""Whether an objective of one's own can be trained with, seen on a made-up batch of three lanes.
+"""The check of an objective of one's own, on a made-up batch of three lanes.
 
 What it returns is given to autograd and summed over lanes and samples.  A function that returns a
 mean, takes another lane into account or changes what it is given would train, and be wrong.
@@ -18,11 +18,12 @@ LANES, SAMPLES = 3, 64
 WIDTHS = (0.1, 0.2, 0.3)
 LARGEST_LOG_RATIO = 1.0
 TOLERANCE = 1e-5
-"""Relative: an equal lane may differ in its last bits where a vector of the CPU ends."""
+"""Relative difference that equal lanes may have: the CPU may round the last entries of an array,
+which fill no vector register, differently."""
 
 
 def check_objective(name: str) -> None:
-    """Refuse an objective that would be silently wrong; those of the suite pass unseen.
+    """Refuse an objective that would be silently wrong; built-in ones are not checked.
 
     It must map ratio ``[R, B]``, advantages ``[R, B]`` and ε ``[R]`` to a float32 ``[R, B]``, with
     values and gradient in the ratio that are finite for ratios between 1/e and e, change none of
@@ -46,15 +47,15 @@ def check_objective(name: str) -> None:
 
 
 def _fault(objective: Surrogate) -> str:
-    """What is wrong with it; empty: nothing."""
+    """What is wrong with an objective; empty: nothing."""
     log_ratio, advantages, epsilon = _made_up()
     ratio = log_ratio.exp()
     given = [ratio.clone(), advantages.clone(), epsilon.clone()]
     try:
-        found = objective(*given)
+        result = objective(*given)
     except Exception as error:
         return _raised(error)
-    if wrong := _wrong_result(found):
+    if wrong := _wrong_result(result):
         return wrong
     for what, before, after in zip(
         ("ratio", "advantages", "clip_epsilon"), (ratio, advantages, epsilon), given, strict=True
@@ -71,7 +72,7 @@ def _fault(objective: Surrogate) -> str:
         alone = [part[lane : lane + 1] for part in (log_ratio, advantages, epsilon)]
         apart = objective(alone[0].exp(), *alone[1:])
         for what, beside, single in (
-            ("value", found[lane], apart[0]),
+            ("value", result[lane], apart[0]),
             ("gradient", slope[lane], _slope(objective, *alone)[0]),
         ):
             if not torch.allclose(beside, single, rtol=TOLERANCE, atol=TOLERANCE):
@@ -83,7 +84,7 @@ def _fault(objective: Surrogate) -> str:
 
 
 def _made_up() -> tuple[Tensor, Tensor, Tensor]:
-    """log r ``[R, B]`` with a 0 in each lane, advantages ``[R, B]`` of both signs, ε ``[R]``."""
+    """A batch: log r ``[R, B]``, with a 0 in each lane, advantages of both signs, ε ``[R]``."""
     generator = torch.Generator().manual_seed(0)
     log_ratio = 2 * torch.rand(LANES, SAMPLES, generator=generator) - 1
     log_ratio[:, 0] = 0.0
@@ -92,22 +93,22 @@ def _made_up() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _slope(objective: Surrogate, log_ratio: Tensor, advantages: Tensor, epsilon: Tensor) -> Tensor:
-    """∂ Σ/∂ log r, as training takes it."""
+    """Gradient of the summed objective in log r, as training takes it."""
     (slope,), _ = gradients(lambda lr: objective(lr.exp(), advantages, epsilon), log_ratio)
     return slope
 
 
-def _wrong_result(found: object) -> str:
-    if not isinstance(found, Tensor):
-        return f"returned a {type(found).__name__}, not a tensor"
-    if found.shape != (LANES, SAMPLES):
+def _wrong_result(result: object) -> str:
+    if not isinstance(result, Tensor):
+        return f"returned a {type(result).__name__}, not a tensor"
+    if result.shape != (LANES, SAMPLES):
         return (
-            f"returned shape {list(found.shape)} for ratios [{LANES}, {SAMPLES}] (lanes, samples); "
-            "it must return a number for each sample"
+            f"returned shape {list(result.shape)} for ratios [{LANES}, {SAMPLES}] (lanes, "
+            "samples); it must return a number for each sample"
         )
-    if found.dtype != torch.float32:
-        return f"returned {found.dtype}, not torch.float32 as its arguments"
-    if not found.isfinite().all():
+    if result.dtype != torch.float32:
+        return f"returned {result.dtype}, not torch.float32 as its arguments"
+    if not result.isfinite().all():
         return "returned numbers that are not finite for ratios between 1/e and e"
     return ""
 

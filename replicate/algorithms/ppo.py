@@ -103,7 +103,7 @@ def update(
             beta = policy_lanes.take(learner.kl_beta)
             (cotangent,), _ = gradients(lambda kl: kl_penalty(kl, beta).mean(1), part.old.kl(new))
             penalty = new.kl_pullback(part.old, cotangent)
-            # A lane without penalty must not see its derivative, were it infinite.
+            # In a lane without penalty its derivative must not count: it may be infinite.
             terms.append(tuple(torch.where(beta[:, None, None] > 0, p, 0.0) for p in penalty))
         if rewards_entropy:
             weight = policy_lanes.take(lane["entropy_coefficient"]) / -part.size

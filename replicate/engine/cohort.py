@@ -73,7 +73,7 @@ class CohortRecords:
 
 
 def lane_values(runs: list[RunSettings], device: str, changed: bool = False) -> Lanewise:
-    """What may differ between lanes, each ``[R]`` float32; "off" is a number too.
+    """The lane-wise settings of all runs, each ``[R]`` float32; "off" is ∞ or NaN.
 
     Args:
         changed: as they are after a change in mid-run.
@@ -86,19 +86,24 @@ def lane_values(runs: list[RunSettings], device: str, changed: bool = False) -> 
     }
 
 
-def scheduled(values: Lanewise, recipe: Shared[RecipeSettings], fraction_left: float) -> Lanewise:
-    """The values of one update: end + (start − end)·(fraction of the updates that is left).
+def scheduled(lane: Lanewise, recipe: Shared[RecipeSettings], fraction_left: float) -> Lanewise:
+    """Lane-wise values for one update: end + (start − end)·``fraction_left`` of what anneals.
 
-    Step sizes end at 0, ε at ``clip_epsilon_end``; only what the recipe anneals.
+    Step sizes end at 0, ε at ``clip_epsilon_end``.
+
+    Args:
+        lane: as the settings have them.
+        fraction_left: 1 − (updates done)/(updates planned).
+
     """
     ends: dict[str, Tensor | float] = {}
     if recipe.learning_rate_schedule == "linear":
         ends |= {"learning_rate": 0.0, "value_learning_rate": 0.0}
     if recipe.clip_epsilon_schedule == "linear":
-        ends |= {"clip_epsilon": values["clip_epsilon_end"]}
+        ends |= {"clip_epsilon": lane["clip_epsilon_end"]}
     return {
         name: ends[name] + (value - ends[name]) * fraction_left if name in ends else value
-        for name, value in values.items()
+        for name, value in lane.items()
     }
 
 
@@ -132,7 +137,7 @@ def make_batch(
         observations = see(rollout.raw_observations)
     old_values = values
     if recipe.value_clip and recipe.observation_filter == "per_batch_before_update":
-        # As π_old, the old values are those of the new filter: the first step is not clipped.
+        # Like π_old, the old values are taken under the new filter: the first step is not clipped.
         old_values = values_on(value, weights, observations)
     old = distribution_on(learner.policy, learner.policy_state.parameters, observations)
     return Batch(
@@ -147,7 +152,7 @@ def make_batch(
 
 
 def update_algorithm(learner: Learner, batch: Batch, run: RunSettings, lane: Lanewise) -> Lanewise:
-    """The update of the algorithm, which is the module of its name.
+    """Update the learner by the module named after the algorithm; returns its diagnostics.
 
     Args:
         run: any of the lanes; only what they share is handed on.
@@ -187,7 +192,7 @@ class Cohort:
     """Runs that train in lockstep.
 
     Args:
-        runs: with one ``cohort_key``, and no run twice.
+        runs: all with the same ``cohort_key``, each once.
         device: torch device of networks and batches.
         threads: of the physics; the numbers do not depend on it.
 
@@ -284,16 +289,16 @@ class Cohort:
         learner = state.learner if everyone else take_lanes(state.learner, index)
         filters = state.filters if everyone else take_lanes(state.filters, index)
         fraction_left = 1 - state.update / self.num_updates
-        values = scheduled(
+        lane = scheduled(
             {name: value[index] for name, value in given.items()}, recipe, fraction_left
         )
 
         rollout = collect(learner, filters, state.envs, lanes.tolist(), num_steps, recipe)
         clock.append(time.perf_counter())
-        batch = make_batch(rollout, learner, filters, values, recipe)
+        batch = make_batch(rollout, learner, filters, lane, recipe)
         moved = filter_kl(learner, rollout, batch, filters, recipe)
         clock.append(time.perf_counter())
-        result = update_algorithm(learner, batch, run, values)
+        result = update_algorithm(learner, batch, run, lane)
         if recipe.observation_filter == "per_batch_after_update":
             filters.observation_moments.update_(rollout.raw_observations)
         clock.append(time.perf_counter())
@@ -304,8 +309,8 @@ class Cohort:
         result = {
             **result,
             "filter_kl": moved,
-            "learning_rate": values.get("learning_rate", torch.full_like(moved, math.nan)),
-            "clip_epsilon": values.get("clip_epsilon", torch.full_like(moved, math.nan)),
+            "learning_rate": lane.get("learning_rate", torch.full_like(moved, math.nan)),
+            "clip_epsilon": lane.get("clip_epsilon", torch.full_like(moved, math.nan)),
         }
         self._record(rollout, result, lanes, learner)
         state.update += 1
@@ -327,9 +332,9 @@ class Cohort:
         columns = {name: value.tolist() for name, value in result.items()}
         ended_at = [t if t >= 0 else num_steps for t in rollout.diverged_at.tolist()]
         for episode in rollout.episodes:
-            # Finite rewards whose sum is not: it could not be recorded.
+            # Finite rewards can have an infinite sum, which could not be recorded.
             if abs(episode.episodic_return) > torch.finfo(torch.float32).max:
-                ended_at[episode.lane] = min(ended_at[episode.lane], episode.step)
+                ended_at[episode.row] = min(ended_at[episode.row], episode.step)
         for row, index in enumerate(lanes.tolist()):
             record = self.records.lanes[index]
             row_values = {name: column[row] for name, column in columns.items()}
@@ -340,8 +345,8 @@ class Cohort:
                 record.diverged_at_env_step = steps_before + ended_at[row]
                 self.state.alive[index] = False
         for episode in rollout.episodes:
-            if episode.step < ended_at[episode.lane]:
-                record = self.records.lanes[int(lanes[episode.lane])]
+            if episode.step < ended_at[episode.row]:
+                record = self.records.lanes[int(lanes[episode.row])]
                 record.episodes.append(episode_row(episode, steps_before))
 
 

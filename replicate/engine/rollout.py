@@ -1,4 +1,4 @@
-"""Collecting experience: all lanes step once, then all lanes step again."""
+"""Collecting experience: all lanes take each step together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Rollout:
         terminated, ended: ``[R, T]`` bool.
         behaviour: the distributions the actions were drawn from.
         diverged_at: ``[R]``, first step with an action or a reward that is not finite, else −1.
-        episodes: those that ended, ``lane`` counted among these lanes.
+        episodes: those that ended; their ``row`` is one of this rollout.
 
     """
 
@@ -78,8 +78,8 @@ def collect(
     """``num_steps`` env steps of each of ``lanes``; no gradients, no parameter changes.
 
     Args:
-        learner, filters: of these lanes only, in their order; the filters' per-step statistics
-            move.
+        learner, filters: of these lanes only, in the order of ``lanes``; the filters' per-step
+            statistics are updated.
         lanes: their places in ``envs``.
 
     """
@@ -114,8 +114,8 @@ def collect(
     shared = [parameter.clone() for parameter in distribution.parameters[1:]]
     noise = distribution.scaled(noise[:, :, None].to(device))
 
-    # Simulators sweep the caches between two steps, so that every call here costs several times
-    # what it costs in a loop of its own: what can wait until the end of the rollout waits.
+    # Between two steps the simulators fill the CPU's caches, so that every call here costs several
+    # times what it costs in a loop of its own: what can wait is done after the rollout.
     for t, noise_now in enumerate(noise):
         output = act(now)
         action = distribution.at(output, *shared).sample_scaled(noise_now)

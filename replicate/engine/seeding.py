@@ -10,8 +10,8 @@ STREAMS = {"initialisation": 1, "training": 2}
 
 
 def generator(seed: int, stream: Literal["initialisation", "training"]) -> torch.Generator:
-    """A generator of its own for a stream of a run."""
-    # One more word than the environment's (seed, episode) pairs: no two streams coincide.
+    """The generator of one random stream of a run."""
+    # Three words, where environments are seeded with two (seed, episode): no streams coincide.
     words = np.random.SeedSequence([seed, 0, STREAMS[stream]]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0]))
 

@@ -1,6 +1,6 @@
 """The whole training state of a cohort, in one place.
 
-What is not in here (or derived from it and the settings) does not exist: networks, optimisers,
+All that training changes is in here or follows from it and the settings: networks, optimisers,
 filters, β, generators, and each environment as (episode, actions since its reset).
 """
 
@@ -65,7 +65,7 @@ class CohortState:
         policy, value = make_networks(
             spec.observation_size, spec.num_actions, spec.continuous, first.algo.hidden_sizes
         )
-        policies, values = [], []
+        policies, value_functions = [], []
         for run in runs:
             g = generator(run.seed, "initialisation")
             policies.append(
@@ -77,7 +77,7 @@ class CohortState:
                     recipe.log_std_init,
                 )
             )
-            values.append(
+            value_functions.append(
                 value.network.initialise(
                     g, recipe.initialisation, recipe.hidden_gain, recipe.value_gain
                 )
@@ -86,7 +86,7 @@ class CohortState:
             policy,
             value,
             Trained.fresh(torch.stack(policies).to(device)),
-            Trained.fresh(torch.stack(values).to(device)),
+            Trained.fresh(torch.stack(value_functions).to(device)),
             torch.tensor([run.algo.initial_kl_beta for run in runs], device=device),
             [generator(run.seed, "training") for run in runs],
         )
@@ -101,19 +101,19 @@ class CohortState:
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it as named tensors, lanes first: what a checkpoint stores."""
-        found = {name: owner[key] for name, owner, key in named_tensors(self)}
-        found["update"] = torch.tensor([self.update])
-        found["generators"] = torch.stack([g.get_state() for g in self.learner.generators])
-        found["episodes"] = torch.from_numpy(self.envs.episodes)
-        # What a replay of the actions must lead to.
-        found["raw_observations"] = torch.from_numpy(self.envs.observations)
-        found["episodic_returns"] = torch.from_numpy(self.envs.episodic_returns)
+        by_name = {name: owner[key] for name, owner, key in named_tensors(self)}
+        by_name["update"] = torch.tensor([self.update])
+        by_name["generators"] = torch.stack([g.get_state() for g in self.learner.generators])
+        by_name["episodes"] = torch.from_numpy(self.envs.episodes)
+        # Where a replay of the actions must lead.
+        by_name["raw_observations"] = torch.from_numpy(self.envs.observations)
+        by_name["episodic_returns"] = torch.from_numpy(self.envs.episodic_returns)
         for lane in range(len(self.envs.seeds)):
-            found[f"actions.{lane}"] = torch.from_numpy(self.envs.actions_of(lane))
-        return {name: tensor.clone() for name, tensor in found.items()}
+            by_name[f"actions.{lane}"] = torch.from_numpy(self.envs.actions_of(lane))
+        return {name: tensor.clone() for name, tensor in by_name.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become what ``tensors()`` described, environments included.
+        """Take over the state that ``tensors()`` gave, environments included.
 
         Raises:
             ReplayError: an environment does not come to where it was.
@@ -123,7 +123,7 @@ class CohortState:
             owner[key].copy_(tensors[name])
         self.update = int(tensors["update"])
         for g, saved in zip(self.learner.generators, tensors["generators"], strict=True):
-            g.set_state(saved.clone())  # it reads the storage, not the view
+            g.set_state(saved.clone())  # set_state reads the storage, not the view
         actions = [tensors[f"actions.{lane}"].numpy() for lane in range(len(self.envs.seeds))]
         self.envs.replay(tensors["episodes"].numpy(), actions)
         reached = np.column_stack((self.envs.observations, self.envs.episodic_returns))
@@ -138,8 +138,8 @@ class CohortState:
 
 def take_lanes_of_tensors(tensors: Mapping[str, Tensor], lanes: list[int]) -> dict[str, Tensor]:
     """``CohortState.tensors()`` of some of its lanes, in the order of ``lanes``."""
-    found = {"update": tensors["update"]}
+    taken = {"update": tensors["update"]}
     for name, tensor in tensors.items():
-        if name not in found and not name.startswith("actions."):
-            found[name] = tensor[lanes]
-    return found | {f"actions.{i}": tensors[f"actions.{lane}"] for i, lane in enumerate(lanes)}
+        if name not in taken and not name.startswith("actions."):
+            taken[name] = tensor[lanes]
+    return taken | {f"actions.{i}": tensors[f"actions.{lane}"] for i, lane in enumerate(lanes)}

@@ -1,4 +1,4 @@
-"""A batch beside gymnasium's own environments: the same bits, or where they part."""
+"""Comparison of a batch of MuJoCo environments with gymnasium's own, bit for bit."""
 
 from collections.abc import Iterator
 from dataclasses import astuple
@@ -14,11 +14,11 @@ from replicate.messages import ConfigError
 from replicate.settings import EnvSettings
 
 STOPPED_SHARE = 0.5
-"""Of the steps, after which lane 0 is no longer stepped."""
+"""Share of the steps after which lane 0 is no longer stepped."""
 
 
 def random_actions(envs: Envs, steps: int, seed: int) -> Iterator[Actions]:
-    """Actions ``[R, A]`` for so many steps: rough ones, gentle ones, zeros of a diverged lane.
+    """Actions ``[R, A]`` of each step: rough ones, gentle ones, zeros as of a diverged lane.
 
     Gentle ones let episodes reach the time limit; some of the rough ones leave the box.
     """
@@ -35,7 +35,7 @@ def random_actions(envs: Envs, steps: int, seed: int) -> Iterator[Actions]:
 
 
 def first_difference(settings: EnvSettings, lanes: int, steps: int, threads: int = 1) -> str | None:
-    """Where a batch gives other bits than gymnasium's ``step``; None: nowhere.
+    """The first place where a batch gives other bits than gymnasium's ``step``; None: nowhere.
 
     Compared after every step: observations and rewards in float64, terminations, ends, finished
     episodes and the observations after resets.
@@ -56,13 +56,13 @@ def first_difference(settings: EnvSettings, lanes: int, steps: int, threads: int
     try:
         for step, actions in enumerate(random_actions(batch, steps, seed=lanes)):
             stepped = seeds[1:] if step > steps * STOPPED_SHARE else seeds
-            found = []
+            results = []
             for envs in (batch, loop):
                 rewards = np.empty(len(stepped))
                 following = np.empty((len(stepped), envs.spec.observation_size))
                 flags = np.empty((2, len(stepped)), np.bool_)
                 episodes = envs.step(stepped, step, actions[stepped], rewards, following, *flags)
-                found.append(
+                results.append(
                     {
                         "observations": following,
                         "rewards": rewards,
@@ -71,8 +71,8 @@ def first_difference(settings: EnvSettings, lanes: int, steps: int, threads: int
                         "episodes": np.array([astuple(e) for e in episodes]),
                     }
                 )
-            for what, values in found[0].items():
-                if values.tobytes() != found[1][what].tobytes():
+            for what, values in results[0].items():
+                if values.tobytes() != results[1][what].tobytes():
                     return f"{settings.id}: other {what} than gymnasium's at step {step}"
     finally:
         batch.close()

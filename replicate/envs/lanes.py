@@ -18,7 +18,7 @@ class Episode:
     """Statistics of a finished training episode, from raw rewards.
 
     Args:
-        lane: which lane.
+        row: place of its lane among those that stepped.
         step: env step of the rollout (from 0) at which it ended.
         episodic_return: undiscounted sum of raw rewards.
         length: env steps.
@@ -26,7 +26,7 @@ class Episode:
 
     """
 
-    lane: int
+    row: int
     step: int
     episodic_return: float
     length: int
@@ -59,7 +59,7 @@ class Envs(ABC):
         self.episodic_returns = np.zeros(len(seeds))
         """``[R]``, undiscounted return of the current episode so far."""
         self.seconds = 0.0
-        """Spent in the environments so far."""
+        """Seconds spent in the environments so far."""
 
     @abstractmethod
     def actions_of(self, lane: int) -> Actions:
@@ -87,7 +87,7 @@ class Envs(ABC):
         terminated: NDArray[np.bool_],
         truncated: NDArray[np.bool_],
     ) -> None:
-        """One env step of some lanes, without resets; the last four are written."""
+        """One env step of some lanes, without resets; the last four arguments are written."""
 
     def reset(self) -> None:
         """Start the current episode of every lane."""

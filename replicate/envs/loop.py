@@ -12,7 +12,7 @@ from replicate.settings import ChangeSettings
 
 
 class EnvLoop(Envs):
-    """Any environments of gymnasium, one per lane."""
+    """Environments of gymnasium of any kind, one per lane, stepped in turn."""
 
     def __init__(self, envs: list[gymnasium.Env], seeds: list[int]) -> None:
         super().__init__(envs[0], seeds)
@@ -48,10 +48,10 @@ class EnvLoop(Envs):
         truncated: NDArray[np.bool_],
     ) -> None:
         for row, lane in enumerate(lanes):
-            # A copy: what an environment does to the action it is given is its own affair.
+            # A copy: an environment may change the action that it is given.
             action = actions[row].copy()
             self._actions[lane].append(actions[row])
-            found = self._envs[lane].step(
+            outcome = self._envs[lane].step(
                 action if self.spec.continuous else self.spec.first_action + int(action)
             )
-            next_observations[row], rewards[row], terminated[row], truncated[row], _ = found
+            next_observations[row], rewards[row], terminated[row], truncated[row], _ = outcome

@@ -1,4 +1,4 @@
-"""What gymnasium's MuJoCo tasks observe, reward and end at, for all lanes at once.
+"""Observation, reward and termination of gymnasium's MuJoCo tasks, for all lanes at once.
 
 Each function is gymnasium's own ``step`` of that task after the physics, on arrays with a lane
 axis, in the same precision and order of operations: equal bit for bit.  Weights and ranges are read
@@ -40,7 +40,7 @@ class Task:
     Args:
         outcome: (gymnasium's environment, actions ``[N, A]``, ``qpos`` before the step, fields
             after it) ↦ what the step gave.
-        fields: of ``MjData`` beside ``qpos`` and ``qvel``, each ``[N, …]``.
+        fields: of ``MjData`` that it needs beside ``qpos`` and ``qvel``, each ``[N, …]``.
 
     """
 
@@ -75,12 +75,12 @@ def _runner(env: Any, actions: Actions, before: Doubles, after: Fields, hidden: 
 
 
 def half_cheetah(env: Any, actions: Actions, before: Doubles, after: Fields) -> Outcome:
-    """Of HalfCheetah-v5."""
+    """What a step of HalfCheetah-v5 gives."""
     return _runner(env, actions, before, after, hidden=1)
 
 
 def swimmer(env: Any, actions: Actions, before: Doubles, after: Fields) -> Outcome:
-    """Of Swimmer-v5."""
+    """What a step of Swimmer-v5 gives."""
     return _runner(env, actions, before, after, hidden=2)
 
 
@@ -99,33 +99,33 @@ def _upright(env: Any, after: Fields) -> Flags:
 
 
 def walker2d(env: Any, actions: Actions, before: Doubles, after: Fields) -> Outcome:
-    """Of Walker2d-v5."""
+    """What a step of Walker2d-v5 gives."""
     return _walker(env, actions, before, after, _upright(env, after))
 
 
 def hopper(env: Any, actions: Actions, before: Doubles, after: Fields) -> Outcome:
-    """Of Hopper-v5."""
+    """What a step of Hopper-v5 gives."""
     state = np.concatenate((after["qpos"][:, 2:], after["qvel"]), 1)
     healthy = _inside(state, env._healthy_state_range).all(1) & _upright(env, after)
     return _walker(env, actions, before, after, healthy)
 
 
 def reacher(env: Any, actions: Actions, before: Doubles, after: Fields) -> Outcome:
-    """Of Reacher-v5."""
+    """What a step of Reacher-v5 gives."""
     bodies, angles = env.model.body, after["qpos"][:, :2].copy()
     apart = after["xpos"][:, bodies("fingertip").id] - after["xpos"][:, bodies("target").id]
     observed = np.concatenate(
         (np.cos(angles), np.sin(angles), after["qpos"][:, 2:], after["qvel"][:, :2], apart[:, :2]),
         1,
     )
-    # As numpy's norm of one vector, whose dot product rounds otherwise than a sum of squares.
+    # As numpy's norm of one vector: its dot product rounds differently from a sum of squares.
     distance = -np.sqrt(np.vecdot(apart, apart)) * env._reward_dist_weight
     control = -np.square(actions).sum(1) * env._reward_control_weight
     return observed, distance + control, np.zeros(len(actions), np.bool_)
 
 
 def inverted_pendulum(env: Any, actions: Actions, before: Doubles, after: Fields) -> Outcome:
-    """Of InvertedPendulum-v5."""
+    """What a step of InvertedPendulum-v5 gives."""
     observed = np.concatenate((after["qpos"], after["qvel"]), 1)
     terminated = ~np.isfinite(observed).all(1) | (np.abs(observed[:, 1]) > 0.2)
     return observed, (~terminated).astype(np.float64), terminated
@@ -137,7 +137,7 @@ def _squares(values: Doubles) -> Doubles:
 
 
 def inverted_double_pendulum(env: Any, actions: Actions, before: Doubles, after: Fields) -> Outcome:
-    """Of InvertedDoublePendulum-v5."""
+    """What a step of InvertedDoublePendulum-v5 gives."""
     x, _, y = after["site_xpos"][:, 0].T
     terminated: Flags = y <= 1
     angles, velocity = after["qpos"][:, 1:].copy(), after["qvel"]

@@ -62,12 +62,12 @@ class NewWorld(gymnasium.Wrapper):
 
 
 KNOWN_MESSAGE = "'settotalmass' is deprecated"
-"""What MuJoCo says, also in a file in the working folder, of gymnasium's HalfCheetah."""
+"""A message of MuJoCo about gymnasium's HalfCheetah; it writes it to a file here, too."""
 
 
 @contextmanager
 def _without_the_known_message() -> Iterator[None]:
-    """While models are compiled, make warnings of what MuJoCo says, but for ``KNOWN_MESSAGE``."""
+    """Turn what MuJoCo says while it compiles a model into warnings, but for ``KNOWN_MESSAGE``."""
     messages: list[str] = []
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(messages.append)
@@ -116,7 +116,7 @@ def change_physics(env: gymnasium.Env, change: ChangeSettings) -> None:
 
 
 def check_env(settings: EnvSettings) -> EnvSpec:
-    """Make it, reset it, step it, take it down again: what passes can be trained on.
+    """Make, reset, step and close an environment: one that passes can be trained on.
 
     Returns the sizes of its spaces.
 
@@ -146,10 +146,10 @@ def check_env(settings: EnvSettings) -> EnvSpec:
         5,
         lambda: env.step(action.astype(np.float32) if spec.continuous else int(action)),
     )
-    for call, found in (("reset", observation), ("step", following)):
-        if np.shape(found) != (spec.observation_size,):
+    for call, vector in (("reset", observation), ("step", following)):
+        if np.shape(vector) != (spec.observation_size,):
             raise ConfigError(
-                f"env.id: {settings.id}: {call} gives an observation of shape {np.shape(found)}, "
+                f"env.id: {settings.id}: {call} gives an observation of shape {np.shape(vector)}, "
                 f"and observation_space is of shape {(spec.observation_size,)}"
             )
     if np.ndim(reward):
@@ -159,26 +159,26 @@ def check_env(settings: EnvSettings) -> EnvSpec:
 
 
 def _given(settings: EnvSettings, call: str, parts: int, give: Callable[[], Any]) -> Any:
-    """What a call gives: a tuple of so many parts.
+    """Call ``give``, and return its tuple of ``parts`` values.
 
     Raises:
         ConfigError: it gives something else, or fails.
 
     """
     try:
-        found = give()
+        answer = give()
     except Exception as error:  # whatever an environment of an older gym makes of it
         key = "env.kwargs" if settings.kwargs else "env.id"
         made = f"{settings.id}, made with {settings.kwargs}" if settings.kwargs else settings.id
         raise ConfigError(f"{key}: {made}: {call} fails: {first_line(error)}") from None
-    if not isinstance(found, tuple) or len(found) != parts:
-        what = f"{len(found)} values" if isinstance(found, tuple) else type(found).__name__
+    if not isinstance(answer, tuple) or len(answer) != parts:
+        what = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
         raise ConfigError(f"env.id: {settings.id}: {call} gives {what}, not a tuple of {parts}")
-    return found
+    return answer
 
 
 def env_spec(env: gymnasium.Env) -> EnvSpec:
-    """Sizes of its spaces.
+    """Sizes of an environment's spaces.
 
     Raises:
         ConfigError: observations are not vectors, or actions neither box nor discrete.

@@ -1,4 +1,4 @@
-"""Records (dataclasses) of tensors ``[R, …]``: some of their lanes, out and back in."""
+"""Lanes of records (dataclasses of tensors ``[R, …]``): take some out, put them back."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass

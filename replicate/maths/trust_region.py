@@ -134,7 +134,7 @@ def backtracking_line_search(
     """
     lanes = parameters.shape[0]
     device = parameters.device
-    found = LineSearch(
+    search = LineSearch(
         parameters=parameters.clone(),
         accepted=torch.zeros(lanes, dtype=torch.bool, device=device),
         backtracks=torch.full((lanes,), max_backtracks, device=device),
@@ -147,12 +147,12 @@ def backtracking_line_search(
         kl, improvement = evaluate(candidates, pending)
         accept = (kl <= max_kl[pending]) & (improvement > 0)
         winners = pending[accept]
-        found.parameters[winners] = candidates[accept]
-        found.accepted[winners] = True
-        found.backtracks[winners] = k
-        found.kl[winners] = kl[accept]
-        found.improvement[winners] = improvement[accept]
+        search.parameters[winners] = candidates[accept]
+        search.accepted[winners] = True
+        search.backtracks[winners] = k
+        search.kl[winners] = kl[accept]
+        search.improvement[winners] = improvement[accept]
         pending = pending[~accept]
         if pending.numel() == 0:
             break
-    return found
+    return search

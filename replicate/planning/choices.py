@@ -6,7 +6,7 @@ from typing import Any
 
 from replicate.messages import ConfigError
 from replicate.planning.composition import check_choice
-from replicate.planning.studies import PlannedRun, Study, load_scale, load_study, study_runs
+from replicate.planning.studies import PlannedRun, StudySettings, load_scale, load_study, study_runs
 from replicate.settings import nearest
 
 DEFAULT_STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
@@ -69,7 +69,7 @@ def choice_of(config: Mapping[str, Any]) -> Choice:
     return Choice(tuple(dict.fromkeys(names)), scale)
 
 
-def chosen_runs(choice: Choice) -> Iterator[tuple[Study, list[PlannedRun]]]:
+def chosen_runs(choice: Choice) -> Iterator[tuple[StudySettings, list[PlannedRun]]]:
     """Each study of a choice, and its runs at the scale.
 
     Raises:

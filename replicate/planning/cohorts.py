@@ -8,7 +8,7 @@ from replicate.store.checkpoints import interrupted as runs_with_a_checkpoint
 from replicate.store.records import is_finished
 
 MAX_LANES = 33
-"""Lanes of one cohort: the cost of an env step falls to about here and not beyond."""
+"""Most lanes of one cohort: with more of them an env step gets no cheaper."""
 
 
 def cohorts(
@@ -23,10 +23,10 @@ def cohorts(
 
     """
     left = {run.digest: run for run in runs}
-    found = []
+    trained_together = []
     for digests in interrupted:
         if together := [left.pop(digest) for digest in list(left) if digest in digests]:
-            found.append(together)
+            trained_together.append(together)
     groups: dict[str, list[RunSettings]] = {}
     for run in left.values():
         groups.setdefault(run.cohort_key(), []).append(run)
@@ -36,17 +36,17 @@ def cohorts(
         start = 0
         for part in range(parts):
             end = start + size + (part < longer)
-            found.append(group[start:end])
+            trained_together.append(group[start:end])
             start = end
-    return found
+    return trained_together
 
 
 def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:
-    """Those that ``store`` has not finished, each once however often it is planned."""
+    """Runs that are not finished in ``store``, each once however often it is planned."""
     unique = {run.digest: run for run in runs}.values()
     return [run for run in unique if not is_finished(store / run.run_id)]
 
 
 def cohorts_to_train(runs: Iterable[RunSettings], store: Path) -> list[list[RunSettings]]:
-    """What is missing, in cohorts: those that a checkpoint holds together, the rest anew."""
+    """The missing runs, in cohorts; runs that share a checkpoint stay together."""
     return cohorts(missing(runs, store), interrupted=runs_with_a_checkpoint(store))

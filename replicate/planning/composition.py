@@ -43,7 +43,7 @@ NAME = re.compile("[a-z0-9_]{1,64}")
 """What a choice can be called: it becomes a part of file names, and a wildcard of the Snakefile."""
 
 MAX_RUNS = 10_000
-"""Of one composition: more take minutes to compose, and are a slip of the finger."""
+"""Most runs of one composition: more take minutes to compose, and are a slip of the finger."""
 
 
 def _files(group: str) -> list[str]:
@@ -56,10 +56,10 @@ def options(group: str) -> list[str]:
 
 
 def check_choice(group: str, choice: str) -> None:
-    """A config group has the choice.
+    """Refuse a choice that a config group does not have.
 
     Raises:
-        ConfigError: it has not, or only as a file whose name cannot be one.
+        ConfigError: there is no file of that name, or its name cannot be a choice.
 
     """
     if choice in options(group):
@@ -91,10 +91,10 @@ def _composed(conf: Path, overrides: tuple[str, ...]) -> str:
 
 
 def _refuse_interpolations(data: Any, key: str = "") -> None:
-    """No value is looked up elsewhere: ``${oc.env:…}`` would store a secret with the run.
+    """Refuse values that are looked up elsewhere: ``${oc.env:…}`` would store a secret with a run.
 
     Raises:
-        ConfigError: one is.
+        ConfigError: there is one.
 
     """
     if isinstance(data, dict):
@@ -108,10 +108,10 @@ def _refuse_interpolations(data: Any, key: str = "") -> None:
 
 
 def _check_files(overrides: tuple[str, ...]) -> None:
-    """Every file that a composition reads can be read.
+    """Look for a file that a composition reads and that cannot be read.
 
     Raises:
-        ConfigError: the first that cannot.
+        ConfigError: there is one.
 
     """
     defaults = load_file(CONF / "config.yaml").get("defaults")
@@ -132,16 +132,16 @@ def _parsed(overrides: Iterable[str]) -> list[Override]:
 
     """
     parser = OverridesParser.create()
-    found = []
+    parsed = []
     for text in overrides:
         try:
             override = parser.parse_override(text)
-        except (HydraException, ValueError, RecursionError):  # a number of 5000 digits is one
+        except (HydraException, ValueError, RecursionError):  # ValueError: a number of 5000 digits
             raise ConfigError(f"{text[:60]!r}: not an override; write key=value") from None
         if override.is_delete() or override.package is not None:
             raise ConfigError(f"{text!r}: not an override; write key=value")
-        found.append(override)
-    return found
+        parsed.append(override)
+    return parsed
 
 
 def _values(override: Override) -> list[str]:
@@ -163,10 +163,10 @@ def _values(override: Override) -> list[str]:
 
 
 def _check_range(override: Override) -> None:
-    """A range has values, and no more than ``MAX_RUNS``.
+    """Refuse a range without values, or with more than ``MAX_RUNS``.
 
     Raises:
-        ConfigError: it has not.
+        ConfigError: it is one.
 
     """
     sweep, text = override.value(), override.input_line
@@ -182,7 +182,7 @@ def _check_range(override: Override) -> None:
 
 
 def _check_keys(overrides: list[Override]) -> None:
-    """Every key exists and every group option does."""
+    """Refuse keys and choices that do not exist."""
     chosen = {group: ["ppo"] if group == "algo" else [] for group in GROUPS}
     for override in overrides:
         key = override.key_or_group
@@ -284,7 +284,7 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
 
 
 def load_file(file: Path) -> dict[str, Any]:
-    """What a YAML file says: a mapping.
+    """The mapping in a YAML file.
 
     Raises:
         ConfigError: it cannot be read, or says something else.
@@ -316,7 +316,7 @@ def _reason(error: Exception) -> str:
 
 
 def load_choice(group: str, choice: str) -> dict[str, Any]:
-    """What the file of a choice of a config group says.
+    """The mapping in the file of a choice of a config group.
 
     Raises:
         ConfigError: no such choice, or its file cannot be read.

@@ -8,9 +8,9 @@ from pathlib import Path
 from replicate.messages import say
 
 LINES = 5
-"""Of the end of a log."""
+"""How many lines of the end of a log are shown."""
 MOST_LOGS = 3
-# A command that failed here, under --quiet too, and a job that failed wherever it ran.
+# Snakemake's words for a command that failed here (also with --quiet), and for a failed job.
 LOG_OF_A_FAILED_JOB = re.compile(
     r"> (\S+) 2>&1' returned non-zero exit status|^ +log: (\S+) \(check log file", re.M
 )
@@ -18,8 +18,8 @@ LOG_OF_A_FAILED_JOB = re.compile(
 
 def failed_logs(snakemake_log: str) -> list[Path]:
     """Logs of the jobs that failed, as Snakemake's own log tells it, in order."""
-    found = (Path(here or there) for here, there in LOG_OF_A_FAILED_JOB.findall(snakemake_log))
-    return list(dict.fromkeys(found))
+    logs = (Path(here or there) for here, there in LOG_OF_A_FAILED_JOB.findall(snakemake_log))
+    return list(dict.fromkeys(logs))
 
 
 def summary(logs: Iterable[Path]) -> str:

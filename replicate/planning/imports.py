@@ -10,18 +10,18 @@ PACKAGES = ("analysis", "replicate")
 
 @cache
 def files_of(module: str) -> list[str]:
-    """The module's own file, those of this repository that it imports, and theirs.
+    """Files of this repository that a module is made of: its own, those it imports, and theirs.
 
     Relative to the repository, which is the working folder; a package counts by its ``__init__``.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     left = list(_files(module))
     while left:
         file = left.pop()
-        if file not in found:
-            found.add(file)
+        if file not in files:
+            files.add(file)
             left += _imported(file)
-    return sorted(map(str, found))
+    return sorted(map(str, files))
 
 
 def _files(module: str) -> Iterator[Path]:
@@ -45,5 +45,5 @@ def _imported(file: Path) -> list[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     ours = [name for name in names if name.split(".")[0] in PACKAGES]
-    # The last part of a name may be no module but something in one.
+    # The last part of a name may be a function or a class, not a module.
     return [path for name in ours for path in _files(name) if path.is_file()]

@@ -4,10 +4,9 @@ A process that Snakemake starts for a single job parses the Snakefile again.  It
 first process wrote and plans nothing: which runs are missing changes while they are trained.
 """
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,34 +17,35 @@ from replicate.messages import EXPECTED, ending
 from replicate.planning.choices import Choice, choice_of, chosen_runs
 from replicate.planning.cohorts import cohorts_to_train
 from replicate.planning.composition import options
-from replicate.planning.studies import PlannedRun, Study
+from replicate.planning.layout import Layout
+from replicate.planning.plans import (
+    CLAIM_DIGESTS,
+    begun_in,
+    claims_of,
+    plan_of,
+    write_if_changed,
+    written_plans,
+)
 from replicate.settings import RunSettings
-from replicate.store.checkpoints import cohort_name, stored
+from replicate.store.checkpoints import cohort_name
+from replicate.store.files import MANIFEST, check_writable, read_json, sha256
 from replicate.store.records import (
     ENV_TABLES,
-    MANIFEST,
     REFERENCE,
     RUN_FILE,
-    check_writable,
     is_finished,
     is_reference,
-    read_json,
-    sha256,
     tables_of_plan,
-    write_atomically,
 )
-from replicate.store.software import CONF, code_digest
+from replicate.store.software import code_digest
 
-CLAIM_DIGESTS = CONF / "claims" / "digests.json"
 PROBES = ("clipped_objective", "importance_sampling", "two_actions")
-"""Of ``replicate.probes``, those of seconds that a claim is judged by: made with each report.
+"""The probes that take seconds and that a claim is judged by: they are made with each report.
 
-What the others found, which take minutes or read the clock, lies in the repository."""
+Records of the others, which take minutes or read the clock, lie in the repository."""
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
 OF_EACH_ENV = ("learning_curves",)
 """Figures that are drawn once more of each environment alone."""
-REFERENCE_SCALES = ("paper", "quick")
-"""Of which the repository has data, or will have: the first is ``reference``."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class CohortJob:
 
     @property
     def priority(self) -> int:
-        """For Snakemake, in thousands."""
+        """Snakemake's priority of the job: its env steps, in thousands."""
         return self.env_steps // 1000
 
 
@@ -78,56 +78,6 @@ def _exits_in_one_line() -> Iterator[None]:
         yield
     except EXPECTED as error:
         sys.exit(ending(error, "snakemake, with -n too, writes there what is planned"))
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names of files below ``results/``."""
-
-    results: Path
-
-    @property
-    def root(self) -> Path:
-        """What is made here; git ignores it."""
-        return self.results / "replication"
-
-    @property
-    def store(self) -> Path:
-        """Finished runs, by their digest."""
-        return self.root / "runs"
-
-    def stamp(self, run_id: str) -> Path:
-        """What stands for a finished run in the pipeline.
-
-        Snakemake deletes the outputs of jobs that fail and of those that it starts: no file of a
-        run may be one.
-        """
-        return self.root / "finished" / run_id
-
-    @property
-    def manifests(self) -> Path:
-        """Lists of the runs that train together."""
-        return self.root / "cohorts"
-
-    @cached_property
-    def references(self) -> dict[str, str]:
-        """Reports of the repository's data → their scales.
-
-        ``reference`` is of the first scale that has data, ``reference_<scale>`` of the others.
-        """
-        plans = self.results / REFERENCE / "plans"
-        found = [scale for scale in REFERENCE_SCALES if any((plans / scale).glob("*.json"))]
-        return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(found)}
-
-    def frozen_plan(self, scale: str, study: str) -> Path:
-        """What the repository has of a study."""
-        return self.results / REFERENCE / "plans" / scale / f"{study}.json"
-
-    def plan(self, name: str, study: str) -> Path:
-        """What the study consists of."""
-        if is_reference(name):
-            return self.frozen_plan(self.references.get(name, name), study)
-        return self.root / name / "data" / study / "plan.json"
 
 
 @dataclass(frozen=True)
@@ -143,71 +93,71 @@ class Pipeline:
         return {}
 
     def plan(self, name: str, study: str) -> dict[str, Any]:
-        """The plan of a study, as written."""
+        """The plan of a study, as its file has it."""
         if (name, study) not in self._plans:
             with _exits_in_one_line():
-                self._plans[name, study] = read_json(self.layout.plan(name, study))
+                self._plans[name, study] = read_json(self.layout.plan_file(name, study))
         return self._plans[name, study]
 
     @property
     def code_digest(self) -> str:
-        """Of the training code that is here now: the report says which runs others made."""
+        """Digest of the training code here: a report says which runs were made by other code."""
         return code_digest()
 
     @property
     def names(self) -> list[str]:
-        """What a report can be named after."""
+        """Names that a report can have."""
         return [*self.layout.references, *options("scale")]
 
     def studies(self, name: str) -> list[str]:
         """Studies at scale ``name``, or those with data in the repository."""
         if not is_reference(name):
             return list(self.choice.studies)
-        return sorted(path.stem for path in self.layout.plan(name, "").parent.glob("*.json"))
+        return sorted(path.stem for path in self.layout.plan_file(name, "").parent.glob("*.json"))
 
     def runs(self, wildcards: Any) -> list[str]:
         """Stamps of the runs on one environment that the chosen studies have at a scale.
 
-        With those that other studies had there: what was made of them stays as it is.
+        Finished runs of other studies there are among them, so that their tables stay as they are.
         """
         chosen = self.plans(wildcards)
-        before = self.layout.plan(wildcards.name, "*").relative_to(self.layout.results)
-        names = set()
+        before = self.layout.plan_file(wildcards.name, "*").relative_to(self.layout.results)
+        stamps = set()
         for path in {*map(Path, chosen), *self.layout.results.glob(str(before))}:
             for run in self._runs_on(path, wildcards.env):
                 stamp = self.layout.stamp(run)
                 finished = stamp.is_file() and is_finished(self.layout.store / run)
                 if finished or str(path) in chosen:
-                    names.add(str(stamp))
-        return sorted(names)
+                    stamps.add(str(stamp))
+        return sorted(stamps)
 
-    def _runs_on(self, plan: Path, env: str) -> list[str]:
+    def _runs_on(self, plan_file: Path, env: str) -> list[str]:
         with _exits_in_one_line():
-            return [run["run_id"] for run in read_json(plan)["runs"] if run["env"] == env]
+            return [run["run_id"] for run in read_json(plan_file)["runs"] if run["env"] == env]
 
     @property
     def stamps(self) -> list[str]:
-        """Of all runs: one that is missing is trained, whatever was drawn from it before."""
+        """Stamps of all runs: a run without one is trained, even if all figures are there."""
         plans = [self.plan(self.choice.scale, study) for study in self.choice.studies]
-        names = {entry["run_id"] for plan in plans for entry in plan["runs"]}
-        return [str(self.layout.stamp(name)) for name in sorted(names)]
+        run_ids = {entry["run_id"] for plan in plans for entry in plan["runs"]}
+        return [str(self.layout.stamp(run_id)) for run_id in sorted(run_ids)]
 
     def data(self, wildcards: Any) -> list[str]:
         """The plan of a study and its tables."""
         name, study = wildcards.name, wildcards.study
-        return [str(self.layout.plan(name, study)), *self.tables(name, study)]
+        return [str(self.layout.plan_file(name, study)), *self.tables(name, study)]
 
     def tables(self, name: str, study: str) -> list[str]:
-        """Of every environment; beside those that were made here, their manifest."""
+        """Tables of every environment; with their manifests where they were made here."""
         # The repository's manifest lists other data too: its times say nothing of a study.
         parts = ENV_TABLES if is_reference(name) else (*ENV_TABLES, MANIFEST)
-        stems = tables_of_plan(self.layout.plan(name, study), self.plan(name, study))
-        return [f"{stem}.{part}" for found in stems.values() for stem in found for part in parts]
+        stems = tables_of_plan(self.layout.plan_file(name, study), self.plan(name, study))
+        return [f"{stem}.{part}" for of_env in stems.values() for stem in of_env for part in parts]
 
     def plans(self, wildcards: Any) -> list[str]:
         """The plan of every study of a report."""
         name = wildcards.name
-        return [str(self.layout.plan(name, study)) for study in self.studies(name)]
+        return [str(self.layout.plan_file(name, study)) for study in self.studies(name)]
 
     def measures(self, wildcards: Any) -> list[str]:
         """The measures of every study of a report."""
@@ -223,13 +173,13 @@ class Pipeline:
 
     @property
     def error_rates(self) -> list[str]:
-        """How often verdicts are wrong, where it was simulated."""
+        """The file that says how often verdicts are wrong, if it was simulated."""
         file = self.layout.results / REFERENCE / "error_rates.csv"
         return [str(file)] if file.is_file() else []
 
     @property
     def rules_of_claims(self) -> list[str]:
-        """Statements, margins and wording."""
+        """Files with statements, margins and wording of the claims."""
         return sorted(map(str, Path("conf/claims").glob("*.yaml")))
 
     def targets(self, name: str) -> list[str]:
@@ -240,7 +190,7 @@ class Pipeline:
 
     def products(self, name: str) -> list[str]:
         """Every figure and table of a report; some figures of each environment too."""
-        found = []
+        paths = []
         for study in self.studies(name):
             plan = self.plan(name, study)
             figures = [*plan["figures"]]
@@ -248,8 +198,8 @@ class Pipeline:
             files = [f"figures/{study}/{figure}.svg" for figure in figures]
             # The report reads the Markdown, and offers the numbers.
             files += [f"tables/{study}/{t}{end}" for t in plan["tables"] for end in (".csv", ".md")]
-            found += [f"{self.layout.root}/{name}/{file}" for file in files]
-        return found
+            paths += [f"{self.layout.root}/{name}/{file}" for file in files]
+        return paths
 
 
 def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) -> Pipeline:
@@ -269,11 +219,11 @@ def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) ->
 def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     runs: list[RunSettings] = []
     known = read_json(CLAIM_DIGESTS)
-    begun = _begun(layout.store)
+    begun = begun_in(layout.store)
     written = written_plans(layout.root)
     for study, planned in chosen_runs(choice):
         runs += [p.run for p in planned]
-        path = layout.plan(choice.scale, study.name)
+        path = layout.plan_file(choice.scale, study.name)
         plan = plan_of(study, choice.scale, planned)
         plan["claims"] = claims_of(plan, written.get(path), list(written.values()), begun, known)
         write_if_changed(path, plan)
@@ -294,59 +244,6 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     return jobs
 
 
-def claims_of(
-    plan: Mapping[str, Any],
-    before: Mapping[str, Any] | None,
-    others: list[dict[str, Any]],
-    begun: Callable[[str], bool],
-    known: Mapping[str, str],
-) -> dict[str, str | None]:
-    """Claim → the digest of its rule from before the first of the plan's runs was begun.
-
-    Where no run was begun, today's.  Else what was recorded first stays: in the study's own plan,
-    or, of a new plan, in those that had its runs before.  None: the rule is not known to be older
-    than the runs, and what it says of them is *post hoc*.
-
-    Args:
-        before: the study's plan as it was written last.
-        others: all plans.
-        begun: whether a run, by its id, is finished or in a checkpoint.
-        known: today's digests.
-
-    """
-    runs = {entry["run_id"] for entry in plan["runs"] if begun(entry["run_id"])}
-    if not runs:
-        return dict(known)
-    if before is not None and runs & _run_ids(before):
-        return {claim: before.get("claims", {}).get(claim) for claim in known}
-    # The plans that had each run: a digest counts if all runs have it.
-    holders = [[other for other in others if run in _run_ids(other)] for run in sorted(runs)]
-    return {
-        claim: digest
-        if all(
-            any(other.get("claims", {}).get(claim) == digest for other in plans)
-            for plans in holders
-        )
-        else None
-        for claim, digest in known.items()
-    }
-
-
-def _run_ids(plan: Mapping[str, Any]) -> set[str]:
-    return {entry["run_id"] for entry in plan["runs"]}
-
-
-def written_plans(root: Path) -> dict[Path, dict[str, Any]]:
-    """Every plan that was written to a ``results/replication``, at any scale."""
-    return {path: read_json(path) for path in sorted(root.glob("*/data/*/plan.json"))}
-
-
-def _begun(store: Path) -> Callable[[str], bool]:
-    """Whether a run, by its id, is finished or in a checkpoint."""
-    interrupted = {run for checkpoint in stored(store)[0] for run in checkpoint.run_ids}
-    return lambda run: run in interrupted or is_finished(store / run)
-
-
 def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
     """Say what is not finished, before Snakemake says which of it the target needs."""
     planned = len({run.digest for run in runs})
@@ -362,49 +259,8 @@ def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
     print(text, file=sys.stderr)
 
 
-def plan_of(study: Study, scale: str, planned: list[PlannedRun]) -> dict[str, Any]:
-    """What a study consists of at a scale, for the analysis and for people."""
-    settings = {p.variant: p.run.model_dump(mode="json") for p in planned}
-    first = planned[0].run
-    return {
-        "study": study.name,
-        "scale": scale,
-        "title": study.title,
-        "question": study.question,
-        "figures": list(study.figures),
-        "tables": list(study.tables),
-        "recipe": first.recipe.name,
-        "num_steps": first.algo.num_steps,
-        "total_env_steps": first.num_updates * first.algo.num_steps,
-        "envs": {p.env: p.run.env.id for p in planned},
-        # Where the tables of each environment are, from the plan's folder on.
-        "data": {p.env: [f"../{p.env}"] for p in planned},
-        "variants": [
-            {
-                "name": name,
-                "label": variant.label,
-                "published": variant.published,
-                "algo": settings[name]["algo"],
-                **({"change": settings[name]["change"]} if settings[name]["change"] else {}),
-                "recipe": settings[name]["recipe"],
-            }
-            for name, variant in study.variants.items()
-        ],
-        "runs": [
-            {
-                "env": p.env,
-                "variant": p.variant,
-                "seed": p.run.seed,
-                "run_id": p.run.run_id,
-                "digest": p.run.digest,
-            }
-            for p in planned
-        ],
-    }
-
-
 def written_jobs(layout: Layout) -> Iterator[CohortJob]:
-    """A job for each manifest there is, old ones too: Snakemake asks a child for one by name."""
+    """A job for each cohort manifest, old ones too: a child of Snakemake needs its job by name."""
     for path in sorted(layout.manifests.glob("*.json")):
         # Not validated: an old one need not fit today's schema.
         data = read_json(path)
@@ -413,9 +269,9 @@ def written_jobs(layout: Layout) -> Iterator[CohortJob]:
 
 
 def _renew_stamp(layout: Layout, run: RunSettings) -> None:
-    """Let the stamp say what the store has, from when it has it.
+    """Make the stamp of a run agree with the store: same digest and time as ``run.json``.
 
-    To Snakemake a small file with new times and old content has not changed.
+    The digest, since to Snakemake a small file with a new time and old content has not changed.
     """
     stamp, made = layout.stamp(run.run_id), layout.store / run.run_id / RUN_FILE
     if not made.is_file():
@@ -424,10 +280,3 @@ def _renew_stamp(layout: Layout, run: RunSettings) -> None:
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(sha256(made))
         os.utime(stamp, ns=(made.stat().st_mtime_ns,) * 2)
-
-
-def write_if_changed(path: Path, data: Any) -> None:
-    """JSON, unless it is there as it is: what depends on it is not made anew."""
-    text = json.dumps(data, indent=1) + "\n"
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_atomically(path, text.encode())

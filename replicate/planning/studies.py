@@ -23,10 +23,10 @@ from replicate.store.records import is_reference
 from replicate.store.software import PACKAGE
 
 RESERVED = ("runs", "finished", "cohorts", "logs", "probes", "set_aside")
-"""What a scale cannot be called: folders of other data than that of a scale."""
+"""Names that a scale cannot have: folders that stand beside those of the scales."""
 
 MOST_SEEDS = 1000
-"""Of a scale; all runs of a study are listed before the first is trained."""
+"""Most seeds of a scale: all runs of a study are listed before the first is trained."""
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -67,7 +67,7 @@ def _named(variants: dict[str, Variant]) -> dict[str, Variant]:
     return variants
 
 
-class Study(Section):
+class StudySettings(Section):
     """A file of ``conf/study``: environments × variants that answer one question.
 
     Args:
@@ -113,14 +113,14 @@ def _checked_file(model: type[Checked], group: str, choice: str, **known: str) -
         raise ConfigError(f"conf/{group}/{choice}.yaml: {error}") from None
 
 
-def load_study(name: str) -> Study:
+def load_study(name: str) -> StudySettings:
     """A file of ``conf/study``.
 
     Raises:
         ConfigError: no such study, or a key or name in it that is not one.
 
     """
-    study = _checked_file(Study, "study", name, name=name)
+    study = _checked_file(StudySettings, "study", name, name=name)
     known = {"envs": options("env"), **{kind: _modules(kind) for kind in ("figures", "tables")}}
     for key, choices in known.items():
         _check_names(f"conf/study/{name}.yaml: {key}", getattr(study, key), choices)
@@ -167,7 +167,9 @@ class PlannedRun:
     run: RunSettings
 
 
-def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -> list[PlannedRun]:
+def study_runs(
+    study: StudySettings, scale: Scale, seeds: Iterable[int] | None = None
+) -> list[PlannedRun]:
     """All runs of a study at a scale.
 
     Args:
@@ -183,14 +185,14 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
     if seeds is None:
         seeds = range(study.first_seed, study.first_seed + scale.seeds)
     seeds = list(seeds)
-    # An environment is a section of its own: composed once, and once per variant the rest.
+    # Composing takes time: each environment is composed once, and the rest once per variant.
     sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
     for env, other in itertools.combinations(envs, 2):
         if sections[env] == sections[other]:
             raise ConfigError(
                 f"conf/env/{other}.yaml: the same environment as {env}.yaml; each once in a study"
             )
-    found = []
+    planned = []
     shared: tuple[Any, ...] | None = None
     for name, variant in study.variants.items():
         try:
@@ -208,12 +210,12 @@ def study_runs(study: Study, scale: Scale, seeds: Iterable[int] | None = None) -
         for env in envs:
             for seed in seeds:
                 data = {**base, "env": sections[env], "seed": seed}
-                found.append(PlannedRun(env, name, validated(RunSettings, data)))
-    return found
+                planned.append(PlannedRun(env, name, validated(RunSettings, data)))
+    return planned
 
 
 def _variant_settings(overrides: tuple[str, ...], total_env_steps: int) -> dict[str, Any]:
-    """A run of a variant, on whatever environment.
+    """Settings of a run of a variant, on any one environment.
 
     Raises:
         ConfigError: an override is wrong, or of what is not a variant's to say.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from replicate.messages import Parser, one_line_errors
-from replicate.store.records import write_atomically, write_manifest
+from replicate.store.files import write_atomically, write_manifest
 
 
 @one_line_errors

@@ -37,8 +37,8 @@ def untrained(env: str) -> list[object]:
     recipe = Shared(runs[0].recipe)
     start(state.envs, state.filters, recipe)
     rollout = collect(state.learner, state.filters, state.envs, lanes, ENV_STEPS, recipe)
-    returns = [[e.episodic_return for e in rollout.episodes if e.lane == lane] for lane in lanes]
-    means = [statistics.fmean(found) for found in returns]
+    returns = [[e.episodic_return for e in rollout.episodes if e.row == lane] for lane in lanes]
+    means = [statistics.fmean(of_seed) for of_seed in returns]
     error = statistics.stdev(means) / SEEDS**0.5
     count = len(rollout.episodes)
     return [

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from replicate.messages import UnusableCheckpointError, first_line
 from replicate.settings import RunSettings, digest_of
-from replicate.store.records import is_finished, parsed_json, write_atomically
+from replicate.store.files import parsed_json, write_atomically
+from replicate.store.records import is_finished
 from replicate.store.staleness import command, compare, label
 
 FOLDER = "checkpoints"
@@ -57,7 +58,7 @@ class Checkpoint:
         return int(self.header["update"])
 
     def check_software(self) -> None:
-        """Half a run by one code and half by another would be a run of neither.
+        """Refuse to go on by other software: a run half by one and half by another is of neither.
 
         Raises:
             UnusableCheckpointError: it was made by software that does other than the one here, or
@@ -70,14 +71,14 @@ class Checkpoint:
             raise UnusableCheckpointError(f"{self.file}: made by {answer.why}{finds_out}")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that it holds.
+        """All arrays of the checkpoint.
 
         Raises:
             UnusableCheckpointError: it is damaged.
 
         """
-        with _opened(self.file) as found:
-            return {name: found[name] for name in found if name != HEADER}
+        with _opened(self.file) as content:
+            return {name: content[name] for name in content if name != HEADER}
 
 
 @contextmanager
@@ -85,7 +86,7 @@ def _opened(file: Path) -> Iterator[Arrays]:
     """The arrays of a file, each read when it is asked for.
 
     Raises:
-        UnusableCheckpointError: here or then.
+        UnusableCheckpointError: it is damaged, which may show only when an array is read.
 
     """
     try:
@@ -94,14 +95,14 @@ def _opened(file: Path) -> Iterator[Arrays]:
         # A zip knows of damage to what it holds, not of damage to the list of what it holds.
         if hashlib.sha256(content).digest() != digest:
             raise ValueError("not the bytes that were written")
-        with np.load(BytesIO(content), allow_pickle=False) as found:
-            yield found
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            yield arrays
     except Exception as error:  # whatever zipfile, numpy and json make of wrong bytes
         raise UnusableCheckpointError(f"{file}: damaged ({first_line(error)})") from None
 
 
 def cohort_name(runs: Iterable[RunSettings]) -> str:
-    """Names of a cohort's files: environment and algorithm for people, a digest for identity."""
+    """The name of a cohort's files: environment and algorithm for people, a digest for identity."""
     runs = list(runs)
     env = runs[0].env.id.lower().replace("-", "_")
     return f"{env}_{runs[0].algo.name}_{digest_of(sorted(run.digest for run in runs))[:12]}"
@@ -114,8 +115,8 @@ def read_header(file: Path) -> Checkpoint:
         UnusableCheckpointError: it is damaged.
 
     """
-    with _opened(file) as found:
-        checkpoint = Checkpoint(file, parsed_json(found[HEADER].tobytes()))
+    with _opened(file) as arrays:
+        checkpoint = Checkpoint(file, parsed_json(arrays[HEADER].tobytes()))
         if missing := HEADER_KEYS - checkpoint.header.keys():
             raise ValueError(f"its header lacks {', '.join(sorted(missing))}")
         return checkpoint
@@ -155,13 +156,13 @@ def write(
 
 def stored(store: Path) -> tuple[list[Checkpoint], list[str]]:
     """Readable checkpoints of a store, the furthest first, and a line for each of the others."""
-    found, complaints = [], []
+    checkpoints, complaints = [], []
     for file in sorted((store / FOLDER).glob(f"*{SUFFIX}")):
         try:
-            found.append(read_header(file))
+            checkpoints.append(read_header(file))
         except UnusableCheckpointError as error:
             complaints.append(str(error))
-    return sorted(found, key=lambda c: c.update, reverse=True), complaints
+    return sorted(checkpoints, key=lambda c: c.update, reverse=True), complaints
 
 
 def interrupted(store: Path) -> list[set[str]]:
@@ -186,6 +187,6 @@ def remove_served(store: Path, cohort: str) -> None:
 
 
 def remove_if_empty(store: Path) -> None:
-    """Delete the folder where nothing is left in it, of other processes either."""
+    """Delete the folder of checkpoints if it is empty: other processes may have files there."""
     with suppress(OSError):
         (store / FOLDER).rmdir()

@@ -22,7 +22,7 @@ class Machine(Section):
 
 
 class Software(Section):
-    """What trains."""
+    """The software that trains."""
 
     python: str = Field(description="version")
     versions: dict[str, str] = Field(description="of the packages that can change the numbers")
@@ -88,7 +88,7 @@ class RunDescription(Machine, Software):
         if self.diverged_at_env_step is None:
             ends = self.env_steps == self.settings.num_updates * num_steps
         else:
-            # In the last update that was made, wherever in it.
+            # It diverged somewhere in the last update that was made.
             ends = self.env_steps - num_steps <= self.diverged_at_env_step <= self.env_steps
         if not ends or self.env_steps % num_steps:
             raise ValueError(f"env_steps: a run of these settings does not end at {self.env_steps}")

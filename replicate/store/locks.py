@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from replicate.messages import LockedError
-from replicate.store.records import parsed_json
+from replicate.store.files import parsed_json
 
 SUFFIX = ".lock"
 # To see whether a lock is held, another process takes it for a moment: one failure is no refusal.
@@ -49,12 +49,12 @@ def holder(path: Path) -> dict[str, Any] | None:
         return NOBODY
 
 
-def _refusal(path: Path, found: dict[str, Any], runs: Iterable[str]) -> LockedError:
-    shared = sorted(set(runs) & set(found["runs"])) or ["these runs"]
+def _refusal(path: Path, writer: dict[str, Any], runs: Iterable[str]) -> LockedError:
+    shared = sorted(set(runs) & set(writer["runs"])) or ["these runs"]
     more = f" and {len(shared) - 1} more of these runs" if len(shared) > 1 else ""
     return LockedError(
-        f"{path}: process {found['pid']} on {found['host']} trains {shared[0]}{more} since "
-        f"{found['since']}; wait for it, or stop it there (kill {found['pid']}: it writes a "
+        f"{path}: process {writer['pid']} on {writer['host']} trains {shared[0]}{more} since "
+        f"{writer['since']}; wait for it, or stop it there (kill {writer['pid']}: it writes a "
         "checkpoint), and give the command again; delete the file only if that machine is gone"
     )
 
@@ -93,10 +93,10 @@ def _is(file: TextIOWrapper, path: Path) -> bool:
 
 def _write(file: TextIOWrapper, text: str) -> None:
     try:
-        # Not through the buffer: what it cannot write it would try again when it is closed.
+        # Not through the buffer: what it could not write, it would try again when it is closed.
         os.ftruncate(file.fileno(), 0)
         os.write(file.fileno(), text.encode())
-    except OSError as error:  # which does not know its file
+    except OSError as error:  # which does not name its file
         raise OSError(error.errno, error.strerror, file.name) from None
 
 
@@ -120,9 +120,9 @@ def only_writer(folder: Path, name: str, run_ids: Iterable[str]) -> Iterator[Non
         try:
             _write(file, json.dumps(about))
             for other in folder.glob(f"*{SUFFIX}"):
-                found = None if other == path else holder(other)
-                if found and not set(runs).isdisjoint(found["runs"]):
-                    raise _refusal(other, found, runs)
+                writer = None if other == path else holder(other)
+                if writer and not set(runs).isdisjoint(writer["runs"]):
+                    raise _refusal(other, writer, runs)
             yield
         finally:
             path.unlink(missing_ok=True)

@@ -18,8 +18,8 @@ LOCK = PACKAGE.parent / "requirements.lock"
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 """All configuration: within the package where pip has installed it, beside it in a checkout."""
 
-# Of this package, what has no part in making a run: doors, planning, what is said and mirrored,
-# probes, upkeep.  All else is covered, a new file too.
+# Parts of this package that have no part in making a run.  All else is in the code digest, a file
+# that is new too.
 NOT_IN_RUNS = {
     *("__main__.py", "interface.py", "planning", "probes", "upkeep"),
     *("training/progress.py", "training/mirror.py"),
@@ -46,10 +46,10 @@ def _within(file: Path) -> set[str]:
 
 @cache
 def code_digest() -> str:
-    """The name of a source text: SHA-256 of all that can be involved in making a run.
+    """SHA-256 of all code that can be involved in making a run, without comments and docstrings.
 
-    Comments and docstrings are left out.  Of the files as they were when first asked.  What the
-    text does is told by its traces (``replicate.store.staleness``).
+    It names a text; what that text does is told by its traces (``replicate.store.staleness``).
+    The files are read once, when it is first asked for.
     """
     files = [
         file for file in sorted(PACKAGE.rglob("*.py")) if NOT_IN_RUNS.isdisjoint(_within(file))
@@ -69,7 +69,7 @@ def lock_digest() -> str | None:
 
 @cache
 def versions() -> dict[str, str]:
-    """Of the packages that can change the numbers of a run."""
+    """Versions of the packages that can change the numbers of a run."""
     return {name: version(name) for name in PACKAGES}
 
 
@@ -100,7 +100,7 @@ def _installed(name: str) -> str | None:
 
 
 def _is_build_of(number: str | None, locked: str) -> bool:
-    """Whether it is that version: 2.13.0+cpu is a build of 2.13.0."""
+    """Whether ``number`` is a build of the version ``locked``, as 2.13.0+cpu is of 2.13.0."""
     return number is not None and public(number) == locked
 
 
@@ -140,5 +140,5 @@ def public(number: str) -> str:
 
 
 def made_by() -> dict[str, Any]:
-    """What ``run.json`` says of the software; ``replicate.store.staleness`` says what equals it."""
+    """What ``run.json`` says of the software; ``replicate.store.staleness`` compares it."""
     return {"code_digest": code_digest(), "versions": versions()}

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from replicate.messages import ConfigError, DataError
 from replicate.settings import RunSettings, digest_of, validated
-from replicate.store.records import REMEDY
+from replicate.store.files import REMEDY
 from replicate.store.software import PACKAGE, made_by, public
 
 TABLE = PACKAGE.parent / "results/reference/traces.csv"
@@ -35,7 +35,7 @@ alone.  The rest is as ``run.json`` names it.
 TRACE_COLUMNS = ("row", "settings", *CPU_CLASS, "lock", "versions", "code", "trace")
 PANEL_COLUMNS = ("row", "settings", "algorithm", "environment", "options")
 DIGITS = 12
-"""Of the hexadecimal digests in the tables."""
+"""Length of the hexadecimal digests in the tables."""
 
 COMMAND = "python -m replicate traces"
 
@@ -46,7 +46,7 @@ Traces = dict[str, str]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a run has the code do.
+    """What a run makes the code do: runs of one kind take the same way through it.
 
     Args:
         environment: gymnasium id, and the arguments that it is made with.
@@ -60,7 +60,7 @@ class Kind:
 
 
 def kind_of(run: RunSettings) -> Kind:
-    """What a run has the code do; settings without effect and labels left out."""
+    """The kind of a run; settings without effect and labels count for nothing."""
     data = run.canonical()
     options = {
         f"{key}={'number' if _is_number(value) else value}"
@@ -86,9 +86,9 @@ def _may_be_null(model: BaseModel, key: str) -> bool:
 def rows_like(run: Kind, panel: Mapping[str, Kind]) -> set[str]:
     """Rows of the panel that do what a run does, by their keys in ``panel``.
 
-    Its algorithm with its options on its environment; for an environment without a row, its
-    algorithm with its options on any; for options that no row combines so, all of its algorithm.
-    Empty where an option of it is in none of them.
+    Those of its algorithm with its options on its environment.  If there are none: its algorithm
+    with its options on any environment.  If no row combines these options either: all of its
+    algorithm, or none if one of its options is in no row.
     """
     mine = {key: kind for key, kind in panel.items() if kind.algorithm == run.algorithm}
     alike = {key for key, kind in mine.items() if kind.options == run.options}
@@ -116,7 +116,7 @@ def read_rows(file: Path, columns: Iterable[str]) -> list[Row]:
 
 @cache
 def panel() -> dict[str, Kind]:
-    """Every row that was ever traced: digest of its settings → what it has the code do."""
+    """Every row that was ever traced: digest of its settings → its kind."""
     rows = read_rows(PANEL, PANEL_COLUMNS)
     return {
         row["settings"]: Kind(
@@ -134,11 +134,11 @@ def row_names() -> dict[str, str]:
 
 @cache
 def _table() -> dict[tuple[str, ...], Traces]:
-    found: dict[tuple[str, ...], Traces] = {}
+    table: dict[tuple[str, ...], Traces] = {}
     for row in read_rows(TABLE, TRACE_COLUMNS):
         key = (row["code"], row["versions"], *(row[name] for name in CPU_CLASS))
-        found.setdefault(key, {})[row["settings"]] = row["trace"]
-    return found
+        table.setdefault(key, {})[row["settings"]] = row["trace"]
+    return table
 
 
 def forget() -> None:
@@ -148,26 +148,26 @@ def forget() -> None:
 
 
 def versions_digest(versions: Any) -> str:
-    """Of package versions, whatever their builds."""
+    """Digest of package versions, whatever their builds."""
     if not isinstance(versions, Mapping):
         return ""
     return digest_of({name: public(str(number)) for name, number in versions.items()})[:DIGITS]
 
 
 def software_of(made: Mapping[str, Any]) -> tuple[str, str]:
-    """Code and package versions of what says of itself what it was made by, as the table has it."""
+    """Code and package versions in a ``run.json`` or the like, as the table names them."""
     return str(made.get("code_digest"))[:DIGITS], versions_digest(made.get("versions"))
 
 
 def cpu_class(made: Mapping[str, Any]) -> tuple[str, ...]:
-    """The class of CPU, as the table has it."""
+    """The class of CPU in a ``run.json`` or the like, as the table names it."""
     model = re.match(r"\w*", str(made.get("cpu") or made.get("maker") or ""))
-    found = {**made, "maker": model.group() if model else ""}
-    return tuple(str(found.get(name) or "") for name in CPU_CLASS)
+    described = {**made, "maker": model.group() if model else ""}
+    return tuple(str(described.get(name) or "") for name in CPU_CLASS)
 
 
 def class_name(cpu: tuple[str, ...]) -> str:
-    """For people."""
+    """A class of CPU, for people."""
     return " ".join(filter(None, cpu)) or "a class of CPU that is not recorded"
 
 
@@ -199,7 +199,7 @@ class Answer:
 
 
 def compare(made: Mapping[str, Any], settings: Iterable[Mapping[str, Any]]) -> Answer:
-    """Whether the software here would make the same.
+    """Whether the software here would make the same as what is stored.
 
     Args:
         made: what ``run.json``, or the history of a checkpoint, says of where and by what it was
@@ -210,7 +210,7 @@ def compare(made: Mapping[str, Any], settings: Iterable[Mapping[str, Any]]) -> A
     """
     parts = [made, *({**made, **note} for note in made.get("resumed") or [])]
     answers = [_compare_part(part, settings) for part in parts]
-    # One part by another is enough.
+    # One part by other software is enough.
     order = ("other", "unknown", "same")
     return min(answers, key=lambda answer: order.index(answer.same))
 
@@ -263,7 +263,7 @@ def _versions_unlike(versions: Any, here: Mapping[str, str]) -> str:
 
 
 def command(answers: Iterable[Answer]) -> str:
-    """What finds out where the answer is unknown."""
+    """The command that finds out what some answers do not know."""
     commits = sorted({answer.commit[:DIGITS] for answer in answers if answer.commit})
     return " ".join([COMMAND, *commits])
 
@@ -279,5 +279,5 @@ def label(made: Mapping[str, Any], runs: Iterable[RunSettings]) -> str:
     traces = traces_of(software_of(made_by()), cpu_class(made))
     known = {key: kind for key, kind in panel().items() if key in traces}
     like = [rows_like(kind, known) for kind in {kind_of(run) for run in runs}]
-    found = {key: traces[key] for key in set().union(*like)} if all(like) else {}
-    return digest_of(found or software_of(made_by()))[:8]
+    shared = {key: traces[key] for key in set().union(*like)} if all(like) else {}
+    return digest_of(shared or software_of(made_by()))[:8]

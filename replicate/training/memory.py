@@ -9,7 +9,7 @@ from replicate.networks import make_networks
 from replicate.settings import RunSettings
 
 LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""What a container may take; "max" where that is all there is."""
+"""This file says how much memory a container may take; "max" means no limit."""
 BYTES = 4  # of a float32
 
 
@@ -32,17 +32,17 @@ def bytes_at_least(cohort: list[RunSettings], spec: EnvSpec) -> dict[str, int]:
 
 
 def bytes_here() -> int:
-    """Of memory that a process here can have at most."""
+    """Bytes of memory that a process here can have at most."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = LIMIT.read_text(encoding="utf-8").strip() if LIMIT.is_file() else "max"
     return min(physical, int(limit)) if limit.isdecimal() else physical
 
 
 def check_memory(cohort: list[RunSettings], spec: EnvSpec) -> None:
-    """A cohort can fit into memory.
+    """Refuse a cohort that cannot fit into memory.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it cannot fit.
 
     """
     parts = bytes_at_least(cohort, spec)

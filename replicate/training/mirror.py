@@ -187,7 +187,7 @@ class Follower:
                 say(f"wandb mirror: {note}; see {self.log}")
 
     def _end(self, child: subprocess.Popen[bytes]) -> str | None:
-        """Flush, end the child's input, wait; what there is to say of it."""
+        """Flush, end the child's input, wait; returns what is to be said of it, if anything."""
         end = time.monotonic() + SECONDS_TO_WAIT
         while self.waiting and (left := end - time.monotonic()) > 0:
             select.select([], [self._pipe()], [], left)
@@ -277,11 +277,11 @@ def stored_rows(folder: Path) -> list[dict[str, Any]]:
     episodes, updates = (read_table(folder, name).to_pylist() for name in ("episodes", "updates"))
     returns: deque[float] = deque(maxlen=100)
     rows: dict[int, dict[str, Any]] = {}
-    for found in sorted(episodes + updates, key=lambda row: row["env_step"]):
-        row = rows.setdefault(found["env_step"], {})
-        row.update((key, value) for key, value in found.items() if value is not None)
-        if "episodic_return" in found:
-            returns.append(found["episodic_return"])
+    for record in sorted(episodes + updates, key=lambda row: row["env_step"]):
+        row = rows.setdefault(record["env_step"], {})
+        row.update((key, value) for key, value in record.items() if value is not None)
+        if "episodic_return" in record:
+            returns.append(record["episodic_return"])
         elif returns:
             row["mean_return_100"] = sum(returns) / len(returns)
     return list(rows.values())

@@ -20,7 +20,7 @@ def _left(progress: Progress) -> str:
 
 
 def line(label: str, progress: Progress) -> str:
-    """One line of plain text."""
+    """The progress as one line of plain text."""
     share = progress.update / progress.num_updates
     return (
         f"{label}: {share:4.0%}  {progress.env_steps:,} env steps × {progress.lanes} lanes  "
@@ -31,7 +31,7 @@ def line(label: str, progress: Progress) -> str:
 
 @contextmanager
 def reporter(label: str) -> Iterator[Callable[[Progress], None]]:
-    """A function to call after every update."""
+    """A function that shows the progress, to be called after every update."""
     if sys.stderr.isatty():
         columns = [
             TextColumn("{task.description}"),

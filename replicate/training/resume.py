@@ -21,7 +21,7 @@ TABLES = ("episodes", "updates")
 
 def records_as_arrays(lanes: list[LaneRecords]) -> dict[str, NDArray[Any]]:
     """Rows of all lanes by column, ``<table>.<column>``, with ``<table>:lane`` beside them."""
-    found = {
+    arrays = {
         "diverged": np.array(
             [-1 if r.diverged_at_env_step is None else r.diverged_at_env_step for r in lanes]
         )
@@ -29,25 +29,25 @@ def records_as_arrays(lanes: list[LaneRecords]) -> dict[str, NDArray[Any]]:
     for table in TABLES:
         rows = [row for lane in lanes for row in getattr(lane, table)]
         counts = [len(getattr(lane, table)) for lane in lanes]
-        found[f"{table}:lane"] = np.repeat(np.arange(len(lanes)), counts)
+        arrays[f"{table}:lane"] = np.repeat(np.arange(len(lanes)), counts)
         for column in rows[0] if rows else ():
-            found[f"{table}.{column}"] = np.array([row[column] for row in rows])
-    return found
+            arrays[f"{table}.{column}"] = np.array([row[column] for row in rows])
+    return arrays
 
 
 def records_from_arrays(arrays: Arrays, lanes: list[int]) -> list[LaneRecords]:
     """The records of some of the lanes."""
     diverged = arrays["diverged"].tolist()
-    found = {i: LaneRecords([], [], None if diverged[i] < 0 else diverged[i]) for i in lanes}
+    records = {i: LaneRecords([], [], None if diverged[i] < 0 else diverged[i]) for i in lanes}
     for table in TABLES:
         prefix = f"{table}."
         names = [name.removeprefix(prefix) for name in arrays if name.startswith(prefix)]
         columns = [arrays[f"{prefix}{name}"].tolist() for name in names]
         owners = arrays[f"{table}:lane"].tolist()
         for owner, *values in zip(owners, *columns, strict=True):
-            if owner in found:
-                getattr(found[owner], table).append(dict(zip(names, values, strict=True)))
-    return [found[i] for i in lanes]
+            if owner in records:
+                getattr(records[owner], table).append(dict(zip(names, values, strict=True)))
+    return [records[i] for i in lanes]
 
 
 def save(cohort: Cohort, store: Path, history: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ def save(cohort: Cohort, store: Path, history: dict[str, Any]) -> None:
 
 
 def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
-    """Become the cohort's lanes of a checkpoint.
+    """Bring a cohort to the state that a checkpoint has of its lanes.
 
     Raises:
         UnusableCheckpointError: damaged, or an environment does not replay.
@@ -123,10 +123,10 @@ def begin(
 
     """
     wanted = {run.digest for run in runs}
-    found, complaints = stored(store)
+    checkpoints, complaints = stored(store)
     for complaint in complaints:
         say(complaint)
-    for checkpoint in found:
+    for checkpoint in checkpoints:
         if not wanted <= set(checkpoint.runs):
             continue
         try:

@@ -78,7 +78,7 @@ def train_cohort(
 
 
 def save_if_possible(cohort: Cohort, store: Path, history: dict[str, Any]) -> None:
-    """A checkpoint; where none can be written, training goes on and one line says so."""
+    """Write a checkpoint; where that fails, training goes on and one line says so."""
     try:
         save(cohort, store, history)
     except OSError as error:
@@ -90,7 +90,7 @@ def tell(
     progress: Progress,
     watch: Callable[[RunSettings, dict[str, float], str], None],
 ) -> None:
-    """``watch`` every run that took part in the last update."""
+    """Call ``watch`` for every run that took part in the last update."""
     status = "finished" if progress.update == progress.num_updates else "running"
     for run, lane in zip(cohort.runs, cohort.records.lanes, strict=True):
         if lane.updates[-1]["env_step"] == progress.env_steps:
@@ -99,7 +99,7 @@ def tell(
 
 
 def write_runs(cohort: Cohort, store: Path, history: dict[str, Any], threads: int) -> None:
-    """Every run's folder."""
+    """Write the folder of every run."""
     ended = now()
     for run, lane in zip(cohort.runs, cohort.records.lanes, strict=True):
         description = {

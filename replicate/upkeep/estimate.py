@@ -23,7 +23,7 @@ from replicate.envs import check_env
 from replicate.messages import ConfigError, one_line_errors
 from replicate.planning.choices import KEYS, choice_of, chosen_runs, key_values
 from replicate.planning.cohorts import cohorts_to_train, missing
-from replicate.planning.pipeline import Layout
+from replicate.planning.layout import Layout
 from replicate.planning.studies import PlannedRun
 from replicate.settings import RunSettings, validated
 from replicate.training.memory import check_memory
@@ -58,7 +58,7 @@ def calibrate(runs: list[RunSettings]) -> Pace:
         short.append(validated(RunSettings, data))
     cohort = Cohort(short)
     cohort.step()
-    begin = time.process_time()  # of this process: others may be busy now and not tonight
+    begin = time.process_time()  # of this process: others may be busy now but not later
     cohort.step()
     seconds = time.process_time() - begin
     episodes = sum(len(lane.episodes) for lane in cohort.records.lanes)
@@ -67,12 +67,12 @@ def calibrate(runs: list[RunSettings]) -> Pace:
 
 
 def kind_of(cohort: list[RunSettings]) -> tuple[str, int]:
-    """Cohorts of one kind cost the same per env step."""
+    """The kind of a cohort: those of one kind cost the same per env step."""
     return cohort[0].cohort_key(), len(cohort)
 
 
 def cohort_env_steps(cohort: list[RunSettings]) -> int:
-    """Of all its lanes."""
+    """Env steps of all lanes of a cohort."""
     return sum(run.num_updates * run.algo.num_steps for run in cohort)
 
 
@@ -89,7 +89,7 @@ def disk_bytes(cohort: list[RunSettings], pace: Pace) -> float:
     episodes = cohort_env_steps(cohort) * pace.episodes_per_env_step
     updates = sum(run.num_updates for run in cohort)
     fixed = BYTES_PER_RUN * len(cohort)
-    # Twice: the studies' tables hold the runs once more.
+    # Twice: the studies' tables hold the runs a second time.
     return fixed + 2 * (BYTES_PER_UPDATE * updates + BYTES_PER_EPISODE * episodes)
 
 

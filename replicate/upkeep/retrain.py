@@ -14,7 +14,7 @@ from pathlib import Path
 
 from replicate.messages import ConfigError, one_line_errors
 from replicate.planning.choices import KEYS, Choice, choice_of, chosen_runs, key_values
-from replicate.planning.pipeline import Layout
+from replicate.planning.layout import Layout
 from replicate.settings import RunSettings
 from replicate.store.records import is_finished, read_description
 from replicate.store.staleness import Answer, command, compare
@@ -23,7 +23,7 @@ SET_ASIDE = "set_aside"
 
 
 def free(path: Path) -> Path:
-    """``path``, or where that is taken the first of ``path.2``, ``path.3``, … that is not."""
+    """``path`` or, if that is taken, the first of ``path.2``, ``path.3``, … that is free."""
     numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
     return next(name for name in itertools.chain([path], numbered) if not name.exists())
 

@@ -13,7 +13,8 @@ from replicate.engine.cohort import Progress
 from replicate.envs import comparison
 from replicate.planning.composition import compose
 from replicate.settings import RunSettings
-from replicate.store.records import SCHEMAS, read_description, read_table
+from replicate.store.columns import SCHEMAS
+from replicate.store.records import read_description, read_table
 from replicate.training.runs import train_cohort
 
 # Two physics engines, two recipes; lanes that differ in a value as well as in their seed.
@@ -55,7 +56,7 @@ def first_difference(run: Path, other: Path) -> str | None:
 def _train(
     runs: list[RunSettings], store: Path, report: Callable[[Progress], None] = lambda _: None
 ) -> None:
-    # What it says of checkpoints is no news here.
+    # Training tells where it goes on from a checkpoint, which is no news here.
     with redirect_stderr(io.StringIO()):
         train_cohort(runs, store, "cpu", checkpoint_every_updates=1, report=report)
 
@@ -100,8 +101,8 @@ def differences(
             if way == RESUMED and not read_description(store / run.run_id)["resumed"]:
                 yield f"{label} seed {run.seed}: does not go on from its checkpoint"
                 break
-            if found := first_difference(folder / "cohort" / run.run_id, store / run.run_id):
-                yield f"{label} seed {run.seed}: other results {way}: {found}"
+            if difference := first_difference(folder / "cohort" / run.run_id, store / run.run_id):
+                yield f"{label} seed {run.seed}: other results {way}: {difference}"
                 break
 
 
@@ -110,8 +111,8 @@ def broken_promises(tell: Callable[[str], None]) -> Iterator[str]:
     for env in BATCHED:
         (run,) = compose(f"env={env}").runs
         tell(f"self-test: {run.env.id} in one call for all lanes, and through gymnasium")
-        if found := comparison.first_difference(run.env, lanes=3, steps=BATCH_STEPS):
-            yield found
+        if difference := comparison.first_difference(run.env, lanes=3, steps=BATCH_STEPS):
+            yield difference
     for task in TASKS:
         for algo, varied in VARIED.items():
             runs = compose(*task, f"algo={algo}", varied, *SHORT).runs

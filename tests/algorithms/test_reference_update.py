@@ -54,7 +54,7 @@ class Reference:
         policy = learner.policy
         flat = learner.policy_state.parameters[lane]
         log_std = flat[-policy.num_actions :].clone() if policy.continuous else None
-        found = Reference(
+        reference = Reference(
             as_module(policy.network, flat),
             None if log_std is None else nn.Parameter(log_std.clone()),
             as_module(learner.value_function.network, learner.value_state.parameters[lane]),
@@ -62,8 +62,8 @@ class Reference:
             log_std,
             take_lanes(batch, torch.tensor([lane])),
         )
-        found.generator.set_state(learner.generators[lane].get_state())
-        return found
+        reference.generator.set_state(learner.generators[lane].get_state())
+        return reference
 
     def policy_parameters(self) -> list[nn.Parameter]:
         extra = [] if self.log_std is None else [self.log_std]
@@ -217,14 +217,14 @@ def test_ppo_update(name: str, continuous: bool) -> None:
     lanes = [Reference.of(learner, batch, r) for r in range(2)]
     betas = [reference_ppo(lane, run) for lane, run in zip(lanes, runs, strict=True)]
     with torch.no_grad():
-        found = ppo.update(learner, batch, runs[0].algo, runs[0].recipe, values)
+        diagnostics = ppo.update(learner, batch, runs[0].algo, runs[0].recipe, values)
     assert (learner.policy_state.parameters - before).abs().amax(1).min() > 0.01
     assert_same_parameters(learner, lanes)
     assert learner.kl_beta.tolist() == pytest.approx(betas)
     expected_kl = [lane.mean_kl() for lane in lanes]
-    assert found["kl"].tolist() == pytest.approx(expected_kl)
+    assert diagnostics["kl"].tolist() == pytest.approx(expected_kl)
     if name == "early stop":
-        assert found["policy_epochs"].tolist() == [1, EPOCHS]
+        assert diagnostics["policy_epochs"].tolist() == [1, EPOCHS]
     if name == "adaptive_kl":
         assert betas == [2.0, 0.5]
 
@@ -273,8 +273,8 @@ def explicit_fisher(lane: Reference, rows: range) -> Tensor:
     parameters = lane.policy_parameters()
 
     def gradient(scalar: Tensor) -> Tensor:
-        found = torch.autograd.grad(scalar, parameters, retain_graph=True, allow_unused=True)
-        pairs = zip(found, parameters, strict=True)
+        gradients = torch.autograd.grad(scalar, parameters, retain_graph=True, allow_unused=True)
+        pairs = zip(gradients, parameters, strict=True)
         parts = [torch.zeros_like(p) if g is None else g for g, p in pairs]
         # A weight of torch.nn is outputs × inputs, ours inputs × outputs.
         return torch.cat([(g.t() if g.ndim == 2 else g).reshape(-1) for g in parts])
@@ -316,8 +316,8 @@ def reference_trpo(lane: Reference, learner: Learner, run: RunSettings) -> Natur
         return torch.stack(gains).sum() / SIZE
 
     before = objective()
-    found = torch.autograd.grad(before, lane.policy_parameters())
-    gradient = torch.cat([(g.t() if g.ndim == 2 else g).reshape(-1) for g in found])
+    gradients = torch.autograd.grad(before, lane.policy_parameters())
+    gradient = torch.cat([(g.t() if g.ndim == 2 else g).reshape(-1) for g in gradients])
     direction = torch.linalg.solve(damped, gradient)
     full = math.sqrt(2 * algo.max_kl / (direction @ damped @ direction)) * direction
     start = lane.flat_policy()
@@ -353,8 +353,8 @@ def test_trpo_update(name: str, continuous: bool) -> None:
         steps.append(reference_trpo(lane, learner, run))
         reference_value_fit(lane, run)
     with torch.no_grad():
-        found = trpo.update(learner, batch, runs[0].algo, runs[0].recipe, values)
-    assert found["backtracks"].tolist() == [step.backtracks for step in steps]
+        diagnostics = trpo.update(learner, batch, runs[0].algo, runs[0].recipe, values)
+    assert diagnostics["backtracks"].tolist() == [step.backtracks for step in steps]
     assert_same_parameters(learner, lanes)
     moves = learner.policy_state.parameters - start
     for step, move, run in zip(steps, moves, runs, strict=True):

@@ -11,7 +11,8 @@ import pandas as pd
 
 from analysis import manifest
 from analysis.study import Study, read_study
-from replicate.store.records import ENV_TABLES, MANIFEST
+from replicate.store.files import MANIFEST
+from replicate.store.records import ENV_TABLES
 
 PAPER = {
     "half_cheetah": "HalfCheetah-v5",

@@ -12,17 +12,10 @@ import pytest
 
 from analysis import aggregate, manifest
 from analysis.aggregate import read_runs
+from replicate.store.columns import SCHEMAS
 from replicate.store.description import RUN_FIELDS
-from replicate.store.records import (
-    ENV_TABLES,
-    MANIFEST,
-    RUN,
-    SCHEMAS,
-    check_rows,
-    read_checked,
-    read_json,
-    sha256,
-)
+from replicate.store.files import MANIFEST, read_json, sha256
+from replicate.store.records import ENV_TABLES, RUN, check_rows, read_checked
 from replicate.training.runs import train_cohort
 from tests.conftest import runs_of
 from tests.stored import EPISODE, RESUMED, episodes_of, store_run, updates_of
@@ -265,8 +258,8 @@ def test_what_training_writes_is_not_refused(tmp_path: Path, algo: str) -> None:
     common = ["env=reacher", f"algo={algo}", "algo.num_steps=128", "total_env_steps=512"]
     runs = runs_of(*common, f"algo.{size}=1e-3,1e22", "seed=range(0,3)")
     train_cohort(runs, tmp_path, "cpu", 100)
-    found = [read_checked(tmp_path / run.run_id) for run in runs]
-    for description in found:
+    descriptions = [read_checked(tmp_path / run.run_id) for run in runs]
+    for description in descriptions:
         check_rows(tmp_path / description["run_id"], description)
-    diverged = [description["status"] == "diverged" for description in found]
+    diverged = [description["status"] == "diverged" for description in descriptions]
     assert diverged == ([False] * 3 + [True] * 3 if algo != "trpo" else [False] * 6)

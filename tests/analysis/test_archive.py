@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis import archive, manifest
-from replicate.store.records import sha256
+from replicate.store.files import sha256
 
 NAME = "replicate-results-1.2.3"
 FILE = Path(f"{NAME}.tar.gz")
@@ -50,8 +50,8 @@ def test_all_is_in_it_and_what_was_made_here_is_not(clone: Path) -> None:
         for file in (clone / part, *(clone / part).rglob("*"))
         if file.is_file() and "paper" not in file.parts
     )
-    found = [str(f.relative_to(unpacked)) for f in unpacked.rglob("*") if f.is_file()]
-    assert sorted(found) == expected == [e.name.removeprefix(f"{NAME}/") for e in entries]
+    names = [str(f.relative_to(unpacked)) for f in unpacked.rglob("*") if f.is_file()]
+    assert sorted(names) == expected == [e.name.removeprefix(f"{NAME}/") for e in entries]
     assert all((unpacked / name).read_bytes() == (clone / name).read_bytes() for name in expected)
     assert manifest.main([str(unpacked / "results")]) == 0
 

@@ -8,7 +8,9 @@ import pytest
 
 from analysis import aggregate, compare_runs
 from analysis.aggregate import runs_below
-from replicate.store.records import ENV_TABLES, MANIFEST, SCHEMAS
+from replicate.store.columns import SCHEMAS
+from replicate.store.files import MANIFEST
+from replicate.store.records import ENV_TABLES
 from replicate.training.runs import train_cohort
 from tests.conftest import runs_of
 from tests.stored import episodes_of, store_run
@@ -66,7 +68,9 @@ def test_what_training_writes_comes_back_out_of_the_tables(tmp_path: Path) -> No
     tabulate(tmp_path / "store", tmp_path / "data")
     number, lines = compare_runs.compare(tmp_path / "store", tmp_path / "data")
     assert (number, lines) == (4, [])
-    statuses = [found.description["status"] for found in runs_below(tmp_path / "data").values()]
+    statuses = [
+        stored_run.description["status"] for stored_run in runs_below(tmp_path / "data").values()
+    ]
     assert sorted(statuses) == ["diverged", "diverged", "finished", "finished"]
 
 
@@ -92,8 +96,8 @@ def test_the_tables_of_the_repository_are_what_the_runs_wrote() -> None:
     """Every 20th run: its rows, written again, have the digest that its ``run.json`` lists."""
     stored = sorted(runs_below(ROOT / "results/reference/runs").items())
     assert stored
-    for run, found in stored[::20]:
+    for run, stored_run in stored[::20]:
         for name in SCHEMAS:
-            made = compare_runs.table_bytes(found.stem, run, name)
-            listed = found.description["files"][f"{name}.parquet"]
+            made = compare_runs.table_bytes(stored_run.stem, run, name)
+            listed = stored_run.description["files"][f"{name}.parquet"]
             assert hashlib.sha256(made).hexdigest() == listed

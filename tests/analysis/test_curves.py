@@ -15,9 +15,9 @@ def episodes(steps: list[int], returns: list[float], seed: int = 0) -> pd.DataFr
 
 def test_an_episode_counts_in_the_bin_where_it_ended() -> None:
     # Two bins of 2048: (0, 2048] and (2048, 4096].
-    found = binned(episodes([1, 2048, 2049, 4096], [1.0, 3.0, 10.0, 20.0]), 4096)
-    assert found.env_step.tolist() == [1024.0, 3072.0]
-    assert found.episodic_return.tolist() == [2.0, 15.0]
+    bins = binned(episodes([1, 2048, 2049, 4096], [1.0, 3.0, 10.0, 20.0]), 4096)
+    assert bins.env_step.tolist() == [1024.0, 3072.0]
+    assert bins.episodic_return.tolist() == [2.0, 15.0]
 
 
 def test_a_bin_without_an_episode_end_is_left_out() -> None:
@@ -28,7 +28,7 @@ def test_a_bin_without_an_episode_end_is_left_out() -> None:
 @given(st.lists(st.integers(1, 8192), min_size=1, max_size=60, unique=True))
 def test_bins_lose_no_episode(steps: list[int]) -> None:
     frame = episodes(sorted(steps), [1.0] * len(steps))
-    found = binned(frame, 8192)
+    bins = binned(frame, 8192)
     edges = np.arange(0, 8193, 2048)
     filled = {int(np.searchsorted(edges, s) - 1) for s in steps}
-    assert len(found) == len(filled) and (found.episodic_return == 1).all()
+    assert len(bins) == len(filled) and (bins.episodic_return == 1).all()

@@ -24,7 +24,7 @@ from analysis.figures import (
 )
 from analysis.study import Study, read_study
 from replicate.probes import clipped_objective as probe
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 from tests.analysis import made_up
 
 ENVS = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}

@@ -14,7 +14,9 @@ from analysis.study import read_study
 from replicate.planning.composition import CONF
 from replicate.planning.studies import Scale, load_study, study_runs
 from replicate.settings import RunSettings
-from replicate.store.records import ENV_TABLES, MANIFEST, SCHEMAS, read_json
+from replicate.store.columns import SCHEMAS
+from replicate.store.files import MANIFEST, read_json
+from replicate.store.records import ENV_TABLES
 from tests.stored import episodes_of, store_run
 
 REPOSITORY = CONF.parent

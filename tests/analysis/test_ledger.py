@@ -33,13 +33,13 @@ def estimate(low: float, high: float, df: float = 30) -> Estimate:
 
 
 def above(low: float, high: float, margin: float = 0.1, learnt: float = 1.0) -> Part:
-    found = estimate(low, high)
-    return Part("a", "a", "above", found, margin, {"hopper": found}, {"hopper": learnt}, 5)
+    measured = estimate(low, high)
+    return Part("a", "a", "above", measured, margin, {"hopper": measured}, {"hopper": learnt}, 5)
 
 
 def not_below(low: float, high: float, learnt: float = 1.0) -> Part:
-    found = estimate(low, high)
-    return Part("b", "b", "not below", found, 0.1, {"hopper": found}, {"hopper": learnt}, 5)
+    measured = estimate(low, high)
+    return Part("b", "b", "not below", measured, 0.1, {"hopper": measured}, {"hopper": learnt}, 5)
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def not_below(low: float, high: float, learnt: float = 1.0) -> Part:
     ],
 )
 def test_what_is_claimed_to_be_above(low: float, high: float, verdict: str) -> None:
-    found = judge(above(low, high), LEVEL, SETTINGS)
-    assert found.verdict == verdict
-    assert (found.low, found.high) == pytest.approx((low, high))
+    judged = judge(above(low, high), LEVEL, SETTINGS)
+    assert judged.verdict == verdict
+    assert (judged.low, judged.high) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_what_is_claimed_to_be_not_below(low: float, high: float, verdict: str) 
     ],
 )
 def test_nothing_is_called_equal_where_nothing_was_learnt(part: Part, verdict: str) -> None:
-    found = judge(part, LEVEL, SETTINGS)
-    assert found.verdict == verdict
-    assert (found.why == "too short on") == (verdict == "inconclusive")
+    judged = judge(part, LEVEL, SETTINGS)
+    assert judged.verdict == verdict
+    assert (judged.why == "too short on") == (verdict == "inconclusive")
 
 
 def test_equality_on_some_environments_is_a_part() -> None:
@@ -105,8 +105,8 @@ def test_equality_on_some_environments_is_a_part() -> None:
     [(0, 70, "contradicted"), (20, 70, "supported"), (8, 70, "inconclusive")],
 )
 def test_shares_have_exact_bounds(hits: int, total: int, verdict: str) -> None:
-    found = Estimate(hits / total, math.nan, 1.0, total, "share")
-    part = Part("o", "o", "often", found, 0.1, seeds=10, count=(hits, total))
+    measured = Estimate(hits / total, math.nan, 1.0, total, "share")
+    part = Part("o", "o", "often", measured, 0.1, seeds=10, count=(hits, total))
     judged = judge(part, LEVEL, SETTINGS)
     assert judged.verdict == verdict
     bounds = stats.beta.ppf([0.025, 0.975], [hits, hits + 1], [total - hits + 1, total - hits])
@@ -178,18 +178,20 @@ def test_a_guard_spoils_what_holds_on_average() -> None:
 def with_p(p: float, test: str = "") -> Part:
     """A difference with this two-sided p, above its margin."""
     t = float(stats.t.isf(p / 2, 30))
-    found = Estimate(1.0, 1.0 / t, 30, 20, "u")
-    return Part("a", "a", "above", found, 0.1, {"hopper": found}, {"hopper": 1.0}, 5, test=test)
+    measured = Estimate(1.0, 1.0 / t, 30, 20, "u")
+    return Part(
+        "a", "a", "above", measured, 0.1, {"hopper": measured}, {"hopper": 1.0}, 5, test=test
+    )
 
 
-def found(**parts: list[Part]) -> Mapping[str, Finding]:
-    evidence = {name: Evidence(found) for name, found in parts.items()}
+def findings_of(**parts: list[Part]) -> Mapping[str, Finding]:
+    evidence = {name: Evidence(of_claim) for name, of_claim in parts.items()}
     return ledger(CLAIMS, evidence, SETTINGS)
 
 
 def test_a_family_is_judged_by_holm_and_intervals_have_the_same_level() -> None:
     p_values = {"E1": 0.010, "E2": 0.014, "E3": 0.030}
-    findings = found(**{name: [with_p(p)] for name, p in p_values.items()})
+    findings = findings_of(**{name: [with_p(p)] for name, p in p_values.items()})
     # E4 was not run and counts as p = 1.
     adjusted = holm([*p_values.values(), 1.0])
     for (name, _), p in zip(p_values.items(), adjusted, strict=False):
@@ -202,15 +204,15 @@ def test_a_family_is_judged_by_holm_and_intervals_have_the_same_level() -> None:
 
 
 def test_after_the_first_that_fails_the_rest_are_judged_at_its_level() -> None:
-    findings = found(E1=[with_p(0.02)], E2=[with_p(0.04)], E3=[with_p(0.03)])
+    findings = findings_of(E1=[with_p(0.02)], E2=[with_p(0.04)], E3=[with_p(0.03)])
     levels = [findings[name].parts[0].level for name in ("E1", "E2", "E3")]
     assert levels == pytest.approx([1 - 0.05 / 4] * 3)
     assert not any(findings[name].verdict == "supported" for name in ("E1", "E2", "E3"))
 
 
 def test_other_families_do_not_matter() -> None:
-    alone = found(E5=[with_p(0.03, "x")])["E5"]
-    beside = found(E5=[with_p(0.03, "x")], E1=[with_p(1e-9)], P1=[with_p(0.9)])["E5"]
+    alone = findings_of(E5=[with_p(0.03, "x")])["E5"]
+    beside = findings_of(E5=[with_p(0.03, "x")], E1=[with_p(1e-9)], P1=[with_p(0.9)])["E5"]
     assert alone.verdict == beside.verdict == "supported"
     assert alone.parts[0].level == beside.parts[0].level == pytest.approx(0.95)
 
@@ -218,22 +220,24 @@ def test_other_families_do_not_matter() -> None:
 def test_tests_of_one_claim_are_a_family() -> None:
     parts = [with_p(0.004, "one"), with_p(0.04, "two")]
     ten = [with_p(0.9, f"t{i}") for i in range(8)]
-    finding = found(E5=parts + ten)["E5"]
+    finding = findings_of(E5=parts + ten)["E5"]
     assert [judged.verdict for judged in finding.parts[:2]] == ["supported", "inconclusive"]
     assert finding.parts[0].level == pytest.approx(1 - 0.05 / 10)
 
 
 def test_parts_of_one_test_need_no_correction_for_each_other() -> None:
-    finding = found(E1=[with_p(0.012)] * 4)["E1"]
+    finding = findings_of(E1=[with_p(0.012)] * 4)["E1"]
     assert finding.verdict == "supported"
     assert finding.parts[0].level == pytest.approx(1 - 0.05 / 4)
-    assert found(E1=[with_p(0.012)] * 3 + [with_p(0.013)])["E1"].verdict == "supported in part"
+    assert (
+        findings_of(E1=[with_p(0.012)] * 3 + [with_p(0.013)])["E1"].verdict == "supported in part"
+    )
 
 
 def test_one_of_several_parts_contradicts_at_a_level_for_all_of_them() -> None:
     def verdicts(high: float) -> list[str]:
         against = above(-0.5, high)
-        finding = found(E1=[above(0.3, 0.9), above(0.3, 0.9), above(0.3, 0.9), against])["E1"]
+        finding = findings_of(E1=[above(0.3, 0.9), above(0.3, 0.9), above(0.3, 0.9), against])["E1"]
         judged = finding.parts[-1]
         assert judged.high < 0
         return [finding.verdict, judged.verdict, judged.why]

@@ -14,7 +14,8 @@ from analysis.study import Study, read_study
 from analysis.summaries.epsilon import chapter_epsilon
 from analysis.summaries.table1 import published_table1
 from replicate.messages import DataError
-from replicate.store.records import ENV_TABLES, MANIFEST
+from replicate.store.files import MANIFEST
+from replicate.store.records import ENV_TABLES
 from tests.analysis import made_up
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -50,9 +51,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("name", ["reference", "published"])
 def test_every_data_file_of_the_repository_is_listed_and_matches(name: str) -> None:
     folder = RESULTS / name
-    found = [file for file in folder.rglob("*") if file.suffix in DATA and file.name != MANIFEST]
+    data = [file for file in folder.rglob("*") if file.suffix in DATA and file.name != MANIFEST]
     # Traces are no data: their own command compares them with the code.
-    files = [file for file in found if not file.name.startswith("traces")]
+    files = [file for file in data if not file.name.startswith("traces")]
     assert files
     manifest.verify(folder / MANIFEST, files)
     assert len(json.loads((folder / MANIFEST).read_text())) == len(files)
@@ -214,8 +215,8 @@ def test_a_command_renews_the_digest_of_a_listed_file_and_of_no_other(tmp_path: 
     for file in (listed, other, own):
         file.write_text("new")
     manifest.renew(listed, own)
-    found = json.loads((tmp_path / MANIFEST).read_text())
-    assert sorted(found) == ["other.csv", "sub/listed.json"]
+    renewed = json.loads((tmp_path / MANIFEST).read_text())
+    assert sorted(renewed) == ["other.csv", "sub/listed.json"]
     manifest.verify(tmp_path / MANIFEST, [listed])
     with pytest.raises(manifest.AlteredDataError, match=r"other\.csv"):
         manifest.verify(tmp_path / MANIFEST)

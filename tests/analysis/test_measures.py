@@ -28,7 +28,7 @@ from analysis.measures import (
     update_measures,
 )
 from analysis.study import Study, read_study
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 from tests.analysis import made_up
 
 ROOT = Path(__file__).parents[2]
@@ -150,50 +150,50 @@ class TestSimulatedPolicies:
     """Each on every environment's own noise, at both lengths."""
 
     def test_one_that_never_learns_did_nothing_else_either(self, env: str, total: int) -> None:
-        found = many(env, CONSTANT, total, 500 if total < 100_000 else 100)
-        for bad in (found.collapsed, found.ruined, np.isfinite(found.steps_to_half)):
-            assert bad.sum() <= 0.01 * len(found)
-        assert found.u.abs().max() < 0.25
-        assert found.early_u.abs().max() < 0.25
+        runs = many(env, CONSTANT, total, 500 if total < 100_000 else 100)
+        for bad in (runs.collapsed, runs.ruined, np.isfinite(runs.steps_to_half)):
+            assert bad.sum() <= 0.01 * len(runs)
+        assert runs.u.abs().max() < 0.25
+        assert runs.early_u.abs().max() < 0.25
 
     def test_one_that_never_learns_where_actions_are_not_clipped(
         self, env: str, total: int
     ) -> None:
         start = RECIPE_START.get(env)
-        found = many(env, CONSTANT, total, 100, start)
-        assert not found[["collapsed", "ruined"]].any().any()
+        runs = many(env, CONSTANT, total, 100, start)
+        assert not runs[["collapsed", "ruined"]].any().any()
 
     def test_a_ruined_one(self, env: str, total: int) -> None:
-        found = many(env, RUINED, total, 10, RECIPE_START.get(env))
-        assert found.ruined.all() and not found.collapsed.any()
-        assert np.isinf(found.steps_to_half).all()
-        assert (found.u < -2).all()
+        runs = many(env, RUINED, total, 10, RECIPE_START.get(env))
+        assert runs.ruined.all() and not runs.collapsed.any()
+        assert np.isinf(runs.steps_to_half).all()
+        assert (runs.u < -2).all()
 
     def test_a_rising_one(self, env: str, total: int) -> None:
-        found = many(env, RISING, total, 10)
-        assert not found[["collapsed", "ruined"]].any().any()
+        runs = many(env, RISING, total, 10)
+        assert not runs[["collapsed", "ruined"]].any().any()
         # Half-way at 0.4 of the run, seen two bins later; noise moves it.
-        assert found.steps_to_half.between(0.3 * total, 0.7 * total).all()
-        assert found.steps_to_half.median() == pytest.approx(0.5 * total, abs=0.06 * total)
-        assert found.u.between(0.7, 1.3).all()
-        assert found.early_u.mean() == pytest.approx(0.125 / 0.8, abs=0.06)
+        assert runs.steps_to_half.between(0.3 * total, 0.7 * total).all()
+        assert runs.steps_to_half.median() == pytest.approx(0.5 * total, abs=0.06 * total)
+        assert runs.u.between(0.7, 1.3).all()
+        assert runs.early_u.mean() == pytest.approx(0.125 / 0.8, abs=0.06)
 
     def test_one_that_has_risen_and_fallen(self, env: str, total: int) -> None:
-        found = many(env, RISEN_AND_FALLEN, total, 10)
-        assert found.collapsed.all() and not found.ruined.any()
-        assert np.isfinite(found.steps_to_half).all()
-        assert (found.drawdown > 0.5).all() and (found.peak_u > 0.7).all()
+        runs = many(env, RISEN_AND_FALLEN, total, 10)
+        assert runs.collapsed.all() and not runs.ruined.any()
+        assert np.isfinite(runs.steps_to_half).all()
+        assert (runs.drawdown > 0.5).all() and (runs.peak_u > 0.7).all()
 
     def test_one_that_diverges_while_it_rises(self, env: str, total: int) -> None:
-        found = many(env, DIVERGED_WHILE_RISING, total, 10)
-        assert found[["diverged", "collapsed", "ruined"]].all().all()
-        assert (found.u <= -1).all() and (found.final <= scale_of(env).worst_return).all()
+        runs = many(env, DIVERGED_WHILE_RISING, total, 10)
+        assert runs[["diverged", "collapsed", "ruined"]].all().all()
+        assert (runs.u <= -1).all() and (runs.final <= scale_of(env).worst_return).all()
         # Not the 0 of a curve that only rose: what it had is lost.
-        assert (found.drawdown > 1.3).all()
+        assert (runs.drawdown > 1.3).all()
 
     def test_noise_around_a_level_is_no_collapse(self, env: str, total: int) -> None:
-        found = many(env, Policy((0, 0.1, 1), (0, 0.7, 0.7)), total, 30)
-        assert not found[["collapsed", "ruined"]].any().any()
+        runs = many(env, Policy((0, 0.1, 1), (0, 0.7, 0.7)), total, 30)
+        assert not runs[["collapsed", "ruined"]].any().any()
 
 
 # ------------------------------------------------------------------------------ piece by piece
@@ -222,8 +222,8 @@ def evenly(values: list[float], total: int = 20_000, each: int = 5) -> Measures:
 def test_what_counts_as_collapsed_and_as_ruined(
     values: list[float], collapsed: bool, ruined: bool
 ) -> None:
-    found = evenly(values)
-    assert (found["collapsed"], found["ruined"]) == (collapsed, ruined)
+    measures = evenly(values)
+    assert (measures["collapsed"], measures["ruined"]) == (collapsed, ruined)
 
 
 def test_a_peak_within_four_standard_errors_is_no_peak() -> None:
@@ -291,26 +291,26 @@ def test_a_return_that_is_not_finite_counts_as_the_worst(infinite: float) -> Non
     scale = Scale(10.0, 30.0)
     steps = np.arange(1.0, 41.0)
     returns = np.where(np.arange(40) < 36, 30.0, infinite)
-    found = return_measures(steps, returns, scale, 10.0, 40, None)
-    assert found["final"] == -10.0 and found["u"] == -1.0
-    assert found["ruined"] and found["collapsed"]
-    assert found["score"] == pytest.approx((36 * 30 - 4 * 10) / 40)
+    measures = return_measures(steps, returns, scale, 10.0, 40, None)
+    assert measures["final"] == -10.0 and measures["u"] == -1.0
+    assert measures["ruined"] and measures["collapsed"]
+    assert measures["score"] == pytest.approx((36 * 30 - 4 * 10) / 40)
 
 
 def test_a_run_that_ends_no_episode_is_the_worst() -> None:
     nothing = np.array([])
-    found = return_measures(nothing, nothing, Scale(10.0, 30.0), math.nan, 40, 0)
-    assert found["u"] == -1.0 and found["score"] == -10.0 and found["final_episodes"] == 0
-    assert found["early_u"] == -1.0 and found["peak_u"] == -1.0
-    assert found["steps_to_half"] == math.inf
+    measures = return_measures(nothing, nothing, Scale(10.0, 30.0), math.nan, 40, 0)
+    assert measures["u"] == -1.0 and measures["score"] == -10.0 and measures["final_episodes"] == 0
+    assert measures["early_u"] == -1.0 and measures["peak_u"] == -1.0
+    assert measures["steps_to_half"] == math.inf
 
 
 def test_an_environment_without_a_published_return_has_no_u() -> None:
     steps, returns = np.arange(1.0, 41.0), np.full(40, 20.0)
-    found = return_measures(steps, returns, Scale(10.0, math.nan), 10.0, 40, None)
-    assert found["final"] == 20.0 and not found["ruined"] and not found["collapsed"]
+    measures = return_measures(steps, returns, Scale(10.0, math.nan), 10.0, 40, None)
+    assert measures["final"] == 20.0 and not measures["ruined"] and not measures["collapsed"]
     nothing = ("u", "early_u", "steps_to_half", "peak_u", "drawdown")
-    assert all(math.isnan(found[name]) for name in nothing)
+    assert all(math.isnan(measures[name]) for name in nothing)
     gone = return_measures(steps, returns, Scale(10.0, math.nan), 10.0, 40, 40)
     assert gone["final"] == 10.0 and gone["ruined"] and gone["collapsed"]
 
@@ -319,8 +319,8 @@ def test_ruin_is_below_what_the_recipe_begins_with() -> None:
     """On Reacher, unclipped actions cost an untrained policy u = −0.9: that is no ruin."""
     steps, returns = np.arange(1.0, 41.0), np.full(40, -0.9)
     for start, ruined in ((-0.9, False), (-0.7, False), (-0.6, True), (0.5, True)):
-        found = return_measures(steps, returns, Scale(0.0, 1.0), start, 40, None)
-        assert found["ruined"] is ruined
+        measures = return_measures(steps, returns, Scale(0.0, 1.0), start, 40, None)
+        assert measures["ruined"] is ruined
 
 
 # ------------------------------------------------------------------------------ updates
@@ -333,17 +333,17 @@ def sizes(kl: list[float]) -> pd.DataFrame:
 
 
 def test_mean_log_kl_is_the_log_of_the_geometric_mean() -> None:
-    found = update_measures(sizes([0.001, 0.1]), 2)
-    assert math.exp(found["mean_log_kl"]) == pytest.approx(0.01)
-    assert found["kl_95"] == pytest.approx(0.001 + 0.95 * 0.099)
-    assert found["updates"] == 2 and found["kl_max"] == pytest.approx(0.1)
+    measures = update_measures(sizes([0.001, 0.1]), 2)
+    assert math.exp(measures["mean_log_kl"]) == pytest.approx(0.01)
+    assert measures["kl_95"] == pytest.approx(0.001 + 0.95 * 0.099)
+    assert measures["updates"] == 2 and measures["kl_max"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("bad", [math.inf, math.nan, 1e9])
 def test_kl_without_an_end_is_held_at_a_hundred_and_kept(bad: float) -> None:
-    found = update_measures(sizes([0.01, bad]), 2)
-    assert found["mean_log_kl"] == pytest.approx(math.log(0.01 * 100) / 2)
-    assert found["kl_max"] == 100
+    measures = update_measures(sizes([0.01, bad]), 2)
+    assert measures["mean_log_kl"] == pytest.approx(math.log(0.01 * 100) / 2)
+    assert measures["kl_max"] == 100
 
 
 def test_a_step_that_moved_nothing_counts_as_a_very_small_one() -> None:
@@ -351,11 +351,11 @@ def test_a_step_that_moved_nothing_counts_as_a_very_small_one() -> None:
 
 
 def test_updates_that_a_diverged_run_never_made_are_the_largest() -> None:
-    found = update_measures(sizes([0.01]), 4)
-    assert found["updates"] == 1
-    assert found["mean_log_kl"] == pytest.approx((math.log(0.01) + 3 * math.log(100)) / 4)
-    assert found["clip_fraction"] == pytest.approx((0.2 + 3) / 4)
-    assert found["ratio_max"] == math.inf and found["kl_95"] == 100
+    measures = update_measures(sizes([0.01]), 4)
+    assert measures["updates"] == 1
+    assert measures["mean_log_kl"] == pytest.approx((math.log(0.01) + 3 * math.log(100)) / 4)
+    assert measures["clip_fraction"] == pytest.approx((0.2 + 3) / 4)
+    assert measures["ratio_max"] == math.inf and measures["kl_95"] == 100
     assert held([], 2).tolist() == [100, 100]
 
 
@@ -371,11 +371,11 @@ def study(tmp_path: Path) -> Study:
 
 
 def test_a_row_per_run_in_the_order_of_the_plan(study: Study) -> None:
-    found = run_measures(study, KNOWN)
+    table = run_measures(study, KNOWN)
     planned = [tuple(run[key] for key in ("env", "variant", "seed")) for run in study.plan["runs"]]
-    assert list(found[["env", "variant", "seed"]].itertuples(index=False, name=None)) == planned
-    assert list(found.columns) == ["env", "variant", "seed", *COLUMNS]
-    first = found.iloc[0]
+    assert list(table[["env", "variant", "seed"]].itertuples(index=False, name=None)) == planned
+    assert list(table.columns) == ["env", "variant", "seed", *COLUMNS]
+    first = table.iloc[0]
     # Returns rise evenly to 100 in 200 episodes: the last 100, and the last 20.
     assert first.score == pytest.approx(75.25, abs=0.01)
     assert first.final == pytest.approx(95.25, abs=0.01) and first.final_episodes == 20
@@ -383,7 +383,7 @@ def test_a_row_per_run_in_the_order_of_the_plan(study: Study) -> None:
     assert first.early_u == pytest.approx(0.125, abs=0.005)
     assert first.steps_to_half == pytest.approx(0.6 * 999_424, rel=1e-3)
     assert first.mean_log_kl == pytest.approx(math.log(0.01)) and first.updates == 488
-    assert found[found.env == "swimmer"].u.isna().all()
+    assert table[table.env == "swimmer"].u.isna().all()
 
 
 def test_a_diverged_run_in_a_study(study: Study) -> None:
@@ -392,8 +392,8 @@ def test_a_diverged_run_in_a_study(study: Study) -> None:
     runs[0] |= {"status": "diverged", "diverged_at_env_step": 500_000}
     file.write_text(json.dumps(runs))
     made_up.list_tables(study.folder, "hopper")
-    found = run_measures(read_study(study.folder / "plan.json"), KNOWN)
-    gone, kept = found.iloc[0], found.iloc[1]
+    table = run_measures(read_study(study.folder / "plan.json"), KNOWN)
+    gone, kept = table.iloc[0], table.iloc[1]
     assert gone.diverged and gone.u == -1 and gone.final == gone.score == -100
     assert gone.collapsed and gone.ruined and not kept.collapsed and not kept.diverged
 
@@ -412,8 +412,8 @@ def test_the_start_is_what_a_variant_gets_before_its_first_update(tmp_path: Path
     )
     # Returns rise evenly to 100 + seed; the first two of 200 episodes end before the first update.
     expected = np.mean([np.mean([0.005, 0.01]) * (100 + seed) for seed in (0, 1)])
-    found = start_returns(made.episodes, 2048)
-    assert found["hopper", "clip_0.1"] == pytest.approx(expected, rel=1e-3)
+    starts = start_returns(made.episodes, 2048)
+    assert starts["hopper", "clip_0.1"] == pytest.approx(expected, rel=1e-3)
     assert (run_measures(made, KNOWN).start.round(3) == round(expected, 3)).all()
 
 
@@ -423,11 +423,11 @@ def test_the_command_writes_what_the_functions_find(study: Study, tmp_path: Path
     arguments = [study.folder / "plan.json", untrained, SCALE_FILE, out, listed]
     assert measures.main([str(argument) for argument in arguments]) == 0
     manifest.verify(listed, [out])
-    found = pd.read_csv(out)
+    table = pd.read_csv(out)
     known = scales(study, pd.read_csv(untrained), PUBLISHED)
-    pd.testing.assert_frame_equal(found, run_measures(study, known), check_dtype=False, rtol=1e-6)
-    assert found.diverged.dtype == found.collapsed.dtype == bool and np.isinf(
-        found.steps_to_half[0]
+    pd.testing.assert_frame_equal(table, run_measures(study, known), check_dtype=False, rtol=1e-6)
+    assert table.diverged.dtype == table.collapsed.dtype == bool and np.isinf(
+        table.steps_to_half[0]
     )
 
 

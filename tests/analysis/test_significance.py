@@ -45,11 +45,11 @@ def test_permutation_test_enumerates_welchs_t(first: int, second: int) -> None:
     baseline, candidate = scores_of(first), scores_of(second, seed=1)
     pooled = np.concatenate([baseline, candidate])
     observed = t_of(candidate, baseline)
-    found = [
+    as_extreme = [
         t_of(pooled[list(chosen)], np.delete(pooled, chosen)) <= observed + 1e-9
         for chosen in combinations(range(len(pooled)), second)
     ]
-    assert lower_mean_p_value(baseline, candidate, rng()) == pytest.approx(np.mean(found))
+    assert lower_mean_p_value(baseline, candidate, rng()) == pytest.approx(np.mean(as_extreme))
 
 
 def test_permutation_test_by_hand() -> None:
@@ -177,8 +177,8 @@ def test_intervals_at_holms_levels_exclude_zero_where_holm_rejects(
 def test_levels_of_real_intervals() -> None:
     estimates = [mean_estimate(scores_of(6, seed=s) + s, "u") for s in range(4)]
     p_values = [estimate.p_value for estimate in estimates]
-    found = [interval(e, at) for e, at in zip(estimates, holm_levels(p_values), strict=True)]
-    excluded = [i.low > 0 or i.high < 0 for i in found]
+    intervals = [interval(e, at) for e, at in zip(estimates, holm_levels(p_values), strict=True)]
+    excluded = [i.low > 0 or i.high < 0 for i in intervals]
     assert excluded == (holm(p_values) <= 0.05).tolist() and 0 < sum(excluded) < 4
     assert holm_levels([1e-9, 0.5, 0.6]).tolist() == pytest.approx([1 - 0.05 / 3, 0.975, 0.975])
 
@@ -199,8 +199,8 @@ def test_levels_of_real_intervals() -> None:
 def test_the_trend_of_one_block_is_that_of_every_order(
     values: list[float], tau: float, p_value: float
 ) -> None:
-    found = trend_test([values], rng())
-    assert (found.tau, found.p_value) == (pytest.approx(tau), pytest.approx(p_value))
+    trend = trend_test([values], rng())
+    assert (trend.tau, trend.p_value) == (pytest.approx(tau), pytest.approx(p_value))
 
 
 def test_trend_of_two_perfect_blocks() -> None:
@@ -214,15 +214,15 @@ def test_trend_of_two_perfect_blocks() -> None:
 
 def test_trend_is_kendalls_tau_and_its_p_an_enumeration() -> None:
     values = scores_of(3, 3) + 0.3 * np.arange(3)
-    found = trend_test(values, rng())
+    trend = trend_test(values, rng())
     taus = [stats.kendalltau(np.arange(3), block).statistic for block in values]
-    assert found.tau == pytest.approx(np.mean(taus))
+    assert trend.tau == pytest.approx(np.mean(taus))
     orders = list(permutations(range(3)))
     all_taus = [
         np.mean([stats.kendalltau(np.arange(3), block[list(o)]).statistic for block, o in pair])
         for pair in (zip(values, chosen, strict=True) for chosen in product(orders, repeat=3))
     ]
-    assert found.p_value == pytest.approx(np.mean(np.array(all_taus) >= found.tau - 1e-9))
+    assert trend.p_value == pytest.approx(np.mean(np.array(all_taus) >= trend.tau - 1e-9))
 
 
 def test_infinite_values_rank_last_and_tie() -> None:

@@ -63,22 +63,22 @@ def test_t_and_welch_intervals_are_those_of_scipy(size: int, level: float) -> No
 
 def test_on_one_environment_a_difference_is_the_paired_t_test() -> None:
     x, y = np.array([3.0, 5.0, 4.0, 8.0]), np.array([1.0, 4.0, 4.0, 5.0])
-    found = paired_difference(x, y)
+    estimate = paired_difference(x, y)
     test = stats.ttest_rel(x, y)
-    ours = interval(found, 0.9)
+    ours = interval(estimate, 0.9)
     assert (ours.low, ours.high) == pytest.approx(tuple(test.confidence_interval(0.9)))
-    assert found.p_value == pytest.approx(test.pvalue)
-    assert (found.value, found.df, found.n, found.unit) == (1.5, 3, 4, "u")
+    assert estimate.p_value == pytest.approx(test.pvalue)
+    assert (estimate.value, estimate.df, estimate.n, estimate.unit) == (1.5, 3, 4, "u")
 
 
 def test_over_environments_it_is_satterthwaites_sum() -> None:
     x = scores_of(3, 5) * np.array([[1.0], [2.0], [10.0]])
-    found = mean_of_runs(x, "u")
+    estimate = mean_of_runs(x, "u")
     variances = x.var(axis=1, ddof=1) / 5 / 9
-    assert found.standard_error == pytest.approx(math.sqrt(variances.sum()))
-    assert found.df == pytest.approx(variances.sum() ** 2 / (variances**2 / 4).sum())
-    assert found.n == 15 and found.value == pytest.approx(x.mean())
-    assert found == mean_over_environments([mean_estimate(row, "u") for row in x])
+    assert estimate.standard_error == pytest.approx(math.sqrt(variances.sum()))
+    assert estimate.df == pytest.approx(variances.sum() ** 2 / (variances**2 / 4).sum())
+    assert estimate.n == 15 and estimate.value == pytest.approx(x.mean())
+    assert estimate == mean_over_environments([mean_estimate(row, "u") for row in x])
 
 
 def test_pairs_take_out_what_seeds_share() -> None:
@@ -99,8 +99,8 @@ def test_one_sided_p_values_agree_with_the_bounds() -> None:
 
 
 def test_one_seed_has_no_interval() -> None:
-    found = mean_of_runs([[1.0], [2.0]], "u")
-    assert found.value == 1.5 and interval(found).too_few and found.p_value == 1
+    estimate = mean_of_runs([[1.0], [2.0]], "u")
+    assert estimate.value == 1.5 and interval(estimate).too_few and estimate.p_value == 1
     assert interval(difference([3.0, 4.0], [0.5])).too_few
     assert not interval(mean_estimate([3.0, 4.0], "u")).too_few
 
@@ -157,12 +157,12 @@ def test_malformed_samples_and_levels_are_refused() -> None:
 
 
 def test_shares_have_the_exact_interval() -> None:
-    found = share(0, 288)
+    interval = share(0, 288)
     # (1 − high)^288 = 0.025.
-    assert (found.low, found.high) == pytest.approx((0, 1 - 0.025 ** (1 / 288)))
-    found = share(3, 10, 0.9)
-    assert stats.binom.sf(2, 10, found.low) == pytest.approx(0.05)
-    assert stats.binom.cdf(3, 10, found.high) == pytest.approx(0.05)
+    assert (interval.low, interval.high) == pytest.approx((0, 1 - 0.025 ** (1 / 288)))
+    interval = share(3, 10, 0.9)
+    assert stats.binom.sf(2, 10, interval.low) == pytest.approx(0.05)
+    assert stats.binom.cdf(3, 10, interval.high) == pytest.approx(0.05)
     assert math.isnan(share(0, 0).estimate) and share(0, 0).too_few
 
 
@@ -197,10 +197,10 @@ def test_a_seed_is_drawn_with_all_its_variants() -> None:
 
 def test_bootstrap_width_is_that_of_the_plug_in_variance() -> None:
     scores = scores_of(7, 10)
-    (found,) = bootstrap_intervals(mean, scores, rng())
+    (interval,) = bootstrap_intervals(mean, scores, rng())
     expected = 2 * 1.959964 * math.sqrt((scores.var(axis=-1) / 10).sum()) / 7
-    assert found.high - found.low == pytest.approx(expected, rel=0.03)
-    assert found.estimate == pytest.approx(scores.mean())
+    assert interval.high - interval.low == pytest.approx(expected, rel=0.03)
+    assert interval.estimate == pytest.approx(scores.mean())
 
 
 def test_a_scale_is_inside_the_bootstrap() -> None:

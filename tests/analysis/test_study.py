@@ -11,7 +11,8 @@ from analysis import aggregate, manifest
 from analysis.study import Study, read_study
 from replicate.messages import DataError
 from replicate.settings import RunSettings
-from replicate.store.records import ENV_TABLES, MANIFEST
+from replicate.store.files import MANIFEST
+from replicate.store.records import ENV_TABLES
 from tests.conftest import runs_of
 from tests.stored import EPISODE, store_run
 
@@ -80,11 +81,11 @@ def plan(folder: Path, entries: list[dict[str, Any]], *parts: str) -> Path:
 
 def of_each(study: Study) -> dict[tuple[str, str, int], float]:
     """Run → return of its episodes, which are all there."""
-    found = {}
+    returns = {}
     for key, rows in study.episodes.groupby(["env", "variant", "seed"]):
         assert rows.env_step.tolist() == list(range(EPISODE, STEPS + 1, EPISODE))
-        (found[key],) = set(rows.episodic_return.round(3))
-    return found
+        (returns[key],) = set(rows.episodic_return.round(3))
+    return returns
 
 
 def test_rows_are_those_of_the_planned_runs_in_the_order_of_the_plan(folder: Path) -> None:

@@ -36,9 +36,9 @@ def test_the_matrix_is_in_the_order_of_the_plan_whatever_the_order_of_the_rows(
     study = made_up.study(tmp_path, made_up.TABLE1, TWO, seeds=2)
     places = {"hopper": 100, "reacher": 200, "no_clipping": 0, "clip_0.1": 10, "clip_0.2": 20}
     measures = made_up.measures(study, lambda e, v, s: places[e] + places[v] + s)
-    found = summaries.matrix(study, measures.sample(frac=1, random_state=0), "final", study.envs)
-    assert found[0].tolist() == [[100, 101], [110, 111], [120, 121]]
-    assert found[1].tolist() == [[200, 201], [210, 211], [220, 221]]
+    matrices = summaries.matrix(study, measures.sample(frac=1, random_state=0), "final", study.envs)
+    assert matrices[0].tolist() == [[100, 101], [110, 111], [120, 121]]
+    assert matrices[1].tolist() == [[200, 201], [210, 211], [220, 221]]
 
 
 def test_u_is_held_at_minus_one_and_how_often_is_said(tmp_path: Path) -> None:
@@ -74,13 +74,13 @@ def test_finals_show_every_seed_and_what_happened(tmp_path: Path) -> None:
         collapsed=lambda e, v, s: s == 0,
         diverged=lambda e, v, s: s == 2,
     )
-    found = row(finals.summary(study, measures), env="reacher", variant="clip_0.1")
+    shown = row(finals.summary(study, measures), env="reacher", variant="clip_0.1")
     low, high = stats.t.interval(0.95, 2, 3, stats.sem([1, 2, 6]))
-    assert (found["mean"], found.mean_low, found.mean_high) == pytest.approx((3, low, high))
-    assert (found.u, found.u_low) == pytest.approx((0.03, low / 100))
-    assert found.finals == "1 2 6"
-    assert (found.diverged, found.collapsed, found.ruined) == (1, 1, 0)
-    assert (found.episodes_min, found.episodes_max) == (10, 12)
+    assert (shown["mean"], shown.mean_low, shown.mean_high) == pytest.approx((3, low, high))
+    assert (shown.u, shown.u_low) == pytest.approx((0.03, low / 100))
+    assert shown.finals == "1 2 6"
+    assert (shown.diverged, shown.collapsed, shown.ruined) == (1, 1, 0)
+    assert (shown.episodes_min, shown.episodes_max) == (10, 12)
 
 
 def test_without_a_scale_ruin_is_unknown_and_not_absent(tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_an_objective_of_ones_own_is_a_row_without_a_published_number(tmp_path: 
     study = made_up.study(tmp_path, [*made_up.TABLE1, own])
     measures = made_up.measures(study, made_up.noisy(dict.fromkeys(study.variants, 50.0)))
     table = table1.table1_summary(study, measures, PUBLISHED, generator())
-    found = row(table, variant="clip_0.7")
-    assert isnan(found.published) and isnan(found.difference)
-    assert found.ours_low < found.ours < found.ours_high and not isnan(found.to_reference)
+    shown = row(table, variant="clip_0.7")
+    assert isnan(shown.published) and isnan(shown.difference)
+    assert shown.ours_low < shown.ours < shown.ours_high and not isnan(shown.to_reference)
 
 
 def test_without_any_published_row_there_is_no_reference(tmp_path: Path) -> None:
@@ -219,12 +219,12 @@ def test_update_sizes_are_geometric_means(tmp_path: Path) -> None:
     kl = {"hopper": [0.001, 0.01, 0.1], "reacher": [1.0, 1.0, 1.0]}
     measures = made_up.measures(study, mean_log_kl=lambda e, v, s: log(kl[e][s]))
     table = epsilon.epsilon_summary(study, measures)
-    found = row(table, env=summaries.OVERALL, variant="clip_0.2", measure="KL(old‖new), nats")
+    shown = row(table, env=summaries.OVERALL, variant="clip_0.2", measure="KL(old‖new), nats")
     # One environment varies by a factor of 10 over seeds, the other not at all.
     half = stats.t.ppf(0.975, 2) * log(10) / np.sqrt(3) / 2
     bounds = (0.1, 0.1 * np.exp(-half), 0.1 * np.exp(half))
-    assert (found.estimate, found.low, found.high) == pytest.approx(bounds)
-    assert (found.chapter, found.epsilon, found.runs) == ("medium", 0.2, 6)
+    assert (shown.estimate, shown.low, shown.high) == pytest.approx(bounds)
+    assert (shown.chapter, shown.epsilon, shown.runs) == ("medium", 0.2, 6)
     hopper = row(table, env="hopper", variant="clip_0.2", measure="KL(old‖new), nats")
     assert hopper.estimate == pytest.approx(0.01) and hopper.low > 0
     unclipped = table[table.variant == "no_clipping"]
@@ -257,10 +257,10 @@ def test_shares_are_of_runs_with_a_scale_and_exact(tmp_path: Path) -> None:
     table = epsilon.epsilon_summary(study, measures)
     table = table[(table.measure == "ruined or collapsed") & (table.variant == "clip_0.2")]
     assert table.set_index("env").runs.to_dict() == {"all environments": 3, "a": 0, "b": 3}
-    found = row(table, env="b")
+    shown = row(table, env="b")
     expected = stats.binomtest(2, 3).proportion_ci(0.95, method="exact")
-    assert found.hits == 2
-    assert (found.low, found.high) == pytest.approx(tuple(expected))
+    assert shown.hits == 2
+    assert (shown.low, shown.high) == pytest.approx(tuple(expected))
 
 
 def test_spread_and_fall_are_relative_to_the_level_reached(tmp_path: Path) -> None:
@@ -328,8 +328,8 @@ def test_two_widths_make_no_trend(tmp_path: Path) -> None:
 def test_without_any_scale_update_sizes_are_left(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, made_up.EPSILONS, TWO)
     measures = made_up.measures(study, u=nan, early_u=nan, peak_u=nan, drawdown=nan)
-    found = epsilon.epsilon_summary(study, measures)
-    known = found[found.estimate.notna()]
+    summary = epsilon.epsilon_summary(study, measures)
+    known = summary[summary.estimate.notna()]
     assert set(known.group) == {"update_size"}
     assert set(epsilon.epsilon_trends(study, measures, generator()).group) == {"update_size"}
 
@@ -354,16 +354,16 @@ def test_differences_are_the_last_variant_minus_each_other_paired_by_seed(tmp_pa
         "reacher",
     ]
     hopper = measures[measures.env == "hopper"].set_index("variant").u
-    found = row(table, env="hopper", variant="clip_0.1")
+    shown = row(table, env="hopper", variant="clip_0.1")
     test = stats.ttest_rel(hopper["clip_0.2"], hopper["clip_0.1"])
-    bounds = test.confidence_interval(found.level)
-    assert (found.difference_low, found.difference_high) == pytest.approx(tuple(bounds))
-    assert found.p_value == pytest.approx(test.pvalue) and found.runs == 10
+    bounds = test.confidence_interval(shown.level)
+    assert (shown.difference_low, shown.difference_high) == pytest.approx(tuple(bounds))
+    assert shown.p_value == pytest.approx(test.pvalue) and shown.runs == 10
     overall = row(table, env=summaries.OVERALL, variant="clip_0.1")
     each = table[table.env.isin(TWO) & (table.variant == "clip_0.1")]
     assert overall.difference == pytest.approx(each.difference.mean())
     alone = row(table, env=without, variant="clip_0.1")
-    assert alone.difference == pytest.approx(found.difference)
+    assert alone.difference == pytest.approx(shown.difference)
     # Two comparisons overall; four on single environments.
     two = table[table.env == summaries.OVERALL].p_value
     assert overall.p_holm == pytest.approx(min(1, max(overall.p_value, 2 * two.min())))

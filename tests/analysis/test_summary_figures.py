@@ -11,7 +11,7 @@ import pytest
 from analysis import figures, manifest, style
 from analysis.figures import epsilon, table1
 from analysis.study import Study
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 from tests.analysis import made_up
 
 TWO = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}

@@ -10,7 +10,7 @@ import pytest
 from analysis import manifest, tables
 from analysis.measures import Scale, run_measures
 from analysis.study import Study
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 from tests.analysis import made_up
 
 NAMES = {
@@ -65,19 +65,19 @@ def test_a_table_of_runs_as_the_pipeline_measures_them(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, made_up.EPSILONS, TWO)
     measures = run_measures(study, {"hopper": Scale(0.0, 100.0), "reacher": Scale(0.0, 1000.0)})
     # Returns rise evenly to 100: half-way at 0.6 of the run on Hopper, never on Reacher.
-    found = run("epsilon", study, measures, tmp_path / "out")[".md"]
-    assert "| 3 of 6 there |" in found and "0.100 [0.100, 0.100]" in found
-    found = run("epsilon_environments", study, measures, tmp_path / "out")[".md"]
-    assert "599,654 (3 of 3 there)" in found and "never (0 of 3 there)" in found
+    text = run("epsilon", study, measures, tmp_path / "out")[".md"]
+    assert "| 3 of 6 there |" in text and "0.100 [0.100, 0.100]" in text
+    text = run("epsilon_environments", study, measures, tmp_path / "out")[".md"]
+    assert "599,654 (3 of 3 there)" in text and "never (0 of 3 there)" in text
 
 
 def test_table1_says_what_is_not_comparable(tmp_path: Path) -> None:
     study = made_up.study(tmp_path / "study", made_up.TABLE1, TWO, total_env_steps=81_920)
-    found = run("table1", study, made_up.measures(study), tmp_path)
-    header = markdown_rows(found[".md"])[0]
+    files = run("table1", study, made_up.measures(study), tmp_path)
+    header = markdown_rows(files[".md"])[0]
     assert any("2 of the paper's 7 environments" in cell for cell in header)
-    assert "Not comparable one to one" in found[".caption.txt"]
-    assert "only one draw" in found[".caption.txt"]
+    assert "Not comparable one to one" in files[".caption.txt"]
+    assert "only one draw" in files[".caption.txt"]
     full = made_up.study(tmp_path / "full", made_up.TABLE1)
     assert (
         "Not comparable"
@@ -87,8 +87,8 @@ def test_table1_says_what_is_not_comparable(tmp_path: Path) -> None:
 
 def test_an_empty_published_cell_for_an_objective_of_ones_own(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, [*made_up.TABLE1, made_up.clip(0.7)])
-    found = run("table1", study, made_up.measures(study), tmp_path / "out")
-    own = markdown_rows(found[".md"])[-1]
+    files = run("table1", study, made_up.measures(study), tmp_path / "out")
+    own = markdown_rows(files[".md"])[-1]
     assert own[:2] == ["ε = 0.7", "–"]
 
 
@@ -106,10 +106,10 @@ def test_the_chapters_words_stand_above_what_was_measured(tmp_path: Path) -> Non
 def test_names_are_escaped(tmp_path: Path) -> None:
     hostile = {**made_up.clip(0.2), "label": r"a|b_c & 100% \x"}
     study = made_up.study(tmp_path, [made_up.clip(0.1), hostile], TWO)
-    found = run("finals", study, made_up.measures(study), tmp_path / "out")
-    assert r"a\|b_c & 100% \x" in found[".md"]
-    assert r"a$\vert$b\_c \& 100\% \textbackslash{}x" in found[".tex"]
-    assert {len(row) for row in markdown_rows(found[".md"])} == {7}
+    files = run("finals", study, made_up.measures(study), tmp_path / "out")
+    assert r"a\|b_c & 100% \x" in files[".md"]
+    assert r"a$\vert$b\_c \& 100\% \textbackslash{}x" in files[".tex"]
+    assert {len(row) for row in markdown_rows(files[".md"])} == {7}
 
 
 @pytest.mark.parametrize(

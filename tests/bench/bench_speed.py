@@ -201,9 +201,9 @@ def take_turns(
     share = (time.process_time() - busy) / (time.perf_counter() - wall)
     measurements.core_shares.append(share)
     measured = rounds[-ROUNDS:]
-    found = {name: median_round([turn[name] for turn in measured]) for name in contestants}
-    benchmark.extra_info.update(found)
-    return found
+    medians = {name: median_round([turn[name] for turn in measured]) for name in contestants}
+    benchmark.extra_info.update(medians)
+    return medians
 
 
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)

@@ -34,15 +34,15 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Print the table, and write it where asked."""
-    found = config.stash.get(FOUND, None)
-    if found is None:
+    measurements = config.stash.get(FOUND, None)
+    if measurements is None:
         return
-    text = as_markdown(found)
+    text = as_markdown(measurements)
     terminalreporter.section("speed")
     terminalreporter.write_line(text)
     path = config.getoption("--table")
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".md").write_text(text)
-        path.with_suffix(".json").write_text(json.dumps(as_json(found), indent=1) + "\n")
+        path.with_suffix(".json").write_text(json.dumps(as_json(measurements), indent=1) + "\n")
         manifest.renew(path.with_suffix(".json"))

@@ -22,9 +22,9 @@ def peak_mib() -> float:
     Read from ``/proc``: ``ru_maxrss`` counts what a large parent held when it started us.
     """
     status = Path("/proc/self/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) / 1024
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert match is not None
+    return int(match[1]) / 1024
 
 
 def main(env: str, algo: str) -> None:

@@ -165,14 +165,14 @@ def targets_table(measurements: Measurements) -> Table:
 
 def tables(measurements: Measurements) -> list[Table]:
     """All that was measured; what was not is left out."""
-    found = [speed_table(env_id, costs) for env_id, costs in measurements.speed.items()]
+    made = [speed_table(env_id, costs) for env_id, costs in measurements.speed.items()]
     if measurements.lanes:
-        found.append(lanes_table(measurements.lanes))
+        made.append(lanes_table(measurements.lanes))
     if measurements.threads:
-        found.append(threads_table(measurements.threads))
+        made.append(threads_table(measurements.threads))
     if measurements.speed or measurements.peak_mib or measurements.checkpoint:
-        found.append(targets_table(measurements))
-    return found
+        made.append(targets_table(measurements))
+    return made
 
 
 def as_markdown(measurements: Measurements) -> str:

@@ -54,14 +54,14 @@ def trained(runs: list[RunSettings]) -> tuple[CohortState, list[LaneRecords]]:
 
 def lane(state: CohortState, index: int) -> dict[str, Tensor]:
     """Every tensor of one lane, generators and environment included."""
-    found = {}
+    results = {}
     for name, tensor in state.tensors().items():
         if name.startswith("actions."):
             if name == f"actions.{index}":
-                found["actions"] = tensor
+                results["actions"] = tensor
         elif name != "update":
-            found[name] = tensor[index]
-    return found
+            results[name] = tensor[index]
+    return results
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:

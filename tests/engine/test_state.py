@@ -50,8 +50,8 @@ np.savez(sys.argv[2], **{k: v.numpy() for k, v in cohort.state.tensors().items()
     np.savez(before, **{k: v.numpy() for k, v in cohort.state.tensors().items()})
     subprocess.run([sys.executable, "-c", program, str(before), str(after)], check=True)
     cohort.step()
-    found = {k: torch.from_numpy(v) for k, v in np.load(after).items()}
-    assert same(found, cohort.state.tensors()) == []
+    tensors = {k: torch.from_numpy(v) for k, v in np.load(after).items()}
+    assert same(tensors, cohort.state.tensors()) == []
 
 
 def test_two_trainings_give_the_same_records() -> None:

@@ -79,9 +79,9 @@ def test_a_wrong_reward_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         return observed, np.nextafter(rewards, np.inf), terminated
 
     monkeypatch.setitem(TASKS, env_class, type(task)(altered, task.fields))
-    found = first_difference(settings, LANES, 5)
-    assert found is not None
-    assert "other rewards" in found and "step 0" in found
+    difference = first_difference(settings, LANES, 5)
+    assert difference is not None
+    assert "other rewards" in difference and "step 0" in difference
 
 
 def test_a_simulation_that_mujoco_resets_by_itself(nothing_known: None) -> None:
@@ -97,12 +97,12 @@ def test_a_simulation_that_mujoco_resets_by_itself(nothing_known: None) -> None:
     batch._fields["qvel"][1] = 1e11
     actions = np.full((2, 3), 0.3, np.float32)
     for _ in range(5):
-        found = []
+        differences = []
         for envs in (batch, loop):
             arrays = np.empty(2), np.empty((2, 11)), np.empty(2, np.bool_), np.empty(2, np.bool_)
             envs.step([0, 1], 0, actions, *arrays)
-            found.append([array.tobytes() for array in arrays])
-        assert found[0] == found[1]
+            differences.append([array.tobytes() for array in arrays])
+        assert differences[0] == differences[1]
 
 
 @pytest.mark.parametrize("env", ["ant", "humanoid", "bipedal_walker"])

@@ -23,27 +23,27 @@ def starts(name: str, seeds: list[int]) -> NDArray[np.float32]:
     rewards, flags = np.empty(len(seeds)), np.empty((2, len(seeds)), np.bool_)
     following = np.empty((len(seeds), spec.observation_size), np.float32)
     envs.reset()
-    found = [envs.observations.copy()]
+    observations = [envs.observations.copy()]
     for step in range((EPISODES - 1) * STEPS):
         if envs.step(lanes, step, taken, rewards, following, *flags):
             assert flags[1].all()
-            found.append(envs.observations.copy())
+            observations.append(envs.observations.copy())
     envs.close()
-    return np.stack(found, 1)
+    return np.stack(observations, 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_episode_of_every_seed_starts_elsewhere(name: str) -> None:
-    found = starts(name, [0, 1, 2, 30])
-    assert found.shape[:2] == (4, EPISODES)
-    assert len(np.unique(found.reshape(4 * EPISODES, -1), axis=0)) == 4 * EPISODES
+    begun = starts(name, [0, 1, 2, 30])
+    assert begun.shape[:2] == (4, EPISODES)
+    assert len(np.unique(begun.reshape(4 * EPISODES, -1), axis=0)) == 4 * EPISODES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_episode_starts_alike_in_whatever_lane_its_seed_is(name: str) -> None:
-    found, moved = starts(name, [5, 6, 7]), starts(name, [7, 8, 5])
-    np.testing.assert_array_equal(moved[[2, 0]], found[[0, 2]])
-    np.testing.assert_array_equal(starts(name, [6])[0], found[1])
+    begun, moved = starts(name, [5, 6, 7]), starts(name, [7, 8, 5])
+    np.testing.assert_array_equal(moved[[2, 0]], begun[[0, 2]])
+    np.testing.assert_array_equal(starts(name, [6])[0], begun[1])
 
 
 @pytest.mark.parametrize("env", ["hopper", "cart_pole"])

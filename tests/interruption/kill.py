@@ -22,7 +22,8 @@ from pathlib import Path
 from rich.progress import track
 
 from replicate.store.checkpoints import FOLDER
-from replicate.store.records import read_description, sha256
+from replicate.store.files import sha256
+from replicate.store.records import read_description
 from replicate.training.provenance import machine
 from tests.bench.tables import Table
 
@@ -121,8 +122,8 @@ def interrupted(case: Case, chance: random.Random) -> Outcome:
         while not killed(case, cut, chance.uniform(0, length / 2)):
             shutil.rmtree(cut)
         printed = finish(case, cut)
-        found = re.search(r"going on after update (\d+) of (\d+)", printed)
-        said, num_updates = map(int, found.groups()) if found else (0, 0)
+        resumption = re.search(r"going on after update (\d+) of (\d+)", printed)
+        said, num_updates = map(int, resumption.groups()) if resumption else (0, 0)
         notes = [read_description(file.parent)["resumed"] for file in cut.glob("*/run.json")]
         # Runs that were finished when the kill came were not trained again: they have no note.
         resumed = {note[-1]["update"] for note in notes if note}
@@ -137,10 +138,10 @@ def table(outcomes: dict[Case, Outcome]) -> Table:
             case.kind,
             case.env,
             case.recipe,
-            f"{found.resumed} of {found.num_updates}",
-            "yes" if found.identical else "NO",
+            f"{outcome.resumed} of {outcome.num_updates}",
+            "yes" if outcome.identical else "NO",
         ]
-        for case, found in outcomes.items()
+        for case, outcome in outcomes.items()
     ]
     columns = ["algorithm", "environment", "recipe", "went on after update", "identical"]
     return Table("Kill -9 at a random moment, four lanes, two Parquet files each", columns, rows)
@@ -164,7 +165,7 @@ def main(arguments: list[str]) -> int:
     print(text)
     if options.table:
         options.table.write_text(text)
-    good = all(found.identical and found.resumed > 0 for found in outcomes.values())
+    good = all(outcome.identical and outcome.resumed > 0 for outcome in outcomes.values())
     return 0 if good else 1
 
 

@@ -17,6 +17,6 @@ from tests.interruption.kill import Case, interrupted
     ids=lambda case: case.kind,
 )
 def test_a_killed_cohort_goes_on_to_the_same_bytes(case: Case) -> None:
-    found = interrupted(case, random.Random(1))
-    assert found.identical
-    assert 0 < found.resumed < found.num_updates == 60
+    outcome = interrupted(case, random.Random(1))
+    assert outcome.identical
+    assert 0 < outcome.resumed < outcome.num_updates == 60

@@ -42,8 +42,8 @@ def longer(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=["hopper_v5_ppo"])
 def manifest(request: pytest.FixtureRequest, longer: Path) -> Path:
     """The list of a cohort's runs."""
-    (found,) = (longer / MADE / "cohorts").glob(f"{request.param}_*.json")
-    return found.relative_to(longer)
+    (listed,) = (longer / MADE / "cohorts").glob(f"{request.param}_*.json")
+    return listed.relative_to(longer)
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,8 @@ def test_estimators_of_kl_are_unbiased() -> None:
     log_ratio = new.log_prob(actions) - old.log_prob(actions)
     exact = old.kl(new)[0, 0]
     k3_draws = torch.expm1(log_ratio) - log_ratio
-    for found, each in ((kl_k1(log_ratio), log_ratio), (kl_k3(log_ratio), k3_draws)):
-        assert (found.item() - exact).abs() < 5 * each.std() / math.sqrt(draws)
+    for kl, each in ((kl_k1(log_ratio), log_ratio), (kl_k3(log_ratio), k3_draws)):
+        assert (kl.item() - exact).abs() < 5 * each.std() / math.sqrt(draws)
 
 
 @PROPERTY
@@ -56,12 +56,12 @@ def test_k3_is_never_negative_and_k1_may_be(log_ratios: list[float]) -> None:
 @given(log_ratios=LOG_RATIOS, scale=st.floats(1e-3, 1e3))
 def test_effective_sample_size_is_a_share(log_ratios: list[float], scale: float) -> None:
     ratio = row(*log_ratios).exp()
-    found = effective_sample_size(ratio).item()
-    assert 1 / len(log_ratios) - 1e-9 <= found <= 1 + 1e-9
+    size = effective_sample_size(ratio).item()
+    assert 1 / len(log_ratios) - 1e-9 <= size <= 1 + 1e-9
     numbers = [math.exp(x) for x in log_ratios]
     squares = math.fsum(x * x for x in numbers)
-    assert found == pytest.approx(math.fsum(numbers) ** 2 / squares / len(numbers))
-    assert effective_sample_size(scale * ratio).item() == pytest.approx(found)
+    assert size == pytest.approx(math.fsum(numbers) ** 2 / squares / len(numbers))
+    assert effective_sample_size(scale * ratio).item() == pytest.approx(size)
 
 
 def test_effective_sample_size_at_its_ends() -> None:
@@ -72,8 +72,8 @@ def test_effective_sample_size_at_its_ends() -> None:
 
 def test_clip_fraction_of_each_lane() -> None:
     ratio = torch.tensor([[1.0, 1.15, 0.7, 1.5], [1.0, 1.15, 0.7, 1.5]])
-    found = clip_fraction(ratio, torch.tensor([0.2, 0.1]))
-    assert found.tolist() == [0.5, 0.75]
+    fractions = clip_fraction(ratio, torch.tensor([0.2, 0.1]))
+    assert fractions.tolist() == [0.5, 0.75]
 
 
 def test_clip_fraction_does_not_count_the_border() -> None:
@@ -108,10 +108,10 @@ def test_ratio_diagnostics_are_those_of_the_ratios() -> None:
         "ratio_mean_abs_deviation": (ratio - 1).abs().sum(1) / 20,
         "effective_sample_size": ratio.sum(1) ** 2 / (ratio**2).sum(1) / 20,
     }
-    found = ratio_diagnostics(log_ratio, epsilon)
-    assert found.keys() == expected.keys()
+    diagnostics = ratio_diagnostics(log_ratio, epsilon)
+    assert diagnostics.keys() == expected.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-9, msg=name)
+        torch.testing.assert_close(diagnostics[name], value, rtol=1e-6, atol=1e-9, msg=name)
 
 
 def test_squared_norm() -> None:

@@ -47,8 +47,8 @@ def test_log_prob_entropy_and_kl_equal_torch_distributions(kind: str) -> None:
     torch.testing.assert_close(ours.entropy(), as_torch(ours).entropy())
     expected = reference.kl_divergence(as_torch(ours), as_torch(other))
     torch.testing.assert_close(ours.kl(other), expected)
-    for found in (ours.log_prob(actions), ours.entropy(), ours.kl(other)):
-        assert found.shape == (LANES, SAMPLES)
+    for numbers in (ours.log_prob(actions), ours.entropy(), ours.kl(other)):
+        assert numbers.shape == (LANES, SAMPLES)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,9 +116,9 @@ def autograd_of(
 ) -> tuple[Tensor, ...]:
     leaves = [p.clone().requires_grad_() for p in ours.parameters]
     total = (quantity(ours.at(*leaves)) * cotangent).sum()
-    found = torch.autograd.grad(total, leaves, allow_unused=True)
+    gradients = torch.autograd.grad(total, leaves, allow_unused=True)
     return tuple(
-        torch.zeros_like(p) if g is None else g for g, p in zip(found, leaves, strict=True)
+        torch.zeros_like(p) if g is None else g for g, p in zip(gradients, leaves, strict=True)
     )
 
 
@@ -143,9 +143,9 @@ def test_pullbacks_equal_autograd(kind: str) -> None:
             autograd_of(ours, lambda d: as_torch(d).entropy(), cotangent),
         ),
     ]
-    for found, expected in pairs:
-        assert len(found) == len(ours.parameters)
-        for f, e in zip(found, expected, strict=True):
+    for actual, expected in pairs:
+        assert len(actual) == len(ours.parameters)
+        for f, e in zip(actual, expected, strict=True):
             torch.testing.assert_close(f, e)
 
 
@@ -165,9 +165,9 @@ def test_fisher_is_the_hessian_of_the_kl_in_both_directions(kind: str, direction
 
     hessian = torch.autograd.functional.hessian(total_kl, flat)
     tangents = [normal(*shape, seed=40 + k) for k, shape in enumerate(shapes)]
-    found = torch.cat([x.flatten() for x in ours.fisher(*tangents)])
+    product = torch.cat([x.flatten() for x in ours.fisher(*tangents)])
     expected = hessian @ torch.cat([x.flatten() for x in tangents])
-    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-9)
+    torch.testing.assert_close(product, expected, rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -175,5 +175,5 @@ def test_at_and_parameters_are_inverse(kind: str) -> None:
     ours, other = made(kind), made(kind, seed=20)
     moved = ours.at(*other.parameters)
     assert type(moved) is type(ours)
-    for found, expected in zip(moved.parameters, other.parameters, strict=True):
-        assert found is expected
+    for parameters, expected in zip(moved.parameters, other.parameters, strict=True):
+        assert parameters is expected

@@ -66,6 +66,6 @@ def test_put_of_take_changes_nothing() -> None:
 
 def test_named_tensors_lists_every_tensor_once_and_by_its_path() -> None:
     record = made()
-    found = {name: owner[key] for name, owner, key in named_tensors(record)}
-    assert found.keys() == {"vector", "inner.matrix"}
-    assert found["inner.matrix"] is record.inner.matrix
+    tensors = {name: owner[key] for name, owner, key in named_tensors(record)}
+    assert tensors.keys() == {"vector", "inner.matrix"}
+    assert tensors["inner.matrix"] is record.inner.matrix

@@ -24,10 +24,10 @@ def test_equal_numpy_however_the_stream_is_cut(chunks: list[int], seed: int, shi
     for t in range(stream.shape[1]):
         one_by_one.update_(stream[:, t])
     values = stream.numpy()
-    for found in (moments, one_by_one):
-        np.testing.assert_allclose(found.mean(), values.mean(1), rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(found.variance(), values.var(1), rtol=1e-7, atol=1e-7)
-        assert found.count[0].item() == pytest.approx(sum(chunks))
+    for pooled in (moments, one_by_one):
+        np.testing.assert_allclose(pooled.mean(), values.mean(1), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(pooled.variance(), values.var(1), rtol=1e-7, atol=1e-7)
+        assert pooled.count[0].item() == pytest.approx(sum(chunks))
 
 
 @PROPERTY

@@ -48,9 +48,9 @@ def test_table_of_signs_and_sides(
 ) -> None:
     for bound, value, slope in (("min", low, low_slope), ("max", high, high_slope)):
         ratio = cell(r).requires_grad_()
-        found = clipped_surrogate(ratio, cell(a), lane(0.2), bound)
-        found.sum().backward()
-        assert found.item() == pytest.approx(value)
+        objective = clipped_surrogate(ratio, cell(a), lane(0.2), bound)
+        objective.sum().backward()
+        assert objective.item() == pytest.approx(value)
         assert ratio.grad.item() == pytest.approx(slope)
 
 
@@ -62,12 +62,12 @@ def test_table_of_signs_and_sides(
 )
 def test_gradient_vanishes_exactly_where_the_clip_bites(r: float, a: float, epsilon: float) -> None:
     ratio = cell(r).requires_grad_()
-    found = clipped_surrogate(ratio, cell(a), lane(epsilon))
-    found.sum().backward()
+    objective = clipped_surrogate(ratio, cell(a), lane(epsilon))
+    objective.sum().backward()
     clipped = (a > 0 and r > 1 + epsilon) or (a < 0 and r < 1 - epsilon)
     assert ratio.grad.item() == pytest.approx(0.0 if clipped else a)
-    assert found.item() <= r * a + 1e-12
-    assert found.item() == pytest.approx(min(r * a, min(max(r, 1 - epsilon), 1 + epsilon) * a))
+    assert objective.item() <= r * a + 1e-12
+    assert objective.item() == pytest.approx(min(r * a, min(max(r, 1 - epsilon), 1 + epsilon) * a))
 
 
 @PROPERTY
@@ -85,29 +85,29 @@ def test_slope_of_the_clipped_surrogate_equals_autograd(
     epsilon = lane(0.1, 0.2, 0.9, math.inf)
     clipped_surrogate(log_ratio.exp(), advantages, epsilon, bound).sum().backward()
     ratio = log_ratio.detach().exp()
-    found = clipped_surrogate_slope(ratio, advantages, epsilon, bound)
-    torch.testing.assert_close(found, log_ratio.grad)
+    slope = clipped_surrogate_slope(ratio, advantages, epsilon, bound)
+    torch.testing.assert_close(slope, log_ratio.grad)
 
 
 def test_slope_of_the_clipped_surrogate_keeps_nan() -> None:
     """A lane that has diverged must not look like one that rests."""
-    found = clipped_surrogate_slope(cell(math.nan), cell(1.0), lane(0.2))
-    assert found.isnan().all()
+    slope = clipped_surrogate_slope(cell(math.nan), cell(1.0), lane(0.2))
+    assert slope.isnan().all()
 
 
 def test_infinite_epsilon_is_the_plain_surrogate() -> None:
     ratio = torch.tensor([[0.0, 0.5, 1.0, 40.0]], requires_grad=True)
     advantages = torch.tensor([[1.0, -2.0, 3.0, 4.0]])
-    found = clipped_surrogate(ratio, advantages, torch.tensor([math.inf]))
-    assert torch.equal(found, surrogate(ratio, advantages))
-    found.sum().backward()
+    objective = clipped_surrogate(ratio, advantages, torch.tensor([math.inf]))
+    assert torch.equal(objective, surrogate(ratio, advantages))
+    objective.sum().backward()
     assert torch.equal(ratio.grad, advantages)
 
 
 def test_every_lane_is_clipped_at_its_own_epsilon() -> None:
     ratio = torch.full((3, 1), 1.5)
-    found = clipped_surrogate(ratio, torch.ones(3, 1), torch.tensor([0.1, 0.2, math.inf]))
-    torch.testing.assert_close(found, torch.tensor([[1.1], [1.2], [1.5]]))
+    objective = clipped_surrogate(ratio, torch.ones(3, 1), torch.tensor([0.1, 0.2, math.inf]))
+    torch.testing.assert_close(objective, torch.tensor([[1.1], [1.2], [1.5]]))
 
 
 def test_surrogate_and_policy_gradient_have_one_gradient_at_the_old_policy() -> None:
@@ -129,10 +129,10 @@ def test_surrogate_and_policy_gradient_have_one_gradient_at_the_old_policy() -> 
 
 def test_kl_penalty_is_the_product_and_off_means_off() -> None:
     kl = torch.tensor([[0.1, 0.2], [math.inf, math.nan]], dtype=torch.float64, requires_grad=True)
-    found = kl_penalty(kl, lane(3.0, 0.0))
-    torch.testing.assert_close(found[0], lane(0.3, 0.6))
-    assert torch.equal(found[1], lane(0.0, 0.0))
-    found.sum().backward()
+    penalty = kl_penalty(kl, lane(3.0, 0.0))
+    torch.testing.assert_close(penalty[0], lane(0.3, 0.6))
+    assert torch.equal(penalty[1], lane(0.0, 0.0))
+    penalty.sum().backward()
     assert torch.equal(kl.grad, torch.tensor([[3.0, 3.0], [0.0, 0.0]], dtype=torch.float64))
 
 
@@ -152,13 +152,13 @@ def test_kl_penalty_is_the_product_and_off_means_off() -> None:
     ],
 )
 def test_adaptive_beta(kl: float, target: float, factor: float) -> None:
-    found = adapt_kl_beta(lane(0.8), lane(kl), lane(target))
-    assert found.item() == pytest.approx(0.8 * factor)
+    beta = adapt_kl_beta(lane(0.8), lane(kl), lane(target))
+    assert beta.item() == pytest.approx(0.8 * factor)
 
 
 def test_squared_value_error() -> None:
-    found = squared_value_error(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, -1.0]]))
-    assert torch.equal(found, torch.tensor([[4.0, 9.0]]))
+    error = squared_value_error(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, -1.0]]))
+    assert torch.equal(error, torch.tensor([[4.0, 9.0]]))
 
 
 def test_slope_of_the_squared_value_error_equals_autograd() -> None:
@@ -181,9 +181,9 @@ def test_clipped_value_error(
     value: float, old: float, target: float, expected: float, slope: float
 ) -> None:
     values = cell(value).requires_grad_()
-    found = clipped_value_error(values, cell(old), cell(target), lane(0.2))
-    found.sum().backward()
-    assert found.item() == pytest.approx(expected)
+    error = clipped_value_error(values, cell(old), cell(target), lane(0.2))
+    error.sum().backward()
+    assert error.item() == pytest.approx(expected)
     assert values.grad.item() == pytest.approx(slope)
 
 
@@ -198,7 +198,7 @@ def test_clipped_value_error_is_an_upper_bound(
     value: float, old: float, target: float, epsilon: float
 ) -> None:
     plain = squared_value_error(cell(value), cell(target))
-    found = clipped_value_error(cell(value), cell(old), cell(target), lane(epsilon))
-    assert found.item() >= plain.item()
+    error = clipped_value_error(cell(value), cell(old), cell(target), lane(epsilon))
+    assert error.item() >= plain.item()
     unlimited = clipped_value_error(cell(value), cell(old), cell(target), lane(math.inf))
     assert unlimited.item() == pytest.approx(plain.item(), abs=1e-9)

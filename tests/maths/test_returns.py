@@ -61,13 +61,13 @@ def test_gae_is_the_lambda_return(
     next_values = following(values, ended, last)
     discounts = gamma * torch.linspace(1, 0.5, lanes, dtype=torch.float64)
     lambdas = lam * torch.linspace(1, 0.3, lanes, dtype=torch.float64)
-    found = gae(rewards, values, next_values, terminated, ended, discounts, lambdas)
-    assert found.shape == (lanes, steps)
+    advantages = gae(rewards, values, next_values, terminated, ended, discounts, lambdas)
+    assert advantages.shape == (lanes, steps)
     for r in range(lanes):
         arguments = (rewards, values, next_values, terminated, ended)
         rows = [argument[r].tolist() for argument in arguments]
         expected = lambda_return_advantage(*rows, discounts[r].item(), lambdas[r].item())
-        assert found[r].tolist() == pytest.approx(expected, rel=1e-10, abs=1e-10)
+        assert advantages[r].tolist() == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 
 def one_lane(*numbers: float) -> Tensor:
@@ -86,12 +86,12 @@ def test_lambda_zero_is_one_step_td() -> None:
     rewards, values, next_values = (normal(2, 5, seed=k) for k in range(3))
     never = torch.zeros(2, 5, dtype=torch.bool)
     gamma = torch.tensor([0.9, 0.5], dtype=torch.float64)
-    found = gae(rewards, values, next_values, never, never, gamma, torch.zeros_like(gamma))
-    torch.testing.assert_close(found, rewards + gamma[:, None] * next_values - values)
+    advantages = gae(rewards, values, next_values, never, never, gamma, torch.zeros_like(gamma))
+    torch.testing.assert_close(advantages, rewards + gamma[:, None] * next_values - values)
 
 
 def test_lambda_one_is_the_discounted_return_minus_the_value() -> None:
-    found = gae(
+    advantages = gae(
         one_lane(1, 2, 3),
         one_lane(10, 20, 30),
         one_lane(20, 30, 1000),
@@ -101,7 +101,7 @@ def test_lambda_one_is_the_discounted_return_minus_the_value() -> None:
         scalar(1.0),
     )
     expected = one_lane(1 + 0.5 * 2 + 0.25 * 3 - 10, 2 + 0.5 * 3 - 20, 3 - 30)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(advantages, expected)
 
 
 def test_truncated_and_terminated_differ_by_the_bootstrap_alone() -> None:
@@ -137,10 +137,12 @@ def test_standardise_closed_form(std: str, correction: int) -> None:
 @given(shift=st.floats(-50, 50), scale=st.floats(0.1, 50), seed=st.integers(0, 1000))
 def test_standardise_forgets_shift_and_scale(shift: float, scale: float, seed: int) -> None:
     values = normal(2, 9, seed=seed)
-    found = standardise(scale * values + shift, 0.0)
-    torch.testing.assert_close(found, standardise(values, 0.0), rtol=1e-8, atol=1e-8)
-    torch.testing.assert_close(found.mean(1), torch.zeros(2, dtype=torch.float64))
-    torch.testing.assert_close(found.std(1, correction=0), torch.ones(2, dtype=torch.float64))
+    standardised = standardise(scale * values + shift, 0.0)
+    torch.testing.assert_close(standardised, standardise(values, 0.0), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(standardised.mean(1), torch.zeros(2, dtype=torch.float64))
+    torch.testing.assert_close(
+        standardised.std(1, correction=0), torch.ones(2, dtype=torch.float64)
+    )
 
 
 def test_standardise_maps_constants_to_zero_where_epsilon_is_positive() -> None:

@@ -56,8 +56,8 @@ def test_error_in_the_norm_of_the_matrix_never_grows(size: int, seed: int) -> No
         error = solution - exact
         errors.append(dot(error, product_with(matrix)(error)).item())
         expected = (target - product_with(matrix)(solution)).norm() / target.norm()
-        found = relative_residual(residual, target)
-        assert found.item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-9)
+        relative = relative_residual(residual, target)
+        assert relative.item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-9)
         curvature = dot(solution, product_with(matrix)(solution))
         torch.testing.assert_close(dot(solution, target - residual), curvature)
     assert all(b <= a + 1e-9 for a, b in pairwise(errors))
@@ -66,9 +66,9 @@ def test_error_in_the_norm_of_the_matrix_never_grows(size: int, seed: int) -> No
 
 def test_one_iteration_is_steepest_descent() -> None:
     matrix, target = positive_definite(1, 4, 0), normal(1, 4, seed=1)
-    found, _ = conjugate_gradient(product_with(matrix), target, 1, 0.0)
+    solution, _ = conjugate_gradient(product_with(matrix), target, 1, 0.0)
     length = dot(target, target) / dot(target, product_with(matrix)(target))
-    torch.testing.assert_close(found, length[:, None] * target)
+    torch.testing.assert_close(solution, length[:, None] * target)
 
 
 def test_tolerance_is_on_the_squared_residual() -> None:
@@ -131,12 +131,12 @@ def test_line_search_accepts_the_first_point_inside_the_region_lane_by_lane() ->
     landscape = Landscape(torch.tensor([1.0, 2.0, 3.0]))
     step = torch.tensor([[1.0], [2.0], [8.0]])
     limit = torch.full((3,), 0.5)
-    found = backtracking_line_search(landscape, torch.zeros(3, 1), step, limit, 0.5, 10)
-    assert found.accepted.all()
-    assert found.backtracks.tolist() == [0, 1, 3]
-    assert torch.equal(found.parameters, torch.ones(3, 1))
-    assert torch.equal(found.kl, torch.full((3,), 0.5))  # a KL equal to the limit is inside
-    assert found.improvement.tolist() == [1.0, 2.0, 3.0]
+    search = backtracking_line_search(landscape, torch.zeros(3, 1), step, limit, 0.5, 10)
+    assert search.accepted.all()
+    assert search.backtracks.tolist() == [0, 1, 3]
+    assert torch.equal(search.parameters, torch.ones(3, 1))
+    assert torch.equal(search.kl, torch.full((3,), 0.5))  # a KL equal to the limit is inside
+    assert search.improvement.tolist() == [1.0, 2.0, 3.0]
     assert landscape.evaluated == [[0, 1, 2], [1, 2], [2], [2]]
 
 
@@ -144,13 +144,13 @@ def test_line_search_accepts_the_first_point_inside_the_region_lane_by_lane() ->
 def test_without_improvement_the_old_parameters_stay_bit_for_bit(improvement: float) -> None:
     old = torch.tensor([[0.1, -0.3]])
     landscape = Landscape(torch.tensor([improvement]))
-    found = backtracking_line_search(
+    search = backtracking_line_search(
         landscape, old, torch.ones(1, 2), torch.tensor([math.inf]), 0.5, 4
     )
-    assert torch.equal(found.parameters, old)
-    assert not found.accepted.any()
-    assert found.backtracks.tolist() == [4]
-    assert (found.kl.item(), found.improvement.item()) == (0.0, 0.0)
+    assert torch.equal(search.parameters, old)
+    assert not search.accepted.any()
+    assert search.backtracks.tolist() == [4]
+    assert (search.kl.item(), search.improvement.item()) == (0.0, 0.0)
     assert len(landscape.evaluated) == 4
 
 
@@ -163,8 +163,8 @@ def test_number_of_trials_is_limited() -> None:
 
 def test_nan_in_the_kl_is_a_rejection() -> None:
     step = torch.tensor([[math.nan], [0.5]])
-    found = backtracking_line_search(
+    search = backtracking_line_search(
         Landscape(torch.ones(2)), torch.zeros(2, 1), step, torch.ones(2), 0.5, 3
     )
-    assert found.accepted.tolist() == [False, True]
-    assert found.parameters.tolist() == [[0.0], [0.5]]
+    assert search.accepted.tolist() == [False, True]
+    assert search.parameters.tolist() == [[0.0], [0.5]]

@@ -18,9 +18,10 @@ import pytest
 
 from replicate.messages import ConfigError
 from replicate.planning.choices import choice_of
-from replicate.planning.pipeline import Layout, claims_of, pipeline
+from replicate.planning.layout import Layout
+from replicate.planning.pipeline import pipeline
 from replicate.planning.studies import RESERVED, load_scale, load_study, study_runs
-from replicate.upkeep import doctor
+from replicate.upkeep.checks.workflow import dry_run, to_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("analysis", "conf", "profiles", "replicate", "results/reference", "results/published")
@@ -230,8 +231,8 @@ def test_a_figure_is_redrawn_byte_for_byte(tree: Path) -> None:
 def diagnosis(tree: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the doctor says of Snakemake in a tree, rule by rule."""
     monkeypatch.chdir(tree)
-    dry_run = doctor.dry_run(choice_of({"scale": "smoke"}), lambda _: None)
-    return [f"{finding.text} → {finding.todo}" for finding in doctor.to_run(dry_run)]
+    asked = dry_run(choice_of({"scale": "smoke"}), lambda _: None)
+    return [f"{finding.text} → {finding.todo}" for finding in to_run(asked)]
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_finished_replication(tree: Path) -> None:
@@ -345,10 +346,13 @@ def test_one_study_of_them(tree: Path) -> None:
 
 def test_it_ends_with_the_verdict_of_every_claim(finished: Path) -> None:
     claims = json.loads((finished / MADE / "smoke/claims.json").read_text())
-    found = {claim["claim"]: claim for claim in claims}
-    assert found["C1"]["verdict"] == found["I1"]["verdict"] == "supported"
-    assert found["E1"]["runs"] == 5 * 2 * 2 and found["P1"]["recipes"] == ["paper2017", "modern"]
-    assert found["N1"]["verdict"] == "supported" and found["N2"]["verdict"] == "not run"
+    by_name = {claim["claim"]: claim for claim in claims}
+    assert by_name["C1"]["verdict"] == by_name["I1"]["verdict"] == "supported"
+    assert by_name["E1"]["runs"] == 5 * 2 * 2 and by_name["P1"]["recipes"] == [
+        "paper2017",
+        "modern",
+    ]
+    assert by_name["N1"]["verdict"] == "supported" and by_name["N2"]["verdict"] == "not run"
     # The rules were there before the runs.
     assert not any(claim["post_hoc"] for claim in claims)
     command = [sys.executable, "-m", "analysis.findings", MADE / "smoke/claims.json"]
@@ -454,7 +458,7 @@ def test_why_they_cannot_be_written_is_told(
     def refuse(path: Path, data: bytes) -> None:
         raise OSError(reason, os.strerror(reason), str(path))
 
-    monkeypatch.setattr("replicate.planning.pipeline.write_atomically", refuse)
+    monkeypatch.setattr("replicate.planning.plans.write_atomically", refuse)
     with pytest.raises(SystemExit) as stopped:
         pipeline({"scale": "smoke"}, True, tmp_path)
     assert stopped.value.code == 2
@@ -566,76 +570,6 @@ def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
     assert {j.name for j in again.jobs} != {j.name for j in first.jobs}
 
 
-def a_plan(runs: str, **claims: str | None) -> dict[str, Any]:
-    entries = [{"run_id": run} for run in runs]
-    return {"runs": entries, "claims": claims} if claims else {"runs": entries}
-
-
-NOW = {"E1": "new", "P1": "new"}
-
-
-@pytest.mark.parametrize(
-    ("before", "others", "begun", "recorded"),
-    [
-        (None, [], "", NOW),
-        (a_plan("abc", E1="old", P1="old"), [], "", NOW),  # nothing was trained
-        (a_plan("abc", E1="old", P1="new"), [], "a", {"E1": "old", "P1": "new"}),
-        (a_plan("abc", E1="old"), [], "a", {"E1": "old", "P1": None}),  # P1 came after the runs
-        (a_plan("ab"), [], "a", {"E1": None, "P1": None}),  # a plan of before there were digests
-        (None, [], "a", {"E1": None, "P1": None}),  # runs that no plan knows
-        # A larger scale has runs of a smaller one.
-        (None, [a_plan("ab", E1="new", P1="old")], "ab", {"E1": "new", "P1": None}),
-        (None, [a_plan("ab", **NOW), a_plan("c", **NOW)], "abc", NOW),
-        (None, [a_plan("ab", **NOW)], "abc", {"E1": None, "P1": None}),
-        # Its own runs are all new: what was recorded for the former ones says nothing.
-        (a_plan("xyz", E1="old", P1="old"), [a_plan("xyz", E1="old", P1="old")], "x", NOW),
-    ],
-)
-def test_what_was_recorded_of_a_claim_first_stays(
-    before: dict[str, Any] | None,
-    others: list[dict[str, Any]],
-    begun: str,
-    recorded: dict[str, str | None],
-) -> None:
-    plans = [*others, *([] if before is None else [before])]
-    found = claims_of(a_plan("abc"), before, plans, lambda run: run in begun, NOW)
-    assert found == recorded
-
-
-def test_runs_in_a_checkpoint_are_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = {"scale": "smoke", "studies": "epsilon"}
-    first = pipeline(config, True, tmp_path)
-    recorded = first.plan("smoke", "epsilon")["claims"]
-    assert recorded == json.loads((ROOT / "conf/claims/digests.json").read_text())
-    changed = tmp_path / "digests.json"
-    changed.write_text(json.dumps({**recorded, "E1": "another", "N2": "new"}))
-    monkeypatch.setattr("replicate.planning.pipeline.CLAIM_DIGESTS", changed)
-    checkpoint = SimpleNamespace(run_ids=[Path(first.jobs[0].stamps[0]).name])
-    with monkeypatch.context() as patched:
-        patched.setattr("replicate.planning.pipeline.stored", lambda store: ([checkpoint], []))
-        again = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
-    assert again == {**recorded, "N2": None}
-    # Without it nothing was begun, and the rules of today stand before the runs.
-    fresh = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
-    assert fresh == {**recorded, "E1": "another", "N2": "new"}
-
-
 def test_a_study_without_environments_at_a_scale_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown key"):
         choice_of({"seeds": 3})
-
-
-def test_what_the_reports_of_the_repository_are_called(tmp_path: Path) -> None:
-    plans = tmp_path / "reference/plans"
-    assert Layout(tmp_path).references == {}
-    for scale, expected in (
-        ("smoke", {}),
-        ("quick", {"reference": "quick"}),
-        ("paper", {"reference": "paper", "reference_quick": "quick"}),
-    ):
-        (plans / scale).mkdir(parents=True)
-        (plans / scale / "table1.json").write_text("{}")
-        assert Layout(tmp_path).references == expected
-    layout = Layout(tmp_path)
-    assert layout.plan("reference", "table1") == plans / "paper/table1.json"
-    assert layout.plan("reference_quick", "table1") == plans / "quick/table1.json"

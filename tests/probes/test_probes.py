@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from replicate.probes import clipped_objective, importance_sampling, two_actions, untrained
-from replicate.store.records import sha256
+from replicate.store.files import sha256
 
 PROBES = [clipped_objective, importance_sampling, two_actions, untrained]
 
@@ -93,9 +93,9 @@ def test_i1_old_data_is_unbiased_and_its_variance_explodes(tmp_path: Path) -> No
 def updates(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     file = tmp_path_factory.mktemp("two") / "out.csv"
     assert two_actions.main([str(file)]) == 0
-    found = pd.read_csv(file)
-    assert list(found) == two_actions.COLUMNS
-    return found
+    table = pd.read_csv(file)
+    assert list(table) == two_actions.COLUMNS
+    return table
 
 
 BATCH = ["lucky", "unlucky", "better"]

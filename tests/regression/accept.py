@@ -12,7 +12,7 @@ from pathlib import Path
 
 from analysis import manifest
 from replicate.messages import Parser, one_line_errors
-from replicate.store.records import write_json
+from replicate.store.files import write_json
 from tests.regression.baselines import BASELINES, Acceptance, BaselineError, read, renewed
 from tests.regression.cells import Cell, Design, Sample, measure_all, read_design
 from tests.regression.gate import judge, table

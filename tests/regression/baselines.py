@@ -99,19 +99,19 @@ def check_design(baselines: Baselines, design: Design) -> None:
 
     """
     for cell in design.cells:
-        found = baselines.cells.get(cell.name)
-        if found is None:
+        baseline = baselines.cells.get(cell.name)
+        if baseline is None:
             raise BaselineError(f"{cell.name}: no baseline; renew them: {RENEW}")
-        if found.overrides != overrides_of(cell, design):
+        if baseline.overrides != overrides_of(cell, design):
             raise BaselineError(f"{cell.name}: baseline made with other overrides; renew: {RENEW}")
-        if set(found.returns) != set(seeds_of(cell, design.baseline_seeds)):
+        if set(baseline.returns) != set(seeds_of(cell, design.baseline_seeds)):
             raise BaselineError(f"{cell.name}: not the seeds {design.baseline_seeds}; {RESTORE}")
 
 
 def here() -> dict[str, Any]:
     """Where the values come from: machine, versions, digests."""
-    found = provenance("cpu")
-    return {name: found[name] for name in RECORDED}
+    described = provenance("cpu")
+    return {name: described[name] for name in RECORDED}
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -121,8 +121,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _git_user() -> str:
     command = ["git", "config", "user.name"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or getpass.getuser()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or getpass.getuser()
 
 
 def renewed(

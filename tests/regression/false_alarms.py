@@ -18,7 +18,7 @@ from numpy.random import Generator
 
 from analysis import manifest
 from analysis.statistics import Array
-from replicate.store.records import write_atomically
+from replicate.store.files import write_atomically
 from tests.regression.cells import read_design
 from tests.regression.gate import p_value
 

@@ -13,7 +13,7 @@ import pytest
 from analysis import manifest
 from replicate.interface import compose
 from replicate.messages import ConfigError
-from replicate.store.records import MANIFEST, write_atomically
+from replicate.store.files import MANIFEST, write_atomically
 from replicate.store.software import CONF
 from tests.regression import accept, baselines, false_alarms
 from tests.regression.baselines import BASELINES
@@ -219,12 +219,12 @@ class Measured:
 
     def __call__(self, cells: Iterable[Cell], seeds: str) -> dict[str, Sample]:
         luck = self.luck if seeds == DESIGN.baseline_seeds else 0
-        found = {}
+        samples = {}
         for cell in cells:
             chosen = seeds_of(cell, seeds)
             returns = self.generator.normal(400 + luck, 50, len(chosen))
-            found[cell.name] = dict(zip(chosen, returns, strict=True))
-        return found
+            samples[cell.name] = dict(zip(chosen, returns, strict=True))
+        return samples
 
 
 def test_accept_renews_and_keeps_the_history(

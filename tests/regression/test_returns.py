@@ -4,7 +4,7 @@ import pytest
 
 from analysis import manifest
 from replicate.messages import OneLineError
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 from tests.regression.baselines import (
     BASELINES,
     Baselines,

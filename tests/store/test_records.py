@@ -1,11 +1,11 @@
-"""Records: typed, atomic, and the same bytes for the same rows."""
+"""Records: read as they were written, the same bytes for the same rows, ``run.json`` last."""
 
 from pathlib import Path
 
 import pytest
 
 from replicate.messages import ConfigError
-from replicate.store import records
+from replicate.store import columns, files, records
 from tests.conftest import runs_of
 from tests.stored import description
 
@@ -22,9 +22,9 @@ def test_a_run_round_trips(tmp_path: Path) -> None:
     assert records.read_table(tmp_path, "episodes").to_pylist() == [EPISODE]
     (row,) = records.read_table(tmp_path, "updates").to_pylist()
     assert row["kl"] == pytest.approx(0.01) and row["backtracks"] is None
-    found = records.read_description(tmp_path)
-    assert found == {**ABOUT, "files": found["files"]}
-    records.check_files(tmp_path, found)
+    read = records.read_description(tmp_path)
+    assert read == {**ABOUT, "files": read["files"]}
+    records.check_files(tmp_path, read)
 
 
 def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
@@ -40,40 +40,15 @@ def test_what_is_no_description_is_not_written(tmp_path: Path) -> None:
     assert not records.is_finished(tmp_path)
 
 
-def test_a_column_without_a_definition_is_refused() -> None:
-    with pytest.raises(KeyError, match="no such column"):
-        records.table("updates", [{**UPDATE, "made_up": 1.0}])
-
-
-def test_a_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "file"
-    records.write_atomically(target, b"old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        records.write_atomically(target, b"new and longer")
-    assert target.read_bytes() == b"old"
-
-
 def test_run_json_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
-    original = records.write_atomically
+    original = files.write_atomically
 
     def note(path: Path, data: bytes) -> None:
         written.append(path.name)
         original(path, data)
 
-    monkeypatch.setattr(records, "write_atomically", note)
+    for module in (columns, files):
+        monkeypatch.setattr(module, "write_atomically", note)
     records.write_run(tmp_path, [EPISODE], [UPDATE], ABOUT)
     assert written[-1] == "run.json"
-
-
-def test_every_column_has_unit_and_meaning() -> None:
-    for columns in records.SCHEMAS.values():
-        assert len({c.name for c in columns}) == len(columns)
-        assert all(c.unit and c.meaning for c in columns)

@@ -86,9 +86,9 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Tables":
     monkeypatch.setattr(staleness, "TABLE", tmp_path / "traces.csv")
     monkeypatch.setattr(staleness, "PANEL", tmp_path / "panel.csv")
     monkeypatch.setattr(staleness, "made_by", lambda: HERE)
-    found = Tables()
-    found.add("a", dict.fromkeys(ROWS, "1"))
-    return found
+    made = Tables()
+    made.add("a", dict.fromkeys(ROWS, "1"))
+    return made
 
 
 class Tables:
@@ -162,8 +162,8 @@ def test_equal_traces_are_the_same_and_another_one_tells_the_runs_that_it_is_of(
 def test_other_packages_with_equal_traces_are_the_same_software(tables: Tables) -> None:
     versions = {**VERSIONS, "mujoco": "3.16.0"}
     old = {**CLASS, "code_digest": "a" * 64, "versions": versions}
-    found = asked(old)
-    assert found.same == "unknown" and "other package versions (mujoco 3.16.0)" in found.why
+    answer = asked(old)
+    assert answer.same == "unknown" and "other package versions (mujoco 3.16.0)" in answer.why
     tables.add("a", {"clip": "1", "none": "2"}, versions=versions)
     assert asked(old).same == "same"
     assert asked(old, *PPO, "algo.objective=none").same == "other"
@@ -172,11 +172,11 @@ def test_other_packages_with_equal_traces_are_the_same_software(tables: Tables) 
 def test_code_that_is_not_in_the_table_is_not_known_and_its_commit_finds_out(
     tables: Tables,
 ) -> None:
-    found = asked(OLD)
-    assert found == Answer(
+    answer = asked(OLD)
+    assert answer == Answer(
         "unknown", "other training code (bbbbbbbbbbbb), not known here", "c0ffee" * 6
     )
-    assert command([found, found]) == "python -m replicate traces c0ffeec0ffee"
+    assert command([answer, answer]) == "python -m replicate traces c0ffeec0ffee"
     dirty = asked({**OLD, "dirty": True})
     assert dirty.commit is None and "with uncommitted changes" in dirty.why
 
@@ -184,10 +184,10 @@ def test_code_that_is_not_in_the_table_is_not_known_and_its_commit_finds_out(
 def test_traces_are_compared_on_one_class_of_cpu(tables: Tables) -> None:
     """Those of the old code on one and of the present on another say nothing."""
     tables.add("b", dict.fromkeys(ROWS, "1"), simd="NEON")
-    found = asked(OLD)
-    assert found.same == "unknown"
+    answer = asked(OLD)
+    assert answer.same == "unknown"
     # It traces the present code and that of the run where it is given.
-    assert command([found]) == "python -m replicate traces c0ffeec0ffee"
+    assert command([answer]) == "python -m replicate traces c0ffeec0ffee"
 
 
 @pytest.mark.parametrize("cpu", [{"simd": "NEON"}, {"cpu": "AMD one"}])

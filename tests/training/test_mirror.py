@@ -82,9 +82,9 @@ def test_lanes_are_mirrored_while_they_train_and_no_secret_is(
     assert main([*RUNS, f"out={tmp_path}", "logger=wandb"]) == 0
     assert "mirror" not in capfd.readouterr().err
     assert tables(tmp_path) == tables(plain)
-    found = mirrors(tmp_path)
-    assert sorted(found) == sorted(run.run_id for run in runs_of(*RUNS[1:]))
-    for run_id, file in found.items():
+    mirrored = mirrors(tmp_path)
+    assert sorted(mirrored) == sorted(run.run_id for run in runs_of(*RUNS[1:]))
+    for run_id, file in mirrored.items():
         rows = rows_of(file)
         assert [row["_step"] for row in rows] == [2048, 4096]
         kls = read_table(tmp_path / run_id, "updates").column("kl").to_pylist()
@@ -189,10 +189,10 @@ def test_finished_runs_are_mirrored_afterwards(plain: Path) -> None:
     done = command_line(*folders)
     assert done.returncode == 0 and done.stderr == "" and done.stdout.count("\n") == 2
     assert tables(plain) == before
-    found = mirrors(plain)
-    assert sorted(found) == [folder.name for folder in folders]
+    mirrored = mirrors(plain)
+    assert sorted(mirrored) == [folder.name for folder in folders]
     for folder in folders:
-        rows = rows_of(found[folder.name])
+        rows = rows_of(mirrored[folder.name])
         steps = [row["_step"] for row in rows]
         assert steps == sorted(set(steps)) == [row["env_step"] for row in rows]
         for name, column in (("episodes", "episodic_return"), ("updates", "kl")):

@@ -26,7 +26,7 @@ from replicate.envs import make_envs
 from replicate.messages import InterruptedTraining, UnusableCheckpointError
 from replicate.planning.cohorts import cohorts, cohorts_to_train
 from replicate.settings import RunSettings
-from replicate.store import checkpoints, locks, records, software, staleness
+from replicate.store import checkpoints, columns, locks, records, software, staleness
 from replicate.store.checkpoints import cohort_name
 from replicate.store.records import read_description
 from replicate.training import provenance, resume
@@ -137,10 +137,10 @@ def test_a_crash_at_any_write_loses_nothing(
                 left -= 1
                 if left < 0 and before:
                     raise Crash
-                found = original(path, target)
+                written = original(path, target)
                 if left < 0:
                     raise Crash
-                return found
+                return written
 
             monkeypatch.setattr(Path, "replace", crash)
             with pytest.raises(Crash):
@@ -192,8 +192,8 @@ def test_a_diverged_lane_stays_diverged(tmp_path: Path) -> None:
     train([*runs, *wild], tmp_path / "cut")
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
     (run,) = wild
-    found = read_description(tmp_path / "cut" / run.run_id)
-    assert found["status"] == "diverged" and found["resumed"][0]["update"] == 3
+    told = read_description(tmp_path / "cut" / run.run_id)
+    assert told["status"] == "diverged" and told["resumed"][0]["update"] == 3
 
 
 def test_what_another_process_finished_meanwhile_is_left_as_it_is(
@@ -515,17 +515,17 @@ def test_runs_that_were_written_before_the_disk_was_full_are_kept(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = records.write_atomically
+    original = columns.write_atomically
 
     def full(path: Path, data: bytes) -> None:
         if path.parent.name == runs[1].run_id:
             raise OSError(28, "No space left on device", str(path))
         original(path, data)
 
-    monkeypatch.setattr(records, "write_atomically", full)
+    monkeypatch.setattr(columns, "write_atomically", full)
     with pytest.raises(OSError, match="No space"):
         train_cohort(runs, tmp_path, "cpu", EVERY)
-    monkeypatch.setattr(records, "write_atomically", original)
+    monkeypatch.setattr(columns, "write_atomically", original)
     first = tmp_path / runs[0].run_id / "run.json"
     written = first.stat().st_mtime_ns
     (rest,) = cohorts_to_train(runs, tmp_path)
@@ -600,8 +600,8 @@ def test_a_lock_left_by_a_killed_process_does_not_lock(
     folder = tmp_path / checkpoints.FOLDER
     holder = holding(folder, cohort_name(runs), [run.run_id for run in runs])
     path = folder / f"{cohort_name(runs)}.lock"
-    found = locks.holder(path)
-    assert found is not None and found["pid"] == holder.pid
+    holder_ = locks.holder(path)
+    assert holder_ is not None and holder_["pid"] == holder.pid
     holder.kill()
     holder.communicate()
     assert path.is_file() and locks.holder(path) is None

@@ -14,11 +14,11 @@ from replicate.upkeep import estimate
 def test_cores_cannot_beat_the_longest_job_nor_perfect_sharing(
     durations: list[float], cores: int
 ) -> None:
-    found = estimate.makespan(durations, cores)
+    seconds = estimate.makespan(durations, cores)
     least = max(max(durations), sum(durations) / cores)
-    assert least <= found * (1 + 1e-9)
+    assert least <= seconds * (1 + 1e-9)
     # Longest first is at most 4/3 − 1/(3·cores) from the best (Graham 1969).
-    assert found <= (4 / 3 - 1 / (3 * cores)) * sum(durations) + max(durations)
+    assert seconds <= (4 / 3 - 1 / (3 * cores)) * sum(durations) + max(durations)
     assert estimate.makespan(durations, 1) == pytest.approx(sum(durations))
 
 

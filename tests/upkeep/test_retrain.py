@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from replicate.planning.pipeline import Layout
+from replicate.planning.layout import Layout
 from replicate.planning.studies import load_scale, load_study, study_runs
 from replicate.store import staleness
 from replicate.store.records import read_description, read_table

@@ -12,7 +12,7 @@ from analysis import findings
 from analysis.claims import __main__ as command
 from analysis.claims.digests import DIGESTS
 from analysis.claims.fixed_data import probes
-from replicate.store.records import MANIFEST
+from replicate.store.files import MANIFEST
 from tests.analysis import made_up
 
 DIGEST = json.loads(DIGESTS.read_text())
@@ -54,9 +54,9 @@ def by_claim(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path: Path) -> None:
     records = judge()
-    found = by_claim(records)
-    assert len(found) == 26 and list(found) == sorted(found)
-    e1 = found["E1"]
+    judged = by_claim(records)
+    assert len(judged) == 26 and list(judged) == sorted(judged)
+    e1 = judged["E1"]
     assert e1["verdict"] == "supported" and not e1["post_hoc"] and e1["missing"] == []
     assert e1["runs"] == 2 * 5 * 3 and e1["seeds"] == [0, 1, 2] and e1["envs"] == ENVS
     assert e1["recipes"] == ["paper2017"] and e1["scale"] == "paper"
@@ -75,12 +75,12 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
     )
     assert first["text"] in e1["sentence"]
     assert [each["label"] for each in first["environments"]] == ["Hopper-v5", "Walker2d-v5"]
-    assert found["E3"]["why"] == "fewer than 35 runs for each ε"
-    assert found["E3"]["seeds_needed"] == 18
-    assert found["P1"]["verdict"] == "not run"
-    assert found["P1"]["missing"] == ["comparison", "comparison_modern"]
-    assert found["N2"]["verdict"] == "not run" and found["N2"]["command"] == ""
-    assert found["C1"]["verdict"] == "supported" and not found["C1"]["post_hoc"]
+    assert judged["E3"]["why"] == "fewer than 35 runs for each ε"
+    assert judged["E3"]["seeds_needed"] == 18
+    assert judged["P1"]["verdict"] == "not run"
+    assert judged["P1"]["missing"] == ["comparison", "comparison_modern"]
+    assert judged["N2"]["verdict"] == "not run" and judged["N2"]["command"] == ""
+    assert judged["C1"]["verdict"] == "supported" and not judged["C1"]["post_hoc"]
 
 
 def test_the_same_bytes_every_time(judge: Judge, tmp_path: Path) -> None:
@@ -103,14 +103,14 @@ def test_the_csv_has_a_row_for_each_part(judge: Judge, tmp_path: Path) -> None:
 def test_a_rule_that_is_younger_than_its_runs_is_post_hoc(
     judge: Judge, claims: dict[str, str | None] | None
 ) -> None:
-    found = by_claim(judge(claims))
-    assert found["E1"]["post_hoc"] and found["E2"]["post_hoc"] == (claims is None)
-    assert "E1  supported (post hoc)" in "\n".join(findings.lines(list(found.values())))
+    judged = by_claim(judge(claims))
+    assert judged["E1"]["post_hoc"] and judged["E2"]["post_hoc"] == (claims is None)
+    assert "E1  supported (post hoc)" in "\n".join(findings.lines(list(judged.values())))
 
 
 def test_without_probes_their_claims_were_not_run(judge: Judge) -> None:
-    found = by_claim(judge(probed=False))
-    assert {found[name]["verdict"] for name in ("C1", "C2", "I1", "I2", "N1")} == {"not run"}
+    judged = by_claim(judge(probed=False))
+    assert {judged[name]["verdict"] for name in ("C1", "C2", "I1", "I2", "N1")} == {"not run"}
 
 
 def test_the_terminal_has_a_line_for_each_claim(

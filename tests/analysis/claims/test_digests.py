@@ -69,8 +69,8 @@ def test_all_rules_have_something_to_judge_in_the_fixed_data() -> None:
     data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
     evidence = rules.gather(CLAIMS, data)
     assert evidence.keys() == rules.RULES.keys()
-    for found in evidence.values():
-        assert all(part.estimate is not None or part.count is not None for part in found.parts)
+    for of_claim in evidence.values():
+        assert all(part.estimate is not None or part.count is not None for part in of_claim.parts)
     runs = pd.concat(data.measures.values())
     assert runs.diverged.any() and runs.collapsed.any() and runs.ruined.any()
     assert not (runs.collapsed | runs.ruined).all() and np.isinf(runs.steps_to_half).any()

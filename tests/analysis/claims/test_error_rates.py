@@ -32,8 +32,8 @@ def normal(sd: float) -> dict[str, Noise]:
 
 
 def scenario(claim: str, truth: str) -> Scenario:
-    (found,) = [s for s in scenarios(CLAIMS) if s.claim == claim and s.truth.startswith(truth)]
-    return found
+    (only,) = [s for s in scenarios(CLAIMS) if s.claim == claim and s.truth.startswith(truth)]
+    return only
 
 
 def measures(sd: float = 0.1) -> pd.DataFrame:
@@ -45,12 +45,12 @@ def measures(sd: float = 0.1) -> pd.DataFrame:
 def test_residuals_have_the_spread_of_the_runs_and_not_their_means() -> None:
     table = measures()
     table.loc[table.env == "swimmer", "u"] = np.nan  # no published scale, no noise in u
-    found = noise_of(table)
-    assert list(found) == [env for env in PAPER if env != "swimmer"]
-    pooled = np.concatenate([noise.residuals[:, 0] for noise in found.values()])
+    residuals = noise_of(table)
+    assert list(residuals) == [env for env in PAPER if env != "swimmer"]
+    pooled = np.concatenate([noise.residuals[:, 0] for noise in residuals.values()])
     assert pooled.mean() == pytest.approx(0, abs=1e-12)
     assert pooled.std() == pytest.approx(0.1, rel=0.15)
-    assert all(len(noise.residuals) == 20 for noise in found.values())
+    assert all(len(noise.residuals) == 20 for noise in residuals.values())
 
 
 def test_a_drawn_world_is_its_truth_plus_noise() -> None:
@@ -67,9 +67,9 @@ def test_a_drawn_world_is_its_truth_plus_noise() -> None:
 
 def error(claim: str, truth: str, sd: float, seeds: int = 5, data_sets: int = 100) -> float:
     case = scenario(claim, truth)
-    found = verdicts(case, CLAIMS[claim], SETTINGS, normal(sd), seeds, data_sets)
-    assert sum(found.values()) == data_sets
-    return sum(found[verdict] for verdict in case.wrong) / data_sets
+    counts = verdicts(case, CLAIMS[claim], SETTINGS, normal(sd), seeds, data_sets)
+    assert sum(counts.values()) == data_sets
+    return sum(counts[verdict] for verdict in case.wrong) / data_sets
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_an_error_would_be_seen() -> None:
     generous = SETTINGS.model_copy(update={"alpha": 0.49, "learnt_u": 0.01})
     case = scenario("P1", "PPO is worse by just the margin under both")
     claim = CLAIMS["P1"].model_copy(update={"margins": {"u": 5.0}})
-    found = verdicts(case, claim, generous, normal(0.02), 5, 20)
-    assert found[SUPPORTED] == 20 and found[CONTRADICTED] == 0
+    counts = verdicts(case, claim, generous, normal(0.02), 5, 20)
+    assert counts[SUPPORTED] == 20 and counts[CONTRADICTED] == 0
 
 
 def test_the_table_is_the_same_every_time(tmp_path: Path) -> None:

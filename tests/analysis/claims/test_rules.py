@@ -349,9 +349,11 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
 
 @pytest.mark.parametrize(("claim", "verdict", "made"), CASES)
 def test_it_is_found(claim: str, verdict: str, made: Callable[[], Data]) -> None:
-    found = find(claim, made())
-    assert found.verdict == verdict, [(p.part.label, p.verdict, p.low, p.high) for p in found.parts]
-    said = sentence(found, worlds.SETTINGS.words)
+    finding = find(claim, made())
+    assert finding.verdict == verdict, [
+        (p.part.label, p.verdict, p.low, p.high) for p in finding.parts
+    ]
+    said = sentence(finding, worlds.SETTINGS.words)
     assert said.endswith(".") and "{" not in said and "nothing" not in said
 
 
@@ -369,8 +371,8 @@ def test_every_verdict_of_every_rule_is_among_them() -> None:
 
 @pytest.mark.parametrize("claim", sorted(rules.RULES))
 def test_without_its_data_it_was_not_run(claim: str) -> None:
-    found = find(claim, Data())
-    assert found.verdict == NOT_RUN and found.parts == [] and found.seeds_needed is None
+    finding = find(claim, Data())
+    assert finding.verdict == NOT_RUN and finding.parts == [] and finding.seeds_needed is None
 
 
 @pytest.mark.parametrize(
@@ -485,9 +487,9 @@ def test_ppo_beats_or_matches() -> None:
 
 
 def test_few_runs_decide_nothing_about_stability() -> None:
-    found = find("E3", stability_world(WORSE, WIDER, 4))
-    assert found.why == "fewer than 35 runs for each ε" and found.seeds_needed == 5
-    assert len(found.parts) == 3  # shown all the same
+    finding = find("E3", stability_world(WORSE, WIDER, 4))
+    assert finding.why == "fewer than 35 runs for each ε" and finding.seeds_needed == 5
+    assert len(finding.parts) == 3  # shown all the same
 
 
 def test_ruin_counts_as_collapse_and_divergence_as_the_worst() -> None:
@@ -495,8 +497,8 @@ def test_ruin_counts_as_collapse_and_divergence_as_the_worst() -> None:
     table = data.measures["epsilon"]
     table.loc[(table.variant == "clip_0.5"), "ruined"] = True
     table.loc[(table.variant == "clip_0.5"), "u"] = -40.0
-    found = e3(data, worlds.CLAIMS["E3"], permutations=999)
-    share, _, often = found.parts
+    evidence = e3(data, worlds.CLAIMS["E3"], permutations=999)
+    share, _, often = evidence.parts
     assert share.p_values is not None and share.p_values[0] == 0.001
     assert often.count == (70, 70)
     e5 = table1_world(0.5)
@@ -546,12 +548,12 @@ def test_runs_that_all_reach_the_top_do_not_make_no_difference_certain() -> None
 
 
 def test_table_1_says_whether_the_paper_could_have_had_these_seeds() -> None:
-    found = find("E5", table1_world(0.5, sd=0.05))
-    (table,) = found.evidence.tables()
+    finding = find("E5", table1_world(0.5, sd=0.05))
+    (table,) = finding.evidence.tables()
     rows = {row[0]: row for row in table.rows}
     assert rows["clip_0.2"][-2] == 0.82 and rows["clip_0.2"][2] < rows["clip_0.2"][3]
     assert rows["clip_0.1"][-1] is False  # 0.76 published, about 0.6 here
-    shown = {part.part.key: part for part in found.parts if part.part.aim == "shown"}
+    shown = {part.part.key: part for part in finding.parts if part.part.aim == "shown"}
     apart = shown["told_apart_0.1"]
     assert apart.part.margin == pytest.approx(0.06) and apart.seeds_needed is not None
     assert "against_clip_0.1_without_reacher" in shown
@@ -563,9 +565,9 @@ def test_an_objective_of_ones_own_is_none_of_the_papers_settings() -> None:
     plan["variants"].append({"name": "mine", "label": "mine", "published": None})
     mine = data.measures["table1"].query("variant == 'clip_0.1'").assign(variant="mine", u=5.0)
     data.measures["table1"] = pd.concat([data.measures["table1"], mine])
-    found = find("E5", data)
-    assert found.verdict == SUPPORTED
-    assert sum(part.part.key.startswith("against_") for part in found.parts) == 2 * 10  # Reacher
+    finding = find("E5", data)
+    assert finding.verdict == SUPPORTED
+    assert sum(part.part.key.startswith("against_") for part in finding.parts) == 2 * 10  # Reacher
 
 
 def test_trpos_approximations_are_shown_as_they_were_measured() -> None:
@@ -636,11 +638,11 @@ def test_bipedal_walker_is_shown_and_not_judged() -> None:
         ),
         world("comparison_modern", METHODS, envs=envs),
     )
-    found = find("P3", data)
-    assert found.verdict == "no rule"
-    said = sentence(found, worlds.SETTINGS.words)
+    finding = find("P3", data)
+    assert finding.verdict == "no rule"
+    said = sentence(finding, worlds.SETTINGS.words)
     assert "+0.5" in said and "paper2017" in said
-    assert {env for part in found.parts for env in part.part.by_env} == {"bipedal_walker"}
+    assert {env for part in finding.parts for env in part.part.by_env} == {"bipedal_walker"}
 
 
 def test_bipedal_walker_is_no_part_of_the_other_comparisons() -> None:
@@ -649,8 +651,8 @@ def test_bipedal_walker_is_no_part_of_the_other_comparisons() -> None:
         *(world(name, METHODS, envs=envs) for name in ("comparison", "comparison_modern"))
     )
     for claim in ("P1", "C5", "I2"):
-        found = {env for part in find(claim, data).parts for env in part.part.by_env}
-        assert found == set(PAPER)
+        judged_on = {env for part in find(claim, data).parts for env in part.part.by_env}
+        assert judged_on == set(PAPER)
 
 
 def test_an_environment_without_a_published_scale_has_no_part_in_u() -> None:

@@ -89,8 +89,8 @@ def together(*worlds: Data) -> Data:
 
 def find(claim: str, data: Data) -> Finding:
     """The finding of one claim, as if no other had been run."""
-    found = rules.evidence_of(CLAIMS[claim], data)
-    evidence = {} if found is None else {claim: found}
+    of_claim = rules.evidence_of(CLAIMS[claim], data)
+    evidence = {} if of_claim is None else {claim: of_claim}
     return ledger(CLAIMS, evidence, SETTINGS, PAPER)[claim]
 
 

@@ -41,11 +41,11 @@ frame.addEventListener("load", () => {{
 
 def find() -> str:
     """Chromium's command; without it the test is skipped, but not in CI."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None and "CI" not in os.environ:
+    browser = next(filter(None, map(shutil.which, NAMES)), None)
+    if browser is None and "CI" not in os.environ:
         pytest.skip("no Chromium here")
-    assert found is not None, "CI must have Chromium"
-    return found
+    assert browser is not None, "CI must have Chromium"
+    return browser
 
 
 def run(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -77,5 +77,5 @@ def measured(
     file.write_text(FRAME.format(page=html.escape(page), widths=widths, unfold=unfolded))
     done = run(folder / "profile", "--dump-dom", file.as_uri())
     text = done.stdout.rpartition("<pre>")[2].partition("</pre>")[0]
-    found: list[dict[str, Any]] = json.loads(html.unescape(text))
-    return found
+    windows: list[dict[str, Any]] = json.loads(html.unescape(text))
+    return windows

@@ -40,8 +40,8 @@ def judged(files: Mapping[str, Path] | None = None) -> list[dict[str, Any]]:
     data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
     findings = ledger(claims, rules.gather(claims, data), settings, env_labels(data))
     records = [record(f, data, settings, None, files or {}, "quick") for f in findings.values()]
-    found: list[dict[str, Any]] = json.loads(json.dumps(records))
-    return found
+    copies: list[dict[str, Any]] = json.loads(json.dumps(records))
+    return copies
 
 
 def store_product(stem: Path) -> None:

@@ -36,38 +36,52 @@ def part(**changed: Any) -> dict[str, Any]:
 def row(**changed: Any) -> Interval:
     """The row of a picture of one part."""
     given = part(**changed)
-    (found,) = findings.forest([given], given["unit"]).rows
-    return found
+    (interval,) = findings.forest([given], given["unit"]).rows
+    return interval
 
 
 def test_a_picture_has_its_numbers_in_their_order() -> None:
-    found = row()
-    assert found.zone is not None and found.low is not None and found.high is not None
-    left, right = found.zone
-    assert EDGE <= left < found.zero < right <= found.low < found.at < found.high <= WIDTH - EDGE
+    interval = row()
+    assert interval.zone is not None and interval.low is not None and interval.high is not None
+    left, right = interval.zone
+    assert (
+        EDGE
+        <= left
+        < interval.zero
+        < right
+        <= interval.low
+        < interval.at
+        < interval.high
+        <= WIDTH - EDGE
+    )
     # The margin reaches as far to both sides, and the estimate is twice as far from 0.
-    assert found.zero - left == pytest.approx(right - found.zero, abs=0.2)
-    assert found.at - found.zero == pytest.approx(2 * (right - found.zero), abs=0.2)
-    assert not found.cut_low and not found.cut_high
+    assert interval.zero - left == pytest.approx(right - interval.zero, abs=0.2)
+    assert interval.at - interval.zero == pytest.approx(2 * (right - interval.zero), abs=0.2)
+    assert not interval.cut_low and not interval.cut_high
 
 
 def test_factors_lie_by_their_logarithm() -> None:
-    found = row(unit="factor", estimate=4.0, low=2.0, high=8.0, margin=2.0)
-    assert found.zone is not None and found.low is not None and found.high is not None
-    assert found.at - found.low == pytest.approx(found.high - found.at, abs=0.2)
-    assert found.zone[1] == pytest.approx(found.low) and found.zero - found.zone[0] > 0
+    interval = row(unit="factor", estimate=4.0, low=2.0, high=8.0, margin=2.0)
+    assert interval.zone is not None and interval.low is not None and interval.high is not None
+    assert interval.at - interval.low == pytest.approx(interval.high - interval.at, abs=0.2)
+    assert interval.zone[1] == pytest.approx(interval.low) and interval.zero - interval.zone[0] > 0
 
 
 def test_an_interval_without_end_goes_on_at_the_edge() -> None:
-    found = row(low=-30.0, high=40.0)
-    assert found.cut_low and found.cut_high and found.low == EDGE and found.high == WIDTH - EDGE
-    assert EDGE < found.at < WIDTH - EDGE
+    interval = row(low=-30.0, high=40.0)
+    assert (
+        interval.cut_low
+        and interval.cut_high
+        and interval.low == EDGE
+        and interval.high == WIDTH - EDGE
+    )
+    assert EDGE < interval.at < WIDTH - EDGE
 
 
 def test_a_share_begins_at_0_and_its_threshold_is_its_margin() -> None:
-    found = row(unit="share", aim="often", estimate=0.4, low=0.2, high=0.7, margin=0.1)
-    assert found.zone is not None and found.low is not None
-    assert found.zero == EDGE == found.zone[0] and found.zone[1] < found.low
+    interval = row(unit="share", aim="often", estimate=0.4, low=0.2, high=0.7, margin=0.1)
+    assert interval.zone is not None and interval.low is not None
+    assert interval.zero == EDGE == interval.zone[0] and interval.zone[1] < interval.low
 
 
 def test_no_number_of_an_axis_is_upon_another() -> None:
@@ -128,11 +142,11 @@ def test_the_questions_are_answered_by_verdicts() -> None:
 def test_every_claim_has_a_topic_and_is_a_card_or_not_run() -> None:
     claims = judged()
     cards = findings.cards(claims, findings.read_questions()["topics"])
-    shown = [card.record["claim"] for found in cards.values() for card in found]
+    shown = [card.record["claim"] for of_topic in cards.values() for card in of_topic]
     missing = [claim["claim"] for claim in findings.not_run(claims)]
     assert sorted(shown + missing) == [claim["claim"] for claim in claims]
-    for found in cards.values():
-        for card in found:
+    for of_topic in cards.values():
+        for card in of_topic:
             record = card.record
             if record["runs"]:
                 for text in ("scale fixed", "3 seeds", "env steps", *record["envs"].values()):

@@ -66,9 +66,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_nothing_is_wider_than_its_page_on_a_desk_and_a_phone(whole: Path, tmp_path: Path) -> None:
-    for found in browser.measured(whole.read_text(), [PHONE, DESK], tmp_path):
-        assert found["scroll"] == found["width"], found
-        assert found["beyond"] == []
+    for window in browser.measured(whole.read_text(), [PHONE, DESK], tmp_path):
+        assert window["scroll"] == window["width"], window
+        assert window["beyond"] == []
 
 
 def test_no_column_is_cut_on_paper(whole: Path, tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_no_column_is_cut_on_paper(whole: Path, tmp_path: Path) -> None:
     paper = page.replace("@media print", "@media all").replace(browser.POLICY, "x")
     assert paper.count("@media all") == 1
     for unfold in (False, True):
-        (found,) = browser.measured(paper, [A4], tmp_path, unfold)
-        assert found["scroll"] == A4 and found["beyond"] == [], found
+        (window,) = browser.measured(paper, [A4], tmp_path, unfold)
+        assert window["scroll"] == A4 and window["beyond"] == [], window
     browser.run(tmp_path / "printer", f"--print-to-pdf={tmp_path / 'a4.pdf'}", whole.as_uri())
     assert (tmp_path / "a4.pdf").read_bytes().startswith(b"%PDF")
 
@@ -87,8 +87,8 @@ def test_a_wide_table_would_be_noticed(whole: Path, tmp_path: Path) -> None:
     page = whole.read_text().replace(browser.POLICY, "x")
     wide = page.replace("</main>", f"<table><tr><td>{'x' * 300}</td></tr></table></main>")
     nowrap = wide.replace("overflow-wrap: break-word", "overflow-wrap: normal")
-    (found,) = browser.measured(nowrap, [DESK], tmp_path)
-    assert found["scroll"] > DESK and found["beyond"]
+    (window,) = browser.measured(nowrap, [DESK], tmp_path)
+    assert window["scroll"] > DESK and window["beyond"]
 
 
 def test_the_first_screen_answers(whole: Path, tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from tests.analysis.report.pages import arguments, store_claims
 class Elements(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_what_was_edited_is_not_reported(
 
 
 def test_it_is_self_contained_and_escaped(page: Path) -> None:
-    found = Elements(page.read_text()).found
-    policy = [a["content"] for tag, a in found if tag == "meta" and "http-equiv" in a]
+    tags = Elements(page.read_text()).tags
+    policy = [a["content"] for tag, a in tags if tag == "meta" and "http-equiv" in a]
     assert policy and str(policy[0]).startswith("default-src 'none'")
     assert "unsafe" not in str(policy[0])
-    sources = [str(a[key]) for _, a in found for key in ("src", "href") if key in a]
+    sources = [str(a[key]) for _, a in tags for key in ("src", "href") if key in a]
     assert sources and all(s.startswith(("data:", "#")) for s in sources)
-    assert sum(tag == "script" for tag, _ in found) == 1
-    assert not any(key.startswith("on") or key == "style" for _, a in found for key in a)
+    assert sum(tag == "script" for tag, _ in tags) == 1
+    assert not any(key.startswith("on") or key == "style" for _, a in tags for key in a)
 
 
 def test_it_shows_the_numbers_and_what_is_behind_them(page: Path) -> None:
@@ -70,7 +70,7 @@ def test_it_shows_the_numbers_and_what_is_behind_them(page: Path) -> None:
     assert ">0.82</td>" in text
     assert "u = 1: the literature" in text and "3 seeds" in text
     assert "snakemake --config scale=quick" in text
-    downloads = [a for tag, a in Elements(text).found if tag == "a" and "download" in a]
+    downloads = [a for tag, a in Elements(text).tags if tag == "a" and "download" in a]
     # A table; the figures of the study and of two environments; the clip and the forest; behind the
     # verdicts their table and the measures.
     assert len(downloads) == 1 + 1 + 2 + 2 + 2

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.report import provenance
 from analysis.study import Study, read_study
-from replicate.planning.pipeline import plan_of
+from replicate.planning.plans import plan_of
 from replicate.planning.studies import load_scale, load_study, study_runs
 from replicate.settings import RunSettings, validated
 from replicate.store import software

@@ -51,11 +51,11 @@ def made(folder: Path, figures: list[str]) -> Study:
 
 
 def test_the_chapters_words_stand_beside_what_was_measured(tmp_path: Path) -> None:
-    found = studies.section("quick", tmp_path, made(tmp_path, ["epsilon", "learning_curves"]))
-    assert found.chapter is not None
-    assert [claim for _, claim in found.chapter.columns] == ["E1", "E2", "E3", "E4"]
+    section = studies.section("quick", tmp_path, made(tmp_path, ["epsilon", "learning_curves"]))
+    assert section.chapter is not None
+    assert [claim for _, claim in section.chapter.columns] == ["E1", "E2", "E3", "E4"]
     words = chapter_epsilon().set_index("epsilon")
-    rows = dict(found.chapter.rows)
+    rows = dict(section.chapter.rows)
     assert list(rows) == [*(f"ε = {width:g}" for width in made_up.WIDTHS), "no clip"]
     for width in made_up.WIDTHS:
         told = [word for word, _ in rows[f"ε = {width:g}"]]
@@ -72,13 +72,15 @@ def test_the_first_figure_is_in_sight_and_tables_by_environment_are_not(
     tmp_path: Path, first: str
 ) -> None:
     order = sorted(["epsilon", "learning_curves"], key=lambda figure: figure != first)
-    found = studies.section("quick", tmp_path, made(tmp_path, order))
+    section = studies.section("quick", tmp_path, made(tmp_path, order))
     curves = [f"learning curves on {env_id}" for env_id in ENVS.values()]
-    in_sight = [picture.name for picture in (*found.pictures, *found.curves)]
-    folded = [picture.name for picture in (*found.folded_pictures, *found.folded_curves)]
+    in_sight = [picture.name for picture in (*section.pictures, *section.curves)]
+    folded = [picture.name for picture in (*section.folded_pictures, *section.folded_curves)]
     assert (in_sight, folded) == (
         (["epsilon"], curves) if first == "epsilon" else (curves, ["epsilon"])
     )
-    assert [table.name for table in found.tables] == ["own"]
-    assert [table.name for table in found.folded_tables] == ["finals"]
-    assert [picture.env for picture in (*found.curves, *found.folded_curves)] == [*ENVS.values()]
+    assert [table.name for table in section.tables] == ["own"]
+    assert [table.name for table in section.folded_tables] == ["finals"]
+    assert [picture.env for picture in (*section.curves, *section.folded_curves)] == [
+        *ENVS.values()
+    ]
