@@ -37,7 +37,7 @@ from replicate.store.records import (
 from replicate.store.software import CONF, code_digest
 
 CLAIM_DIGESTS = CONF / "claims" / "digests.json"
-PROBES = ("clipped_objective", "importance_sampling", "two_actions")
+PROBES = ("clipped_objective", "importance_sampling", "two_actions", "update_lines")
 """Of ``replicate.probes``, those of seconds that a claim is judged by: made with each report.
 
 What the others found, which take minutes or read the clock, lies in the repository."""
