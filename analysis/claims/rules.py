@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from analysis.claims import clip, comparison, epsilon, exact, strategies, trust_region
+from analysis.claims import clip, comparison, cost, epsilon, exact, strategies, trust_region
 from analysis.claims.configuration import Claim, ClaimsError, check_names
 from analysis.claims.parts import Data, Evidence
 from replicate.settings import nearest
@@ -30,10 +30,12 @@ RULES = {
     "I2": Rule(clip.i2, frozenset({"factor"})),
     "N1": Rule(exact.n1, frozenset({"locked_in", "tolerance"})),
     "P1": Rule(comparison.p1, frozenset({"u"})),
+    "P2": Rule(cost.p2, frozenset({"share", "objective_lines"})),
     "P3": Rule(comparison.p3, frozenset()),
     "S2": Rule(strategies.s2, frozenset({"u"})),
     "S3": Rule(strategies.s3, frozenset({"u", "factor"})),
     "T1": Rule(trust_region.t1, frozenset({"tolerance"})),
+    "T2": Rule(cost.t2, frozenset({"exponent", "tolerance", "parameters"})),
     "T3": Rule(strategies.t3, frozenset({"u"})),
 }
 """A claim that is not here has no experiment yet: the ledger lists it as not run."""
