@@ -34,7 +34,7 @@ NOT_EVERYWHERE = "not on"
 TOO_FEW = "too few seeds"
 UNCORRECTED = "against the claim only if its parts are not corrected for each other"
 MAX_SEEDS = 10_000
-JUDGED = ("above", "not below", "often", "rises", "never")
+JUDGED = ("above", "not below", "within", "often", "rises", "never")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _tests(parts: Iterable[Part]) -> dict[str, list[Part]]:
     """The parts that have a p, by test."""
     tests: dict[str, list[Part]] = {}
     for part in parts:
-        if part.aim in ("above", "not below", "often", "rises"):
+        if part.aim in ("above", "not below", "within", "often", "rises"):
             tests.setdefault(part.test, []).append(part)
     return tests
 
@@ -151,6 +151,8 @@ def _p_for(part: Part, settings: LedgerSettings) -> float:
     if part.aim == "not below":
         long_enough = _on_learnt(part, settings)
         return 1.0 if long_enough is None else long_enough.p_above(-part.margin)
+    if part.aim == "within":
+        return max(part.estimate.p_above(-part.margin), part.estimate.p_below(part.margin))
     return part.estimate.p_above()
 
 
@@ -160,6 +162,8 @@ def _p_against(part: Part) -> float:
         return min(1.0, 2 * part.p_values[1]) if part.p_values else 1.0
     if part.aim == "often":
         return _p_share(part, "less")
+    if part.aim == "within":
+        return min(part.estimate.p_below(-part.margin), part.estimate.p_above(part.margin))
     return part.estimate.p_below(-part.margin if part.aim == "not below" else 0.0)
 
 
@@ -239,11 +243,14 @@ def _for_the_claim(part: Part, level: float, settings: LedgerSettings) -> tuple[
     assert part.estimate is not None
     if math.isnan(low):
         return INCONCLUSIVE, TOO_FEW
+    inside = -part.margin < low and high < part.margin
+    if part.aim == "within":
+        return (SUPPORTED if inside else INCONCLUSIVE), ""
     better = low > 0 and part.estimate.value >= part.margin
     if part.aim == "not below":
         # What is better needs no level that was reached.
         return (SUPPORTED, "") if better else _equal_or_better(part, level, settings)
-    if -part.margin < low and high < part.margin:
+    if inside:
         # Policies that have not learnt are alike; that says nothing of the methods.
         return (INCONCLUSIVE, TOO_SHORT) if _short(part, settings) else (NO_EFFECT, "")
     return (SUPPORTED if better else INCONCLUSIVE), ""

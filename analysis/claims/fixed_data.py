@@ -247,8 +247,48 @@ def probes() -> dict[str, pd.DataFrame]:
             ("trpo", 0.01, 0.009),
         )
     ]
+    costs = [
+        {
+            "method": method,
+            "hidden": hidden,
+            "parameters": hidden**2,
+            "samples": 2048,
+            "repeat": repeat,
+            "seconds": factor * hidden**power / 1e6 * (1 + 0.02 * ((hidden + repeat) % 3)),
+            "peak_bytes": 4 * factor * hidden**power + 1000 * hidden,
+            "flops": 8 * factor * hidden**power,
+        }
+        for method, factor, power in (
+            ("ppo_pass", 1, 2),
+            ("ppo", 10, 2),
+            ("trpo", 12, 2),
+            ("trpo_step", 8, 2),
+            ("explicit_fisher", 1, 4),
+        )
+        for hidden in (50, 100, 150, 200, 250)
+        for repeat in range(2)
+    ]
+    lines = [
+        {
+            "needed_by": needed_by,
+            "module": "replicate.maths",
+            "name": name,
+            "kind": "function",
+            "lines": lines,
+            "operations": operations,
+        }
+        for needed_by, name, lines, operations in (
+            ("ppo", "clip", 12, "clamp minimum"),
+            ("trpo", "search", 20, "* where"),
+            ("trpo", "conjugate_gradient", 5, "* addcmul"),
+            ("both", "exact", 30, "* +"),
+            ("objective", "clip", 9, "clamp minimum"),
+        )
+    ]
     return {
         "two_actions": pd.DataFrame(steps),
         "clipped_objective": pd.DataFrame(points),
         "importance_sampling": pd.DataFrame(averages),
+        "update_cost": pd.DataFrame(costs),
+        "update_lines": pd.DataFrame(lines),
     }

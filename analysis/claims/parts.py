@@ -16,17 +16,20 @@ from analysis.claims.configuration import Claim
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 from analysis.study import Study
 
-Aim = Literal["above", "not below", "often", "rises", "never", "guard", "shown"]
+Aim = Literal["above", "not below", "within", "often", "rises", "never", "guard", "shown"]
 """What a part claims of its estimate.
 
-``above``: it is above 0, and reaches the margin.  ``not below``: it is above −margin.  ``often``: a
-share, above the margin.  ``rises``: a permutation or sign test says so.  ``never``: no case of so
-many.  ``guard``: no environment is wholly below −margin, at a level for all at once.  ``shown``:
-nothing, it stands beside the others.
+``above``: it is above 0, and reaches the margin.  ``not below``: it is above −margin.  ``within``:
+it is between −margin and margin.  ``often``: a share, above the margin.  ``rises``: a permutation
+or sign test says so.  ``never``: no case of so many.  ``guard``: no environment is wholly below
+−margin, at a level for all at once.  ``shown``: nothing, it stands beside the others.
 """
 
 FACTOR = "factor"
 """Unit of natural logarithms that are shown as factors."""
+
+EXPONENT = "exponent"
+"""Unit of the power with which one quantity grows with another."""
 
 U = "u"
 LOWEST_U = -1.0

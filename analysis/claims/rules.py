@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from analysis.claims import (
     clip,
     comparison,
+    cost,
     epsilon,
     exact,
     no_undo,
@@ -43,11 +44,13 @@ RULES = {
     "N2": Rule(no_undo.n2, frozenset({"trained", "fall", "back", "tenth", "often"})),
     "N3": Rule(step_sizes.n3, frozenset({"decades", "learnt"})),
     "P1": Rule(comparison.p1, frozenset({"u"})),
+    "P2": Rule(cost.p2, frozenset({"share", "objective_lines"})),
     "P3": Rule(comparison.p3, frozenset()),
     "S1": Rule(strategies.s1, frozenset({"u"})),
     "S2": Rule(strategies.s2, frozenset({"u"})),
     "S3": Rule(strategies.s3, frozenset({"u", "factor"})),
     "T1": Rule(trust_region.t1, frozenset({"tolerance"})),
+    "T2": Rule(cost.t2, frozenset({"exponent", "tolerance", "parameters"})),
     "T3": Rule(strategies.t3, frozenset({"u"})),
 }
 """A claim that is not here has no experiment yet: the ledger lists it as not run."""

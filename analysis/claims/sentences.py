@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from string import Formatter
 
 from analysis.claims.configuration import ClaimsError, Words
-from analysis.claims.parts import FACTOR, Part
+from analysis.claims.parts import EXPONENT, FACTOR, Part
 from analysis.ledger import (
     CONTRADICTED,
     IN_PART,
@@ -60,6 +60,8 @@ def _number(value: float, unit: str, bare: bool = False) -> str:
     if unit == SHARE:
         text = f"{100 * value:+.1f}"
         text = text if bare else f"{text} %"
+    elif unit == EXPONENT:
+        text = f"{value:+.3f}"
     else:
         text = f"{value:+.2f}"
         text = text if bare else f"{text} {unit}"

@@ -77,6 +77,26 @@ def test_what_is_claimed_to_be_not_below(low: float, high: float, verdict: str) 
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (-0.09, 0.09, "supported"),
+        (0.01, 0.09, "supported"),
+        (-0.09, 0.11, "inconclusive"),
+        (0.05, 0.3, "inconclusive"),
+        (0.11, 0.3, "contradicted"),
+        (-0.3, -0.11, "contradicted"),
+    ],
+)
+def test_what_is_claimed_to_be_within(low: float, high: float, verdict: str) -> None:
+    part = Part("w", "w", "within", estimate(low, high), 0.1)
+    found = judge(part, LEVEL, SETTINGS)
+    assert found.verdict == verdict and (found.low, found.high) == pytest.approx((low, high))
+    # Alone in its claim, the p of its test is at most α where the verdict is one.
+    evidence = {"T2": Evidence([part])}
+    assert ledger({"T2": CLAIMS["T2"]}, evidence, SETTINGS)["T2"].verdict == verdict
+
+
+@pytest.mark.parametrize(
     ("part", "verdict"),
     [
         (above(-0.05, 0.05, learnt=0.49), "inconclusive"),

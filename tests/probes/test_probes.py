@@ -8,10 +8,17 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
-from replicate.probes import clipped_objective, importance_sampling, two_actions, untrained
+from replicate.probes import (
+    clipped_objective,
+    importance_sampling,
+    two_actions,
+    untrained,
+    update_cost,
+    update_lines,
+)
 from replicate.store.files import sha256
 
-PROBES = [clipped_objective, importance_sampling, two_actions, untrained]
+PROBES = [clipped_objective, importance_sampling, two_actions, untrained, update_cost, update_lines]
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +153,9 @@ def test_n1_trpo_keeps_its_bound_and_comes_near_it(updates: pd.DataFrame) -> Non
     assert ((rows.worse_after - 0.6) * gain > 0).all()
 
 
-@pytest.mark.parametrize("probe", [clipped_objective, importance_sampling, two_actions])
+@pytest.mark.parametrize(
+    "probe", [clipped_objective, importance_sampling, two_actions, update_lines]
+)
 def test_the_same_bytes_every_time(probe: ModuleType, tmp_path: Path) -> None:
     files = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for file in files:

@@ -61,7 +61,7 @@ def test_what_is_made_of_data_counts(
     monkeypatch.setattr("analysis.measures.EARLY_BINS", 6)
     assert changed(today) == {"E2"}
     monkeypatch.undo()
-    monkeypatch.setattr("analysis.ledger.JUDGED", ("above", "often", "rises", "never"))
+    monkeypatch.setattr("analysis.ledger.JUDGED", ("above", "within", "often", "rises", "never"))
     assert {"P1"} <= changed(today) <= {"E2", "P1", "S3", "T3"}
 
 

@@ -228,6 +228,27 @@ def two_actions_world(row: int | None = None, **values: float) -> Data:
     return Data(probes={"two_actions": rows})
 
 
+def cost_world(**peaks: Callable[[int], float]) -> Data:
+    """Memory of the explicit matrix as another function of the parameters."""
+    rows = worlds.probes()["update_cost"].astype({"peak_bytes": float, "flops": float})
+    for name, peak in peaks.items():
+        mine = rows.method == name
+        rows.loc[mine, "peak_bytes"] = rows.parameters[mine].map(peak).astype(float)
+    return Data(probes={"update_cost": rows})
+
+
+def lines_world(**lines: int) -> Data:
+    """Each group has so many lines; of the others a few."""
+    rows = worlds.probes()["update_lines"].drop_duplicates("needed_by")
+    for group, number in lines.items():
+        rows.loc[rows.needed_by == group, "lines"] = number
+    return Data(probes={"update_lines": rows})
+
+
+def scattered(parameters: int) -> float:
+    return parameters**2 * math.exp(noise(0.5, parameters))
+
+
 def half_short_world() -> Data:
     """PPO beats TRPO under one recipe; under the other neither learns."""
     nothing = world("comparison_modern", METHODS, u=lambda *key: noise(0.02, *key))
@@ -341,6 +362,14 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("T3", CONTRADICTED, lambda: exactness_world(0.0, -0.3)),
     ("T3", IN_PART, lambda: exactness_world(-0.5, 0.0, u=0.3)),
     ("T3", INCONCLUSIVE, lambda: exactness_world(0.0, sd=1.0)),
+    ("T2", SUPPORTED, cost_world),
+    ("T2", SUPPORTED, lambda: cost_world(explicit_fisher=lambda p: 4.0 * p**1.95)),
+    ("T2", CONTRADICTED, lambda: cost_world(explicit_fisher=lambda p: 4.0 * p**1.85)),
+    ("T2", CONTRADICTED, lambda: cost_world(explicit_fisher=lambda p: 4.0 * p**2.15)),
+    ("T2", INCONCLUSIVE, lambda: cost_world(explicit_fisher=scattered)),
+    ("P2", SUPPORTED, lambda: lines_world(ppo=10, trpo=20, objective=9)),
+    ("P2", CONTRADICTED, lambda: lines_world(ppo=11, trpo=21, objective=9)),
+    ("P2", CONTRADICTED, lambda: lines_world(ppo=10, trpo=20, objective=10)),
     ("T1", SUPPORTED, lambda: trpo_world(0.008, 0.01, 0.0100000005)),
     ("T1", CONTRADICTED, lambda: trpo_world(0.008, 0.01, 0.0101)),
     ("T1", CONTRADICTED, lambda: trpo_world(0.008, math.nan)),
@@ -660,3 +689,56 @@ def test_an_environment_without_a_published_scale_has_no_part_in_u() -> None:
     for table in data.measures.values():
         table.loc[table.env == "swimmer", "u"] = math.nan
     assert "swimmer" not in find("P1", data).parts[0].part.by_env
+
+
+def test_costs_are_ratios_of_what_took_turns() -> None:
+    found = find("T2", cost_world())
+    parts = {part.part.key: part for part in found.parts}
+    for key, ratio in (("per_pass", 12), ("whole", 1.2), ("step_per_pass", 8)):
+        assert parts[key].part.aim == "shown" and parts[key].verdict == ""
+        assert math.exp(parts[key].low) == pytest.approx(ratio)
+        assert math.exp(parts[key].high) == pytest.approx(ratio)
+    # The batch itself is in both.
+    assert 1 < math.exp(parts["memory"].part.estimate.value) < 1.2
+
+
+def test_small_networks_are_in_no_fit_and_in_the_tables() -> None:
+    data = cost_world(explicit_fisher=lambda p: 4.0 * p**2 if p >= 1e4 else 1e12)
+    found = find("T2", data)
+    assert found.verdict == SUPPORTED
+    ratios, exponents, time, memory, flops = found.evidence.tables()
+    assert ratios.rows[0][:3] == [2500, "TRPO over PPO", pytest.approx(1.2)]
+    assert time.rows[0][0] == "2,500" and len(exponents.rows) == 5 * 3
+    for table in (time, memory, flops):
+        assert [len(row) for row in table.rows] == [len(table.columns)] * 6
+        assert table.rows[-1][0] == "70,000,000,000, extrapolated"
+    assert memory.rows[-1][-1] == pytest.approx(4 * 7e10**2, rel=1e-6)
+
+
+def test_a_matrix_that_was_not_built_is_in_no_fit() -> None:
+    data = cost_world()
+    rows = data.probes["update_cost"]
+    beyond = (rows.method == "explicit_fisher") & (rows.hidden == 250)
+    rows.loc[beyond, ["seconds", "peak_bytes", "flops"]] = math.nan
+    found = find("T2", data)
+    (squared, *_) = found.parts
+    assert found.verdict == SUPPORTED and squared.part.estimate.n == 3
+    memory = found.evidence.tables()[3]
+    assert memory.rows[-2][0] == "62,500" and memory.rows[-2][-1] is None
+
+
+def test_two_sizes_make_no_exponent() -> None:
+    rows = cost_world().probes["update_cost"]
+    found = find("T2", Data(probes={"update_cost": rows[rows.hidden <= 150]}))
+    assert found.verdict == NOT_RUN
+
+
+def test_lines_that_both_need_count_for_neither() -> None:
+    found = find("P2", lines_world(ppo=10, trpo=20, both=500))
+    counts = {part.part.key: part.part.count for part in found.parts}
+    assert counts["half"] == (0, 10) and counts["short"] == (0, 9)
+    assert counts["ppo"] == (10, 510) and counts["trpo"] == (20, 520)
+    # clamp and minimum; where, since both multiply.
+    assert counts["ppo_operations"] == (2, 4) and counts["trpo_operations"] == (1, 3)
+    modules, definitions = found.evidence.tables()
+    assert modules.rows[-1] == ["all", 10, 20, 500, 9] and len(definitions.rows) == 4
