@@ -117,8 +117,24 @@ def module_of(tree: Path) -> list[str]:
     return ["replicate.traces" if before else "replicate.upkeep.traces"]
 
 
+KNOWN = """
+import json, sys
+from replicate.settings import RunSettings
+
+def is_known(lanes):
+    try:
+        return all(RunSettings.model_validate(lane) for lane in lanes)
+    except ValueError:
+        return False
+
+rows = json.load(sys.stdin)
+json.dump({name: lanes for name, lanes in rows.items() if is_known(lanes)}, sys.stdout)
+"""
+"""Run by the code of a checkout: JSON of rows in, of those whose settings it knows out."""
+
+
 def trace(tree: Path, rows: Mapping[str, list[RunSettings]], device: str, name: str = "") -> Traced:
-    """Trace the code of a checkout.
+    """Trace the code of a checkout, on the rows of which it knows all settings.
 
     Raises:
         TraceError: a row cannot be trained.
@@ -132,23 +148,44 @@ def trace(tree: Path, rows: Mapping[str, list[RunSettings]], device: str, name: 
             row_digest(lanes): [run.model_dump(mode="json", exclude_defaults=True) for run in lanes]
             for lanes in rows.values()
         }
-        file.write_text(json.dumps(asked))
-        done = subprocess.run(
-            [sys.executable, "-m", *module_of(tree), f"device={device}", "--rows", str(file)],
-            cwd=folder,  # simulators leave log files where they run
-            env={**os.environ, "PYTHONPATH": str(tree)},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-        )
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or ["no word of why"]
-            raise TraceError(
-                f"{f'commit {name}' if name else 'this code'} cannot be traced: {lines[-1]}"
-            )
+        given = json.dumps(asked)
+        file.write_text(_by_code_of(tree, name, ["-c", KNOWN], folder, given) if name else given)
+        command = ["-m", *module_of(tree), f"device={device}", "--rows", str(file)]
+        _by_code_of(tree, name, command, folder)
         # Earlier code does not name the CPU.
         made = {"cpu": software.cpu_model(), **json.loads(file.read_text(encoding="utf-8"))}
     return Traced(name, made, made.pop("traces"), time.monotonic() - begin)
+
+
+def _by_code_of(
+    tree: Path, name: str, command: list[str], folder: str, given: str | None = None
+) -> str:
+    """What a command of Python, by the code of a checkout, writes to standard output.
+
+    Args:
+        name: the commit, or empty for the present code.
+        folder: where it runs: simulators leave log files there.
+        given: on standard input.
+
+    Raises:
+        TraceError: it fails.
+
+    """
+    done = subprocess.run(
+        [sys.executable, *command],
+        input=given,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["no word of why"]
+        raise TraceError(
+            f"{f'commit {name}' if name else 'this code'} cannot be traced: {lines[-1]}"
+        )
+    return done.stdout
 
 
 def commit_here(name: str) -> str:
