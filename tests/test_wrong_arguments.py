@@ -20,6 +20,7 @@ from replicate.store.records import read_json, write_manifest
 
 PROGRAMS = [
     *(f"replicate.probes.{name}" for name in ("clipped_objective", "untrained", "two_actions")),
+    "replicate.probes.update_anatomy",
     *(f"analysis.figures.{name}" for name in ("epsilon", "learning_curves", "table1")),
     *(f"analysis.tables.{name}" for name in ("epsilon", "differences", "finals")),
     *(f"analysis.{name}" for name in ("aggregate", "report", "clipped_objective", "forest")),
