@@ -28,6 +28,9 @@ nothing, it stands beside the others.
 FACTOR = "factor"
 """Unit of natural logarithms that are shown as factors."""
 
+PROPORTION = "proportion"
+"""Unit of shares that are no differences of shares."""
+
 U = "u"
 LOWEST_U = -1.0
 LEAST_SPREAD_U = 0.01

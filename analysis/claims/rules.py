@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from analysis.claims import clip, comparison, epsilon, exact, strategies, trust_region
+from analysis.claims import anatomy, clip, comparison, epsilon, exact, strategies, trust_region
 from analysis.claims.configuration import Claim, ClaimsError, check_names
 from analysis.claims.parts import Data, Evidence
 from replicate.settings import nearest
@@ -21,6 +21,7 @@ RULES = {
     "C1": Rule(exact.c1, frozenset({"tolerance"})),
     "C2": Rule(exact.c2, frozenset({"tolerance"})),
     "C3": Rule(strategies.c3, frozenset({"u", "factor"})),
+    "C4": Rule(anatomy.c4, frozenset({"tolerance", "outside"})),
     "C5": Rule(clip.c5, frozenset({"u", "factor"})),
     "E1": Rule(epsilon.e1, frozenset({"factor"})),
     "E2": Rule(epsilon.e2, frozenset({"u", "not_slower"})),
@@ -29,6 +30,7 @@ RULES = {
     "I1": Rule(exact.i1, frozenset({"tolerance", "large_ratio", "variance_factor"})),
     "I2": Rule(clip.i2, frozenset({"factor"})),
     "N1": Rule(exact.n1, frozenset({"locked_in", "tolerance"})),
+    "N4": Rule(anatomy.n4, frozenset({"rank_correlation"})),
     "P1": Rule(comparison.p1, frozenset({"u"})),
     "P3": Rule(comparison.p3, frozenset()),
     "S2": Rule(strategies.s2, frozenset({"u"})),
