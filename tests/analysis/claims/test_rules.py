@@ -568,10 +568,11 @@ def test_c4_a_policy_that_left_the_finite_numbers_counts_as_the_worst() -> None:
 def test_n4_shows_what_is_left_of_a_batch() -> None:
     (table,) = find("N4", anatomy_world()).evidence.tables()
     rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["TRPO"][:3] == [6, -1, -1]
+    assert rows["TRPO"][:4] == [6, -1, -1, -1]
     # The update itself, once: of the line's points none is as near.
-    assert rows["PPO without its clip"][-1] == pytest.approx(1 / (1 + 1.01**2))
-    assert rows["every state moved alike: e^(−2·KL)"][-1] == pytest.approx(math.exp(-2))
+    assert rows["PPO without its clip"][-2] == pytest.approx(1 / (1 + 1.01**2))
+    assert rows["PPO"][-1] == pytest.approx(1 / (1 + 1.5**2))
+    assert rows["every state moved alike: e^(−2·KL)"][-2] == pytest.approx(math.exp(-2))
     updates, line = find("C4", anatomy_world()).evidence.tables()
     assert len(updates.rows) == 2 * 8 and len(updates.rows[0]) == len(updates.columns)
     assert [row[2] for row in line.rows] == [0.5, 1.0, 1.5] * 4
