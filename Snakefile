@@ -232,6 +232,27 @@ rule clipped_objective:
         "python -m analysis.clipped_objective {input.data:q} {output:q} > {log:q} 2>&1"
 
 
+rule update_line:
+    input:
+        data="results/reference/probes/update_line.csv",
+        code=files_of("analysis.update_line"),
+    output:
+        multiext(
+            f"{ROOT}/{{name}}/figures/update_line",
+            ".svg",
+            ".png",
+            ".csv",
+            ".caption.txt",
+            ".manifest.json",
+        ),
+    log:
+        f"{LOGS}/{{name}}_update_line.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m analysis.update_line {input.data:q} {output:q} > {log:q} 2>&1"
+
+
 rule forest:
     input:
         claims=rules.claims.output[0],
@@ -259,6 +280,7 @@ rule report:
         measures=PLAN.measures,
         products=lambda wildcards: PLAN.products(wildcards.name),
         clipped=rules.clipped_objective.output,
+        line=rules.update_line.output,
         forest=rules.forest.output,
         claims=rules.claims.output,
         coverage="results/reference/coverage.csv",

@@ -116,7 +116,7 @@ def record(
         "seeds_needed": finding.seeds_needed,
         "runs": len(runs),
         "seeds": sorted({seed for study in used for seed in study.seeds}),
-        "envs": {env: labels[env] for env in envs},
+        "envs": {env: labels.get(env, env) for env in envs},
         "recipes": list(dict.fromkeys(study.recipe for study in used)),
         "scale": next((study.plan["scale"] for study in used), None),
         "total_env_steps": next((study.total_env_steps for study in used), None),
@@ -172,7 +172,7 @@ def part_record(
         each.append(
             {
                 "env": env,
-                "label": labels[env],
+                "label": labels.get(env, env),  # a probe may know more of them than the studies
                 "estimate": read(estimate.value),
                 "low": read(low),
                 "high": read(high),

@@ -14,6 +14,7 @@ from analysis.claims.parts import (
     Data,
     Evidence,
     Part,
+    Table,
     difference,
     final_difference,
     interaction,
@@ -28,6 +29,7 @@ from analysis.claims.parts import (
 
 PAPER, MODERN = "comparison", "comparison_modern"
 NO_CLIP, CLIP = "ppo_noclip", "ppo"
+SHOWN_EPSILON, SHOWN_RATIOS = 0.2, (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
 
 def i2(data: Data, claim: Claim) -> Evidence:
@@ -56,7 +58,22 @@ def i2(data: Data, claim: Claim) -> Evidence:
         "gradient", "a sample's gradient is its ratio times that at r = 1", amplified > 1e-9
     )
     parts = [*sizes, _more_often(data, claim), exact]
-    return Evidence(parts, variants=(NO_CLIP, CLIP))
+    return Evidence(parts, variants=(NO_CLIP, CLIP), tables=lambda: [_amplified(rows)])
+
+
+def _amplified(rows: pd.DataFrame) -> Table:
+    """How many times a sample counts in the gradient, by its ratio, without the clip and with."""
+    shown = rows[rows.epsilon.eq(SHOWN_EPSILON) & rows.ratio.isin(SHOWN_RATIOS)]
+    shown = shown.assign(
+        free=shown.unclipped_log_gradient / shown.advantage,
+        clipped=shown.gradient * shown.ratio / shown.advantage,  # in log π, as the other
+    )
+    good, bad = (shown[shown.advantage * sign > 0].set_index("ratio") for sign in (1, -1))
+    rows = [
+        [ratio, good.free[ratio], good.clipped[ratio], bad.clipped[ratio]] for ratio in good.index
+    ]
+    columns = ["ratio", "no clip", "ε = 0.2, A > 0", "ε = 0.2, A < 0"]
+    return Table("How many times a sample counts in the gradient in log π", columns, rows)
 
 
 def _more_often(data: Data, claim: Claim) -> Part:

@@ -115,35 +115,37 @@ def over(rows: pd.DataFrame, key: str, pair: tuple[str, str], quantity: str) -> 
     """Geometric mean over sizes, which are fixed, of one method's cost over another's; shown."""
     what = "memory" if quantity == "peak_bytes" else "time"
     first, second = (METHODS[name] for name in pair)
-    found = list(_ratios(rows, pair, quantity).values())
-    estimate = mean_over_environments(found) if found else None
+    ratios = list(_ratios(rows, pair, quantity).values())
+    estimate = mean_over_environments(ratios) if ratios else None
     return Part(key, f"{what}, {first} over {second}", "shown", estimate)
 
 
 def ratios_by_size(rows: pd.DataFrame) -> Table:
     """The ratios of :func:`t2` at every size, each with its interval over repeats."""
-    found: list[list[object]] = []
+    rows_of_ratios: list[list[object]] = []
     for pair in (("trpo", "ppo_pass"), ("trpo", "ppo"), ("trpo_step", "ppo_pass")):
         for parameters, estimate in _ratios(rows, pair, "seconds").items():
             numbers = (estimate.value, *estimate.bounds(TABLE_LEVEL))
             labels = (METHODS[name] for name in pair)
-            found.append([parameters, " over ".join(labels), *map(math.exp, numbers)])
+            rows_of_ratios.append([parameters, " over ".join(labels), *map(math.exp, numbers)])
     columns = ["parameters", "time", "ratio", "low", "high"]
-    return Table("TRPO's time over PPO's, 95 % intervals over repeats", columns, sorted(found))
+    return Table(
+        "TRPO's time over PPO's, 95 % intervals over repeats", columns, sorted(rows_of_ratios)
+    )
 
 
 def exponents(rows: pd.DataFrame) -> Table:
     """Of each method's time, memory and operations, with intervals and what they were fitted to."""
-    found: list[list[object]] = []
+    exponents: list[list[object]] = []
     for method, label in METHODS.items():
         for quantity, name in QUANTITIES.items():
             estimate = fitted(rows, method, quantity)
             if estimate is not None:
                 numbers = estimate.value, *estimate.bounds(TABLE_LEVEL)
                 smallest, largest = _range(rows[rows.method == method].parameters)
-                found.append([label, name, *numbers, smallest, largest])
+                exponents.append([label, name, *numbers, smallest, largest])
     columns = ["what", "quantity", "exponent", "low", "high", "parameters from", "to"]
-    return Table("Fitted exponents against parameters, 95 % intervals", columns, found)
+    return Table("Fitted exponents against parameters, 95 % intervals", columns, exponents)
 
 
 def _range(values: Iterable[int]) -> tuple[int, int]:
@@ -154,7 +156,7 @@ def _range(values: Iterable[int]) -> tuple[int, int]:
 def by_size(rows: pd.DataFrame, large: pd.DataFrame, quantity: str) -> Table:
     """Geometric means over repeats; the last row is what the fitted lines would come to."""
     cells = {method: _cells(rows, method, quantity) for method in METHODS}
-    sizes = sorted({size for found in cells.values() for size in found.index})
+    sizes = sorted({size for of_method in cells.values() for size in of_method.index})
     made: list[list[object]] = [
         [f"{size:,}", *(math.exp(c[size]) if size in c.index else None for c in cells.values())]
         for size in sizes

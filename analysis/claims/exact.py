@@ -13,7 +13,7 @@ def never(key: str, label: str, violated: "pd.Series[bool]") -> Part:
     return Part(key, label, "never", None, count=(int(violated.sum()), len(violated)))
 
 
-def _sides(rows: pd.DataFrame) -> tuple["pd.Series[bool]", "pd.Series[bool]"]:
+def sides(rows: pd.DataFrame) -> tuple["pd.Series[bool]", "pd.Series[bool]"]:
     """Where the objective is to be flat, and where it is not; the kinks are in neither."""
     beyond = (rows.ratio - 1) * rows.advantage.apply(lambda a: 1 if a > 0 else -1)
     tie = (beyond - rows.epsilon).abs() < 1e-9
@@ -23,7 +23,7 @@ def _sides(rows: pd.DataFrame) -> tuple["pd.Series[bool]", "pd.Series[bool]"]:
 def c1(data: Data, claim: Claim) -> Evidence:
     """Flat above 1 + ε for A > 0 and below 1 − ε for A < 0; elsewhere the un-clipped objective."""
     rows = data.probes["clipped_objective"]
-    flat, _ = _sides(rows)
+    flat, _ = sides(rows)
     tolerance = claim.margins["tolerance"]
     parts = []
     for sign, name in ((1, "A > 0"), (-1, "A < 0")):
@@ -42,7 +42,7 @@ def c1(data: Data, claim: Claim) -> Evidence:
 def c2(data: Data, claim: Claim) -> Evidence:
     """The gradient is zero exactly there; elsewhere it is that of the un-clipped objective."""
     rows = data.probes["clipped_objective"]
-    flat, rest = _sides(rows)
+    flat, rest = sides(rows)
     tolerance = claim.margins["tolerance"]
     wrong_side = rest & ((rows.ratio - 1) * rows.advantage < -rows.epsilon * rows.advantage.abs())
     pulls = rows.gradient * rows.advantage > tolerance

@@ -285,10 +285,70 @@ def probes() -> dict[str, pd.DataFrame]:
             ("objective", "clip", 9, "clamp minimum"),
         )
     ]
+    anatomy, line = updates_of_one_batch()
     return {
+        "update_anatomy": anatomy,
+        "update_line": line,
         "two_actions": pd.DataFrame(steps),
         "clipped_objective": pd.DataFrame(points),
         "importance_sampling": pd.DataFrame(averages),
         "update_cost": pd.DataFrame(costs),
         "update_lines": pd.DataFrame(lines),
     }
+
+
+def updates_of_one_batch() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Few rows of ``update_anatomy`` and ``update_line``: KL is the square of the setting or of t.
+
+    What is left of a batch falls with it, and the share of samples outside 1 ± ε is half the
+    setting on one environment and next to none on the other.
+    """
+    updates, line = [], []
+    for env, seed, (method, settings) in itertools.product(
+        ("hopper", "half_cheetah"),
+        range(3),
+        (
+            ("ppo", (0.1, 0.2)),
+            ("ppo_noclip", (np.inf,)),
+            ("ppo_max", (0.2,)),
+            ("trpo", (0.01, 0.1)),
+            ("vpg", (0.001, 0.1)),
+        ),
+    ):
+        keys = {"env": env, "env_steps": 0, "seed": seed, "method": method}
+        for setting in settings:
+            size = min(setting, 1.0) + seed / 100
+            clips = method in ("ppo", "ppo_max")
+            outside = size / 2 if env == "hopper" else 0.001 * seed
+            updates.append(
+                {
+                    **keys,
+                    "setting": setting,
+                    "kl": size**2,
+                    "kl_max": 2 * size**2,
+                    "entropy_change": -size,
+                    "ratio_99": 1 + 2 * size,
+                    "ratio_max": 1 + 4 * size,
+                    "ratio_deviation_99": 2 * size,
+                    "ratio_deviation_max": 4 * size,
+                    "outside": outside,
+                    "outside_own": outside if clips else np.nan,
+                    "effective_sample_size": 1 / (1 + size**2),
+                    "old_return": 10.0,
+                    "new_return": 10.0 + seed,
+                }
+            )
+        for t in (0.0, 0.5, 1.0, 1.5):
+            line.append(
+                {
+                    **keys,
+                    "setting": settings[-1],
+                    "t": t,
+                    "surrogate": t,
+                    "clipped_surrogate": t * (1 - t / 2),
+                    "kl": t**2,
+                    "clip_fraction": t / 4,
+                    "effective_sample_size": 1 / (1 + t**2),
+                }
+            )
+    return pd.DataFrame(updates), pd.DataFrame(line)

@@ -30,6 +30,8 @@ FACTOR = "factor"
 
 EXPONENT = "exponent"
 """Unit of the power with which one quantity grows with another."""
+PROPORTION = "proportion"
+"""Unit of shares that are no differences of shares."""
 
 U = "u"
 LOWEST_U = -1.0

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from analysis.claims import (
+    anatomy,
     clip,
     comparison,
     cost,
@@ -32,6 +33,7 @@ RULES = {
     "C1": Rule(exact.c1, frozenset({"tolerance"})),
     "C2": Rule(exact.c2, frozenset({"tolerance"})),
     "C3": Rule(strategies.c3, frozenset({"u", "factor"})),
+    "C4": Rule(anatomy.c4, frozenset({"tolerance", "outside"})),
     "C5": Rule(clip.c5, frozenset({"u", "factor"})),
     "E1": Rule(epsilon.e1, frozenset({"factor"})),
     "E2": Rule(epsilon.e2, frozenset({"u", "not_slower"})),
@@ -43,6 +45,7 @@ RULES = {
     "N1": Rule(exact.n1, frozenset({"locked_in", "tolerance"})),
     "N2": Rule(no_undo.n2, frozenset({"trained", "fall", "back", "tenth", "often"})),
     "N3": Rule(step_sizes.n3, frozenset({"decades", "learnt"})),
+    "N4": Rule(anatomy.n4, frozenset({"rank_correlation"})),
     "P1": Rule(comparison.p1, frozenset({"u"})),
     "P2": Rule(cost.p2, frozenset({"share", "objective_lines"})),
     "P3": Rule(comparison.p3, frozenset()),

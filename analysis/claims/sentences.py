@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from string import Formatter
 
 from analysis.claims.configuration import ClaimsError, Words
-from analysis.claims.parts import EXPONENT, FACTOR, Part
+from analysis.claims.parts import EXPONENT, FACTOR, PROPORTION, Part
 from analysis.ledger import (
     CONTRADICTED,
     IN_PART,
@@ -57,8 +57,8 @@ def _number(value: float, unit: str, bare: bool = False) -> str:
         factor = math.exp(value)
         text = f"{factor:.3g}" if factor < 1000 else f"{factor:,.0f}"
         return text if bare else f"×{text}"
-    if unit == SHARE:
-        text = f"{100 * value:+.1f}"
+    if unit in (SHARE, PROPORTION):
+        text = f"{100 * value:+.1f}" if unit == SHARE else f"{100 * value:.1f}"
         text = text if bare else f"{text} %"
     elif unit == EXPONENT:
         text = f"{value:+.3f}"

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from analysis.claims.configuration import CONF
-from analysis.claims.parts import FACTOR
+from analysis.claims.parts import FACTOR, PROPORTION
 from analysis.claims.sentences import SHARE
 from analysis.forest import limits, opposite, place
 from analysis.ledger import (
@@ -57,6 +57,8 @@ MOST_TICKS = 6
 LEAST_APART = 26.0
 """Between two numbers of an axis."""
 SPREAD = " spread"
+STORED_PROBES = "reference/probes"
+"""Where the records of probes lie that train."""
 RETURNS = "source"
 """A column of the table that sets returns beside published ones."""
 
@@ -203,7 +205,10 @@ def pieces(text: str) -> list[tuple[str, bool]]:
 def extent(claim: dict[str, Any]) -> str:
     """``36 runs, 3 seeds × 3 environments``; empty where nothing was trained for it."""
     if not claim["runs"]:
-        return "exact, no training" if claim["verdict"] != NOT_RUN else ""
+        if claim["verdict"] == NOT_RUN:
+            return ""
+        measured = any(Path(file).parent.match(STORED_PROBES) for file in claim["evidence"])
+        return "single updates, no whole training" if measured else "exact, no training"
     envs = len(claim["envs"])
     where = f" × {_count(envs, 'environment')}" if envs else ""
     return f"{_count(claim['runs'], 'run')}, {_count(len(claim['seeds']), 'seed')}{where}"
@@ -283,7 +288,8 @@ def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
     rows = [row for part in parts for row in _rows_of(part)]
     margins = [float(part["margin"]) for part in parts if part["margin"] is not None]
     bounds = [float(x) for row in rows for x in (row["low"], row["high"]) if x is not None]
-    if unit == SHARE and min(bounds, default=0.0) >= 0:  # no difference, which may be negative
+    shares = unit == SHARE and min(bounds, default=0.0) >= 0  # a difference may be negative
+    if shares or unit == PROPORTION:
         axis = Axis(0.0, max([*bounds, *margins]), unit)
     else:
         axis = Axis(*limits([row["estimate"] for row in rows], bounds, margins, unit), unit)
@@ -339,11 +345,12 @@ def _rows_of(part: dict[str, Any]) -> list[dict[str, Any]]:
 def interval_text(each: Mapping[str, Any], unit: str) -> str:
     """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``."""
     form = "{:.3g}" if unit == FACTOR else "{:+.2f}"
-    value = form.format(each["estimate"])
-    text = f"×{value}" if unit == FACTOR else f"{value} {unit}"
+    scale = 100 if unit == SHARE else 1
+    value = form.format(scale * each["estimate"])
+    text = f"×{value}" if unit == FACTOR else f"{value} {'%' if unit == SHARE else unit}"
     if each["low"] is None:
         return f"{text} (too few seeds for an interval)".replace("-", "−")
-    bounds = ", ".join(form.format(each[end]) for end in ("low", "high"))
+    bounds = ", ".join(form.format(scale * each[end]) for end in ("low", "high"))
     return f"{text} [{bounds}]".replace("-", "−")
 
 
@@ -371,7 +378,7 @@ def _ticks(axis: Axis) -> list[tuple[float, str]]:
 def _tick(value: float, unit: str) -> str:
     if unit == FACTOR:
         return f"×{value:,g}"
-    if unit == SHARE:
+    if unit in (SHARE, PROPORTION):
         return f"{100 * value:.0f} %"
     return "0" if value == 0 else f"{value:+.2g}".replace("-", "−")
 

@@ -92,6 +92,7 @@ def _shown(inputs: Inputs) -> dict[str, Any]:
         "studies": studies.sections(inputs.name, folder, inputs.studies),
         "forest": stored_picture(figures / "forest", inputs.name),
         "clipped": stored_picture(figures / "clipped_objective", inputs.name, data=probe),
+        "line": stored_picture(figures / "update_line", inputs.name),
     }
 
 

@@ -27,9 +27,14 @@ def main(
     parser.add_argument("out", type=Path, metavar="OUT.csv")
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", nargs="?")
     options = parser.parse_args(arguments)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows()])
-    write_atomically(options.out, text.getvalue().encode())
+    write_csv(options.out, columns, rows())
     if options.manifest:
         write_manifest(options.manifest, [options.out])
     return 0
+
+
+def write_csv(file: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A record, whole or not at all."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    write_atomically(file, text.getvalue().encode())

@@ -50,18 +50,18 @@ def code_lines(source: str) -> set[int]:
 
     A docstring is a string that stands alone as a statement, wherever it does.
     """
-    found: set[int] = set()
+    lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in NO_CODE:
-            found.update(range(token.start[0], token.end[0] + 1))
+            lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.value.value, str)
         ):
-            found.difference_update(_span(node))
-    return found
+            lines.difference_update(_span(node))
+    return lines
 
 
 def _span(node: ast.stmt) -> range:
@@ -181,28 +181,28 @@ class Code:
         itself.  The class of an object is not known before it runs: an attribute stands for each
         method or property so called of any class that the modules in reach define.
         """
-        found: set[Key] = set()
+        reached: set[Key] = set()
         left, classes = [start], self._classes(start[0])
         while left:
             key = left.pop()
-            if key not in found:
-                found.add(key)
+            if key not in reached:
+                reached.add(key)
                 left += self._needed(key, classes)
-        return found
+        return reached
 
     def _classes(self, start: str) -> list[Key]:
         """Classes of a module and of all that it imports, directly or not."""
-        found, left, seen = [], [start], set()
+        methods, left, seen = [], [start], set()
         while left:
             name = left.pop()
             module = None if name in seen else self.module(name)
             seen.add(name)
             if module is not None:
                 kinds = module.definitions.items()
-                found += [(name, each) for each, what in kinds if what.kind == "class"]
+                methods += [(name, each) for each, what in kinds if what.kind == "class"]
                 for origin, part in module.imports.values():
                     left += [origin, f"{origin}.{part}"]
-        return sorted(found)
+        return sorted(methods)
 
     def _needed(self, key: Key, classes: list[Key]) -> Iterator[Key]:
         name, _, method = key[1].partition(".")
@@ -266,19 +266,19 @@ class Code:
         the code that is followed has; in place (``mul_``) or not is the same operation.
         """
         ours = {name.rpartition(".")[2] for _, name in self._all_definitions()}
-        found = set()
+        names = set()
         for node in (each for top in self.definition(key).nodes for each in _run(top)):
             if isinstance(node, ast.BinOp | ast.AugAssign):
-                found.add(OPERATORS.get(type(node.op), ""))
+                names.add(OPERATORS.get(type(node.op), ""))
             elif isinstance(node, ast.UnaryOp) and not isinstance(node.operand, ast.Constant):
-                found.add(OPERATORS.get(type(node.op), ""))  # −1 is a number
+                names.add(OPERATORS.get(type(node.op), ""))  # −1 is a number
             elif isinstance(node, ast.Compare):
-                found.update(OPERATORS.get(type(each), "") for each in node.ops)
+                names.update(OPERATORS.get(type(each), "") for each in node.ops)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 name = node.func.attr
                 if name not in ours and (hasattr(torch, name) or hasattr(torch.Tensor, name)):
-                    found.add(name.strip("_"))
-        return sorted(found - {""})
+                    names.add(name.strip("_"))
+        return sorted(names - {""})
 
     def _all_definitions(self) -> Iterator[Key]:
         for home, module in self._modules.items():

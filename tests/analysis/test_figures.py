@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import clipped_objective, manifest, style
+from analysis import clipped_objective, manifest, style, update_line
+from analysis.claims.fixed_data import updates_of_one_batch
 from analysis.figures import (
     front,
     learning_curves,
@@ -362,3 +363,28 @@ def test_the_clipped_objective_is_drawn_from_the_probe(tmp_path: Path) -> None:
     data = data[data.epsilon == clipped_objective.EPSILON]
     assert clipped_objective.flat(data[data.advantage > 0]) == (1.2, 2.0)
     assert clipped_objective.flat(data[data.advantage < 0]) == (0.0, 0.8)
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_the_line_of_an_update_is_drawn_and_its_title_says_what_is_so(
+    tmp_path: Path, turns: bool
+) -> None:
+    line = updates_of_one_batch()[1].query("method in ['ppo', 'trpo']")
+    # The clipped surrogate is largest at t = 1 there, the other where the line ends.
+    earlier = line.assign(env_steps=-1, surrogate=np.nan)
+    if not turns:
+        line = line.assign(clipped_surrogate=line.surrogate)
+    pd.concat([earlier, line]).to_csv(tmp_path / "in.csv", index=False)
+    made_up.list_beside(tmp_path / "in.csv")
+    suffixes = (".svg", ".png", ".csv", ".caption.txt", f".{MANIFEST}")
+    outputs = [tmp_path / f"out{suffix}" for suffix in suffixes]
+    arguments = [str(path) for path in (tmp_path / "in.csv", *outputs)]
+    assert update_line.main(arguments) == 0
+    first = [path.read_bytes() for path in outputs]
+    assert (update_line.TURNS in first[0].decode()) == turns
+    peak = "on Hopper-v5 at t = 1, unclipped at t = 1.5" if turns else "Hopper-v5 at t = 1.5, un"
+    assert peak in first[3].decode() and "mean over the 3 seeds" in first[3].decode()
+    drawn = pd.read_csv(tmp_path / "out.csv")
+    assert len(drawn) == len(line) and drawn.notna().all(axis=None)
+    assert update_line.main(arguments) == 0
+    assert [path.read_bytes() for path in outputs] == first

@@ -23,6 +23,7 @@ PROGRAMS = [
     "analysis.claims.__main__",
     "analysis.report.__main__",
     "analysis.clipped_objective",
+    "analysis.update_line",
     *(
         ".".join(file.relative_to(ROOT).with_suffix("").parts)
         for folder in ("analysis/figures", "analysis/tables", "replicate/probes")

@@ -81,6 +81,11 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
     assert judged["P1"]["missing"] == ["comparison", "comparison_modern"]
     assert judged["N2"]["verdict"] == "not run" and judged["N2"]["command"] == ""
     assert judged["C1"]["verdict"] == "supported" and not judged["C1"]["post_hoc"]
+    # On an environment that no study here has, called as its file.
+    c4 = judged["C4"]
+    assert c4["verdict"] == "supported in part" and c4["why"] == "not on Hopper-v5"
+    assert c4["envs"] == {"hopper": "Hopper-v5", "half_cheetah": "half_cheetah"}
+    assert c4["runs"] == 0 and len(c4["evidence"]) == 3
 
 
 def test_the_same_bytes_every_time(judge: Judge, tmp_path: Path) -> None:
@@ -110,7 +115,7 @@ def test_a_rule_that_is_younger_than_its_runs_is_post_hoc(
 
 def test_without_probes_their_claims_were_not_run(judge: Judge) -> None:
     judged = by_claim(judge(probed=False))
-    assert {judged[name]["verdict"] for name in ("C1", "C2", "I1", "I2", "N1")} == {"not run"}
+    assert {judged[name]["verdict"] for name in ("C1", "C2", "C4", "I2", "N1", "N4")} == {"not run"}
 
 
 def test_the_terminal_has_a_line_for_each_claim(

@@ -249,6 +249,30 @@ def scattered(parameters: int) -> float:
     return parameters**2 * math.exp(noise(0.5, parameters))
 
 
+def anatomy_world(
+    outside: float = 0.001, spread: float = 0.0005, leave_out: str = "", **worse: float
+) -> Data:
+    """PPO's share of samples outside 1 ± ε, on both environments; ``worse`` changes one update."""
+    probed = worlds.probes()
+    updates, line = probed["update_anatomy"], probed["update_line"]
+    ppo = (updates.method == "ppo") & (updates.setting == 0.2)
+    updates.loc[ppo, "outside_own"] = outside + spread * updates.seed[ppo]
+    if worse:
+        row = updates.index[(updates.method == "trpo") & (updates.setting == 0.1)][0]
+        updates.loc[row, list(worse)] = list(worse.values())
+    probed["update_anatomy"] = updates[updates.method != leave_out]
+    probed["update_line"] = line[line.method != leave_out]
+    return Data(probes=probed)
+
+
+def sloped_world() -> Data:
+    """An objective that has a gradient where it is to be flat."""
+    data = anatomy_world()
+    rows = data.probes["clipped_objective"]
+    rows.loc[(rows.ratio == 1.5) & (rows.advantage > 0), "gradient"] = 1e-6
+    return data
+
+
 def half_short_world() -> Data:
     """PPO beats TRPO under one recipe; under the other neither learns."""
     nothing = world("comparison_modern", METHODS, u=lambda *key: noise(0.02, *key))
@@ -274,6 +298,16 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("N1", CONTRADICTED, lambda: two_actions_world(5, kl=0.0100001)),
     ("N1", CONTRADICTED, lambda: two_actions_world(5, kl=math.nan)),
     ("N1", CONTRADICTED, lambda: two_actions_world(4, worse_after=0.7001)),
+    ("N4", SUPPORTED, anatomy_world),
+    # More is left of one batch after a larger step, or something of one that has no end.
+    ("N4", CONTRADICTED, lambda: anatomy_world(effective_sample_size=1.0)),
+    ("N4", CONTRADICTED, lambda: anatomy_world(kl=math.nan)),
+    ("N4", IN_PART, lambda: anatomy_world(leave_out="vpg")),
+    ("C4", SUPPORTED, anatomy_world),
+    # Below and above the margin, but not for sure.
+    ("C4", SUPPORTED, lambda: anatomy_world(0.02, 0.05)),
+    ("C4", IN_PART, lambda: anatomy_world(0.02)),
+    ("C4", CONTRADICTED, sloped_world),
     ("E1", SUPPORTED, lambda: kl_world([2.0, 2.0, 1.5, 2.0])),
     ("E1", CONTRADICTED, lambda: kl_world([2.0, 2.0, 0.8, 2.0])),
     ("E1", IN_PART, lambda: kl_world([2.0, 2.0, 1.1, 2.0])),
@@ -742,3 +776,57 @@ def test_lines_that_both_need_count_for_neither() -> None:
     assert counts["ppo_operations"] == (2, 4) and counts["trpo_operations"] == (1, 3)
     modules, definitions = found.evidence.tables()
     assert modules.rows[-1] == ["all", 10, 20, 500, 9] and len(definitions.rows) == 4
+
+
+def test_c4_says_on_which_environments_the_policy_does_not_stay() -> None:
+    data = anatomy_world()
+    updates = data.probes["update_anatomy"]
+    updates.loc[(updates.env == "hopper") & (updates.method == "ppo"), "outside_own"] += 0.1
+    found = find("C4", data)
+    assert found.verdict == IN_PART and found.why == "not on Hopper-v5"
+    assert "(not on Hopper-v5): after one update at ε = 0.2, 5.1 % [" in sentence(
+        found, worlds.SETTINGS.words
+    )
+
+
+def test_c4_takes_a_seed_for_one_however_many_batches_it_has() -> None:
+    data = anatomy_world(0.02, 0.01)
+    (stays,) = [p.part for p in find("C4", data).parts if p.part.key == "stays"]
+    assert stays.by_env["hopper"].n == 3
+    assert stays.by_env["hopper"].value == pytest.approx(0.01 - 0.03)
+    updates = data.probes["update_anatomy"]
+    data.probes["update_anatomy"] = pd.concat([updates, updates.assign(env_steps=2048)])
+    (again,) = [p.part for p in find("C4", data).parts if p.part.key == "stays"]
+    assert again.by_env == stays.by_env
+
+
+def test_c4_a_policy_that_left_the_finite_numbers_counts_as_the_worst() -> None:
+    data = anatomy_world()
+    updates = data.probes["update_anatomy"]
+    lost = (updates.method == "ppo") & (updates.setting == 0.2)
+    updates.loc[lost, ["outside_own", "ratio_max"]] = math.nan
+    found = {p.part.key: p.part for p in find("C4", data).parts}
+    assert found["outside"].estimate is not None and found["outside"].estimate.value == 1
+    assert found["largest"].estimate is not None
+    assert found["largest"].estimate.value == pytest.approx(math.log(1e6))
+
+
+def test_n4_shows_what_is_left_of_a_batch() -> None:
+    (table,) = find("N4", anatomy_world()).evidence.tables()
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["TRPO"][:4] == [6, -1, -1, -1]
+    # The update itself, once: of the line's points none is as near.
+    assert rows["PPO without its clip"][-2] == pytest.approx(1 / (1 + 1.01**2))
+    assert rows["PPO"][-1] == pytest.approx(1 / (1 + 1.5**2))
+    assert rows["every state moved alike: e^(−2·KL)"][-2] == pytest.approx(math.exp(-2))
+    updates, line = find("C4", anatomy_world()).evidence.tables()
+    assert len(updates.rows) == 2 * 8 and len(updates.rows[0]) == len(updates.columns)
+    assert [row[2] for row in line.rows] == [0.5, 1.0, 1.5] * 4
+    assert all(len(row) == len(line.columns) for row in line.rows)
+
+
+def test_i2_shows_how_many_times_a_sample_counts() -> None:
+    (table,) = find("I2", clip_world(0.3, 0.3, 10)).evidence.tables()
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows[1.0] == [1, 1, 1]
+    assert rows[2.0] == [2, 0, 2] and rows[0.5] == [0.5, 0.5, 0]

@@ -84,7 +84,7 @@ def arguments(root: Path, out: Path, plans: list[Path]) -> list[str]:
 def write(root: Path, studies: list[Study], records: list[dict[str, Any]]) -> Path:
     """The report of studies whose products and measures are stored."""
     store_claims(root / "quick", records)
-    for name in ("clipped_objective", "forest"):
+    for name in ("clipped_objective", "update_line", "forest"):
         store_product(root / "quick/figures" / name)
     (root / "probes").mkdir()
     (root / "probes/clipped_objective.csv").write_text("ratio\n")

@@ -168,3 +168,23 @@ def test_spreads_stand_in_brackets() -> None:
     assert table.rows[0] == ["Hopper-v5", "here", "2,316 (3.14)", "3"]
     assert table.rows[1] == ["Hopper-v2", "there", "5 (7)", "–"]
     assert table.by_environment
+
+
+def test_shares_are_percentages() -> None:
+    found = row(unit="proportion", estimate=0.12, low=0.08, high=0.16, margin=None)
+    assert found.low is not None and EDGE == found.zero < found.low < found.at
+    left = {"env": "hopper", "label": "Hopper-v5", "estimate": -0.11, "low": -0.15, "high": -0.07}
+    assert findings.interval_text(left, "share") == "−11.00 % [−15.00, −7.00]"
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("results/replication/probes/two_actions.csv", "exact, no training"),
+        ("results/reference/probes/update_anatomy.csv", "single updates, no whole training"),
+    ],
+)
+def test_what_no_study_was_run_for_says_what_it_is_of(file: str, said: str) -> None:
+    claim = {"runs": 0, "verdict": "supported", "evidence": [file]}
+    assert findings.extent(claim) == said == findings.scope(claim)
+    assert findings.extent({**claim, "verdict": "not run"}) == ""
