@@ -192,17 +192,17 @@ class Code:
 
     def _classes(self, start: str) -> list[Key]:
         """Classes of a module and of all that it imports, directly or not."""
-        methods, left, seen = [], [start], set()
+        classes, left, seen = [], [start], set()
         while left:
             name = left.pop()
             module = None if name in seen else self.module(name)
             seen.add(name)
             if module is not None:
                 kinds = module.definitions.items()
-                methods += [(name, each) for each, what in kinds if what.kind == "class"]
+                classes += [(name, each) for each, what in kinds if what.kind == "class"]
                 for origin, part in module.imports.values():
                     left += [origin, f"{origin}.{part}"]
-        return sorted(methods)
+        return sorted(classes)
 
     def _needed(self, key: Key, classes: list[Key]) -> Iterator[Key]:
         name, _, method = key[1].partition(".")
