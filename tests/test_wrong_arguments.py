@@ -133,7 +133,7 @@ def test_files_are_read_whatever_the_locale_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "imported"), [("replicate", "hydra"), ("analysis.findings", "pyarrow")]
+    ("program", "imported"), [("replicate", "hydra"), ("analysis.measures", "pandas")]
 )
 def test_ctrl_c_while_a_program_is_imported_is_one_line(
     tmp_path: Path, program: str, imported: str

@@ -162,6 +162,9 @@ def _run(
         course = level * np.where(share < 0.6, share / 0.6, 1 - 3 * (share - 0.6) / 0.4)
     elif fate < 0.25:  # learns nothing
         course = 0 * share
+    if study == "no_undo":  # learns at once, falls after the update, and comes back
+        away = (share > 0.55) & (share <= 0.6 + 0.3 * generator.random())
+        course = (0.3 + level) * np.where(away, 0.1, 1.0)
     u = course + np.array([0.1 * (generator.random() - 0.5) for _ in steps])
     diverged = 0.25 <= fate < 0.3
     if entry["env"] == SATURATED and place >= 2:  # all seeds and methods alike, no difference

@@ -144,11 +144,11 @@ def test_changing_what_a_program_imports_runs_it_again(tree: Path, file: str, fi
 
 
 def test_changing_training_code_redraws_the_report_only(tree: Path) -> None:
-    networks = tree / "replicate/networks.py"
-    source = networks.read_text()
-    networks.write_text(f"{source}\n# a comment\n")
+    rollout = tree / "replicate/engine/rollout.py"
+    source = rollout.read_text()
+    rollout.write_text(f"{source}\n# a comment\n")
     assert planned(tree, *SMOKE) == []
-    networks.write_text(f"{source}\n\nCHANGED = True\n")
+    rollout.write_text(f"{source}\n\nCHANGED = True\n")
     assert rules(planned(tree, *SMOKE)) == {"report": 1, "all": 1}
     report = tree / MADE / "smoke/report.html"
     unknown = "runs were made by software of which it is not known"

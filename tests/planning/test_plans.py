@@ -53,13 +53,13 @@ def test_runs_in_a_checkpoint_are_begun(tmp_path: Path, monkeypatch: pytest.Monk
     recorded = first.plan("smoke", "epsilon")["claims"]
     assert recorded == json.loads(CLAIM_DIGESTS.read_text())
     changed = tmp_path / "digests.json"
-    changed.write_text(json.dumps({**recorded, "E1": "another", "N2": "new"}))
+    changed.write_text(json.dumps({**recorded, "E1": "another", "L1": "new"}))
     monkeypatch.setattr("replicate.planning.pipeline.CLAIM_DIGESTS", changed)
     checkpoint = SimpleNamespace(run_ids=[Path(first.jobs[0].stamps[0]).name])
     with monkeypatch.context() as patched:
         patched.setattr("replicate.planning.plans.stored", lambda store: ([checkpoint], []))
         again = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
-    assert again == {**recorded, "N2": None}
+    assert again == {**recorded, "L1": None}
     # Without it nothing was begun, and the rules of today stand before the runs.
     fresh = pipeline(config, True, tmp_path).plan("smoke", "epsilon")["claims"]
-    assert fresh == {**recorded, "E1": "another", "N2": "new"}
+    assert fresh == {**recorded, "E1": "another", "L1": "new"}

@@ -79,7 +79,7 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
     assert judged["E3"]["seeds_needed"] == 18
     assert judged["P1"]["verdict"] == "not run"
     assert judged["P1"]["missing"] == ["comparison", "comparison_modern"]
-    assert judged["N2"]["verdict"] == "not run" and judged["N2"]["command"] == ""
+    assert judged["L1"]["verdict"] == "not run" and judged["L1"]["command"] == ""
     assert judged["C1"]["verdict"] == "supported" and not judged["C1"]["post_hoc"]
     # On an environment that no study here has, called as its file.
     c4 = judged["C4"]

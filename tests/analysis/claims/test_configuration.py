@@ -57,7 +57,7 @@ def test_families_are_those_of_the_design() -> None:
         ("E1", "  supported: >-", "  suported: >-", "wording.suported: unknown key"),
         ("E1", "{step_4}", "{step_4", "wording."),
         ("E1", "family:", "family: [", "cannot be read"),
-        ("N2", "statement:", "margins: {u: 1}\nstatement:", "margins.u: unknown key; N2 has no"),
+        ("L1", "statement:", "margins: {u: 1}\nstatement:", "margins.u: unknown key; L1 has no"),
         ("ledger", "alpha: 0.05", "alpha: 5", "alpha: 5"),
         ("ledger", "power:", "powr:", "powr: unknown key; did you mean 'power'?"),
     ],

@@ -100,7 +100,7 @@ def test_escaped_pipes_are_no_borders() -> None:
 
 def test_findings_come_first(page: Path) -> None:
     text = page.read_text()
-    order = ['class="answer"', 'class="legend"', 'class="note"', 'class="card"', "<table", "<img"]
+    order = ['class="legend"', 'class="answer"', 'class="note"', 'class="card"', "<table", "<img"]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
 
