@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from replicate.messages import DamagedRunError, first_line
-from replicate.settings import validated
+from replicate.settings import RunSettings, validated
 from replicate.store.columns import SCHEMAS, schema, table, write_table
 from replicate.store.description import RunDescription
 from replicate.store.files import read_object, sha256, write_json
@@ -139,8 +139,8 @@ def check_files(folder: Path, description: Mapping[str, Any]) -> None:
 def check_rows(folder: Path, description: Mapping[str, Any]) -> None:
     """Refuse tables with rows that no training writes.
 
-    Episodes follow one another without a gap, none goes beyond the run, and their returns are
-    finite; there is one row per update, ``num_steps`` env steps after the one before.  Measures of
+    Episodes follow one another without a gap, but for one that a change of the physics cut; none
+    goes beyond the run, and their returns are finite; there is one row per update, ``num_steps`` env steps after the one before.  Measures of
     an update may be infinite or NaN, as in the last one of a run that diverged.
 
     Raises:
@@ -151,12 +151,24 @@ def check_rows(folder: Path, description: Mapping[str, Any]) -> None:
     _check_updates(folder, description)
 
 
+def _cut_at(description: Mapping[str, Any]) -> int | None:
+    """The env step at which the physics changed, if they did."""
+    if not description["settings"].get("change"):
+        return None
+    run = validated(RunSettings, {**description["settings"]})
+    changes = run.change is not None and run.change.of_physics
+    return run.first_changed_update * run.algo.num_steps if changes else None
+
+
 def _check_episodes(folder: Path, description: Mapping[str, Any]) -> None:
     file, data = folder / "episodes.parquet", _columns(folder, "episodes")
     step, length, returned = (
         data[name] for name in ("env_step", "episodic_length", "episodic_return")
     )
     before = np.concatenate(([0], step[:-1]))
+    cut = _cut_at(description)
+    if cut is not None:  # an episode ended there, of which no return is known
+        before = np.where((before < cut) & (cut < step), cut, before)
     diverged_at = description["diverged_at_env_step"]
     end = description["env_steps"] if diverged_at is None else diverged_at
     for wrong, why in (

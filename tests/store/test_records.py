@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from replicate.messages import ConfigError
+from replicate.messages import ConfigError, DamagedRunError
 from replicate.store import columns, files, records
+from replicate.training.runs import train_cohort
 from tests.conftest import runs_of
 from tests.stored import description
 
@@ -52,3 +53,17 @@ def test_run_json_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(module, "write_atomically", note)
     records.write_run(tmp_path, [EPISODE], [UPDATE], ABOUT)
     assert written[-1] == "run.json"
+
+
+def test_an_episode_that_a_change_of_physics_cut_is_no_damage(tmp_path: Path) -> None:
+    given = ("algo.num_steps=64", "algo.minibatch_size=32", "total_env_steps=256")
+    (run,) = runs_of("env=hopper", *given, "change.at_share=0.5", "change.gravity=1.5")
+    train_cohort([run], tmp_path, "cpu", 1)
+    folder = tmp_path / run.run_id
+    about = records.read_description(folder)
+    records.check_rows(folder, about)
+    ends = records.read_table(folder, "episodes")["env_step"].to_pylist()
+    assert 128 not in ends and min(ends) < 128 < max(ends)
+    unchanged = {**about, "settings": {**about["settings"], "change": None}}
+    with pytest.raises(DamagedRunError, match="from env step"):
+        records.check_rows(folder, unchanged)
