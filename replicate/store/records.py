@@ -140,8 +140,9 @@ def check_rows(folder: Path, description: Mapping[str, Any]) -> None:
     """Refuse tables with rows that no training writes.
 
     Episodes follow one another without a gap, but for one that a change of the physics cut; none
-    goes beyond the run, and their returns are finite; there is one row per update, ``num_steps`` env steps after the one before.  Measures of
-    an update may be infinite or NaN, as in the last one of a run that diverged.
+    goes beyond the run, and their returns are finite; there is one row per update, ``num_steps``
+    env steps after the one before.  Measures of an update may be infinite or NaN, as in the last
+    one of a run that diverged.
 
     Raises:
         DamagedRunError: the first such row, counted from 0, and what is wrong with it.
