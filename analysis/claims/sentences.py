@@ -25,7 +25,7 @@ def effect(judged: Judged) -> str:
     """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``, ``12 % [5, 22] (8 of 67 runs)``."""
     part = judged.part
     if judged.verdict == NOT_RUN or (part.estimate is None and part.count is None):
-        return "(not run)"
+        return "not run"
     if part.count is not None:
         cases = f"{part.count[0]:,} of {part.count[1]:,}"
         if part.estimate is None:
