@@ -25,6 +25,7 @@ from analysis.claims.parts import (
     final_difference,
     final_u,
     log_kl,
+    often,
     paired,
     part,
     ruined_or_collapsed,
@@ -235,10 +236,8 @@ def _trend(
 def _often(label: str, unsafe: Mapping[str, Array], claim: Claim) -> Part:
     """Ruined or collapsed runs among all at the largest ε."""
     last = np.concatenate([block[:, -1] for block in unsafe.values()])
-    count = int(last.sum()), len(last)
-    estimate = Estimate(count[0] / count[1], math.nan, 1.0, count[1], "share")
     seeds = min(len(block) for block in unsafe.values())
-    return Part("often", label, "often", estimate, claim.margins["often"], seeds=seeds, count=count)
+    return often("often", label, int(last.sum()), len(last), claim.margins["often"], seeds)
 
 
 def _relative(

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from analysis.claims.configuration import Claim
-from analysis.claims.parts import Data, Evidence, Part, Table
-from analysis.statistics import Estimate
+from analysis.claims.parts import Data, Evidence, Table, often
 from analysis.study import Study
 
 STUDY = "no_undo"
@@ -48,13 +47,8 @@ def n2(data: Data, claim: Claim) -> Evidence:
         ways = [way_back(study, run, claim) for run in runs.itertuples() if not math.isnan(run.u)]
         fallen = [w for w in ways if w.trained and w.left <= claim.margins["fall"]]
         long = sum(way.env_steps > way.limit for way in fallen)
-        estimate = None
-        if fallen:
-            estimate = Estimate(long / len(fallen), math.nan, 1.0, len(fallen), "share")
         what = f"ways back that are long, {label}"
-        count = (long, len(fallen)) if fallen else None
-        part = Part(variant, what, "often", estimate, claim.margins["often"], count=count)
-        parts.append(part)
+        parts.append(often(variant, what, long, len(fallen), claim.margins["often"]))
         taken = [way.env_steps for way in fallen]
         rows.append(
             [

@@ -258,6 +258,14 @@ def part(
     return Part(key, label, aim, overall, margin, by_env, known, seeds, test=test)
 
 
+def often(key: str, label: str, hits: int, total: int, margin: float, seeds: int = 0) -> Part:
+    """A part whose estimate is a share of cases; without a case it was not run."""
+    if not total:
+        return Part(key, label, "often", None, margin)
+    estimate = Estimate(hits / total, math.nan, 1.0, total, "share")
+    return Part(key, label, "often", estimate, margin, seeds=seeds, count=(hits, total))
+
+
 def difference(
     data: Data,
     study: str,

@@ -1,5 +1,6 @@
 """Claims that a probe computes, against their closed form."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -13,6 +14,7 @@ from replicate.probes import (
     importance_sampling,
     two_actions,
     untrained,
+    update_anatomy,
     update_cost,
     update_lines,
 )
@@ -163,8 +165,17 @@ def test_the_same_bytes_every_time(probe: ModuleType, tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-@pytest.mark.parametrize("probe", PROBES)
-@pytest.mark.parametrize("arguments", [[], ["a.csv", "a.manifest.json", "paper2017"]])
+ONE_FILE = [[], ["a.csv", "a.manifest.json", "paper2017"]]
+TWO_FILES = [[], ["a.csv"], ["a.csv", "b.csv", "c.json"]]
+
+
+@pytest.mark.parametrize(
+    ("probe", "arguments"),
+    [
+        *itertools.product(PROBES, ONE_FILE),
+        *((update_anatomy, arguments) for arguments in TWO_FILES),
+    ],
+)
 def test_wrong_arguments_write_nothing(
     probe: ModuleType,
     arguments: list[str],

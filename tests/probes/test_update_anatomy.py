@@ -139,17 +139,3 @@ def test_no_rule_changes_what_the_others_start_from() -> None:
             assert not torch.equal(first.parameters, before)
         assert torch.equal(frozen.learner.policy_state.parameters, before)
         assert torch.equal(frozen.batch.advantages, advantages)
-
-
-@pytest.mark.parametrize("arguments", [[], ["a.csv"], ["a.csv", "b.csv", "c.json"]])
-def test_wrong_arguments_write_nothing(
-    arguments: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert probe.main(arguments) == 2
-    assert not list(tmp_path.iterdir())
-    (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith("error: ") and "usage: python -m replicate.probes." in said
