@@ -222,6 +222,7 @@ rule clipped_objective:
             ".svg",
             ".png",
             ".caption.txt",
+            ".slider.json",
             ".manifest.json",
         ),
     log:
@@ -243,6 +244,7 @@ rule update_line:
             ".png",
             ".csv",
             ".caption.txt",
+            ".slider.json",
             ".manifest.json",
         ),
     log:

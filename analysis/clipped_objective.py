@@ -1,6 +1,6 @@
 """Claim C1 as a picture: PPO's clipped objective, and below it the gradient that it leaves.
 
-python -m analysis.clipped_objective IN.csv OUT.svg OUT.png OUT.caption.txt MANIFEST
+python -m analysis.clipped_objective IN.csv OUT.svg OUT.png OUT.caption.txt OUT.slider.json MANIFEST
 
 IN.csv is written by ``replicate.probes.clipped_objective``; nothing is computed again here.
 """
@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import manifest, style
+from analysis import manifest, slider, style
 from replicate.messages import given_files, one_line_errors
 from replicate.store.files import write_atomically
 
@@ -46,7 +46,7 @@ def kinks(data: pd.DataFrame) -> tuple[float, float]:
 
 def draw(data: pd.DataFrame) -> Figure:
     """Two columns, A > 0 and A < 0; two rows, the objective and its derivative in r."""
-    figure, (tops, bottoms) = style.panels(2, 2, 2.4, sharex=True, sharey="row")
+    figure, (tops, bottoms) = style.panels(2, 2, 2.4, sharex="col", sharey="row")
     looks = style.lines(["A > 0", "A < 0"])
     low, high = kinks(data)
     for top, bottom, (name, look) in zip(tops, bottoms, looks.items(), strict=True):
@@ -65,7 +65,9 @@ def draw(data: pd.DataFrame) -> Figure:
         top.set_title(name)
         bottom.set_xlabel("ratio r")
         bottom.set_xlim(0, 2)
-        bottom.set_xticks([0, low, 1, high, 2])
+        # Not 1, the line in the middle: a narrow range leaves no room for its number.
+        ticks = 0, high if name == "A > 0" else low, 2
+        bottom.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         _explain(bottom, 1 if name == "A > 0" else -1, ends)
     tops[0].set_ylabel("objective")
     bottoms[0].set_ylabel("derivative in r")
@@ -79,26 +81,30 @@ def draw(data: pd.DataFrame) -> Figure:
 def _explain(axis: Axes, sign: int, ends: tuple[float, float]) -> None:
     """What a student should see, beside the line that shows it."""
     middle = sum(ends) / 2
+    half_text = 0.42
+    other = min(max(2 - middle, half_text), 2 - half_text)
     where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small"}
-    axis.text(middle, sign * 0.35, "no gradient", **where)
-    # The other side of r = 1, as far from it.
-    axis.text(2 - middle, sign * 0.6, "wrong side:\nstill pulls back", **where)
+    axis.text(middle, sign * 0.35, "no\ngradient", **where)
+    # The other side of r = 1, as far from it as the panel allows.
+    axis.text(other, sign * 0.6, "wrong side:\nstill pulls back", **where)
 
 
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    names = "IN.csv", "OUT.svg", "OUT.png", "OUT.caption.txt", "MANIFEST"
+    names = "IN.csv", "OUT.svg", "OUT.png", "OUT.caption.txt", "OUT.slider.json", "MANIFEST"
     given = given_files("analysis.clipped_objective", names, arguments)
-    source, svg, png, caption, listed = map(Path, given)
+    source, svg, png, caption, moving, listed = map(Path, given)
     manifest.check([source])
-    data = pd.read_csv(source)
-    data = data[data.epsilon == EPSILON]
-    low, high = kinks(data)
-    style.save(draw(data), svg, png)
+    of_epsilon = {float(value): rows for value, rows in pd.read_csv(source).groupby("epsilon")}
+    figures = {epsilon: draw(rows) for epsilon, rows in of_epsilon.items()}
+    low, high = kinks(of_epsilon[EPSILON])
+    style.save(figures[EPSILON], svg, png)
+    named = {f"ε = {epsilon:g}": figure for epsilon, figure in figures.items()}
+    slider.write(moving, "clip range ε", f"ε = {EPSILON:g}", named)
     text = CAPTION.format(epsilon=round(high - 1, 6), low=low, high=high)
     write_atomically(caption, text.encode())
-    manifest.write(listed, [svg, png, caption])
+    manifest.write(listed, [svg, png, caption, moving])
     return 0
 
 

@@ -5,7 +5,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import matplotlib
 
@@ -188,16 +188,17 @@ def add_note(figure: Figure, note: str, top: float = -0.01) -> None:
     figure.text(0.5, top, text, ha="center", va="top", fontsize="small", color="0.3")
 
 
-def save_svg(figure: Figure, file: IO[bytes]) -> None:
-    """Write the picture as SVG, without a time stamp, paths in hundredths of a point."""
+def svg_text(figure: Figure) -> str:
+    """The picture as SVG, without a time stamp, paths in hundredths of a point."""
     sink = io.BytesIO()
     figure.savefig(sink, format="svg", metadata={"Date": None}, bbox_inches="tight")
-    for part in re.split(rb'( d="[^"]*")', sink.getvalue()):
-        file.write(re.sub(rb"(\.\d\d)\d+", rb"\1", part) if part.startswith(b' d="') else part)
+    parts = re.split(r'( d="[^"]*")', sink.getvalue().decode())
+    return "".join(
+        re.sub(r"(\.\d\d)\d+", r"\1", part) if part.startswith(' d="') else part for part in parts
+    )
 
 
 def save(figure: Figure, svg: Path, png: Path) -> None:
     """Write both pictures; the same figure gives the same bytes."""
-    with svg.open("wb") as file:
-        save_svg(figure, file)
+    svg.write_text(svg_text(figure), encoding="utf-8")
     figure.savefig(png, metadata={"Software": None}, bbox_inches="tight", dpi=150)

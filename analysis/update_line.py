@@ -1,6 +1,7 @@
-"""One update as a line from the old policy through the new one: objectives, KL, clip fraction.
+r"""One update as a line from the old policy through the new one: objectives, KL, clip fraction.
 
-python -m analysis.update_line IN.csv OUT.svg OUT.png OUT.csv OUT.caption.txt MANIFEST
+python -m analysis.update_line IN.csv OUT.svg OUT.png OUT.csv OUT.caption.txt OUT.slider.json \
+    MANIFEST
 
 IN.csv is written by ``replicate.probes.update_anatomy``; nothing is computed again here.  After
 Figure 2 of the PPO paper (arXiv 1707.06347).
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import manifest, style
+from analysis import manifest, slider, style
 from replicate.messages import given_files, one_line_errors
 from replicate.store.files import write_atomically
 
@@ -25,6 +27,9 @@ PANELS = {
     "clip_fraction": "share of samples\noutside 1 ± 0.2",
 }
 MAX_KL = 0.01
+EVERY = 2
+"""Of the line's points one in so many is a step of the slider: t = 0, 0.2, … 2."""
+STEP = "t = {t:g}"
 NAMES = {"hopper": "Hopper-v5", "half_cheetah": "HalfCheetah-v5"}
 TITLE = "One update: from the old policy through the new one, and as far again"
 TURNS = "PPO's clipped objective turns back where the unclipped one still rises"
@@ -62,8 +67,15 @@ def turns(data: pd.DataFrame) -> bool:
     return all(clipped[env] < free[env] for env in clipped)
 
 
-def draw(data: pd.DataFrame) -> Figure:
-    """A column for each environment, a row for each of ``PANELS``."""
+def draw(data: pd.DataFrame, at: float | None = None) -> Figure:
+    """A column for each environment, a row for each of ``PANELS``.
+
+    Args:
+        data: of :func:`shown`.
+        at: a t to stop at: means alone, with their numbers there.  None: the whole line and every
+            seed.
+
+    """
     envs = list(dict.fromkeys(data.env))
     figure, axes = style.panels(len(PANELS), len(envs), 1.65, sharex=True, sharey="row")
     looks = style.lines(list(LABELS))
@@ -73,11 +85,15 @@ def draw(data: pd.DataFrame) -> Figure:
         for axis, env in zip(row, envs, strict=True):
             axis.axvline(1, color="0.5", lw=0.8)
             for method, look in looks.items():
-                here = data[(data.env == env) & (data.method == method)]
-                for _, seed in here.groupby("seed"):
-                    axis.plot(seed.t, seed[column], **{**look, **style.SEED_LINE})
                 mean = average[(average.env == env) & (average.method == method)]
                 axis.plot(mean.t, mean[column], **{**look, "lw": 2.4})
+                here = data[(data.env == env) & (data.method == method)]
+                for _, seed in here.groupby("seed") if at is None else ():
+                    axis.plot(seed.t, seed[column], **{**look, **style.SEED_LINE})
+                if at is not None:
+                    axis.plot([at], mean[column][mean.t == at], "o", color=look["color"], ms=7)
+            if at is not None:
+                _say(axis, average[(average.env == env) & (average.t == at)], column)
             if column == "kl":
                 axis.axhline(MAX_KL, color="0.3", lw=1, ls=":")
     for axis, env in zip(axes[0], envs, strict=True):
@@ -86,12 +102,22 @@ def draw(data: pd.DataFrame) -> Figure:
         axis.set_xlim(0, 2)
         axis.set_xticks([0, 1, 2], ["old", "new", "2×"])
     figure.suptitle(TURNS if turns(data) else TITLE, fontsize="medium", weight="bold")
+    seeds = "Thin: seeds; thick: their mean" if at is None else "Mean over seeds"
     note = (
-        "Thin: seeds; thick: their mean; dotted: TRPO's δ; 2×: as far again. "
+        f"{seeds}; dotted: TRPO's δ; 2×: as far again. "
         "Both methods from the same policies and batches."
     )
     style.legend_below(figure, looks, LABELS, note)
     return figure
+
+
+def _say(axis: Axes, means_there: pd.DataFrame, column: str) -> None:
+    """The numbers of both methods, in the corner that the lines leave free."""
+    numbers = dict(zip(means_there.method, means_there[column], strict=True))
+    text = "\n".join(f"{name.upper()} {numbers[name]:.3f}" for name in LABELS)
+    concave = column.endswith("surrogate")
+    x, y, ha, va = (0.97, 0.05, "right", "bottom") if concave else (0.03, 0.95, "left", "top")
+    axis.text(x, y, text, transform=axis.transAxes, ha=ha, va=va, fontsize="small")
 
 
 def caption(data: pd.DataFrame) -> str:
@@ -119,15 +145,19 @@ def caption(data: pd.DataFrame) -> str:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    names = "IN.csv", "OUT.svg", "OUT.png", "OUT.csv", "OUT.caption.txt", "MANIFEST"
+    kinds = "svg", "png", "csv", "caption.txt", "slider.json"
+    names = "IN.csv", *(f"OUT.{kind}" for kind in kinds), "MANIFEST"
     given = given_files("analysis.update_line", names, arguments)
-    source, svg, png, csv, text, listed = map(Path, given)
+    source, svg, png, csv, text, moving, listed = map(Path, given)
     manifest.check([source])
     data = shown(pd.read_csv(source))
     style.save(draw(data), svg, png)
     write_atomically(csv, data.to_csv(index=False, float_format="%.6g").encode())
     write_atomically(text, caption(data).encode())
-    manifest.write(listed, [svg, png, csv, text])
+    points = sorted(data.t.unique())[::EVERY]
+    figures = {STEP.format(t=t): draw(data, t) for t in points}
+    slider.write(moving, "share of the update", STEP.format(t=1), figures)
+    manifest.write(listed, [svg, png, csv, text, moving])
     return 0
 
 

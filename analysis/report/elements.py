@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis import manifest
+from analysis import manifest, slider
+from analysis.slider import Slider
 from replicate.store.records import is_reference
 
 ENVIRONMENT = "environment"
@@ -74,6 +75,7 @@ class Picture:
         caption, more: its caption, cut after the first sentence.
         source: the data that it shows.
         env: what people read of the only environment that it is about.
+        slider: the same, once for each value of something; its pictures in base64.
 
     """
 
@@ -83,6 +85,7 @@ class Picture:
     more: str
     source: Source
     env: str | None = None
+    slider: Slider | None = None
 
 
 def base64_text(data: bytes) -> str:
@@ -198,3 +201,20 @@ def stored_picture(
         source(data or stem.with_suffix(".csv"), name, study),
         env,
     )
+
+
+def moving_picture(stem: Path, name: str, data: Path | None = None) -> Picture:
+    """A picture that the pipeline drew for each value of a slider, too.
+
+    Args:
+        stem, name, data: of :func:`stored_picture`.
+
+    Raises:
+        AlteredDataError: one of its files was changed since.
+
+    """
+    file = stem.with_suffix(slider.SUFFIX)
+    manifest.check([file])
+    steps = slider.read(file)
+    encoded = replace(steps, svgs=[base64_text(svg.encode()) for svg in steps.svgs])
+    return replace(stored_picture(stem, name, data=data), slider=encoded)

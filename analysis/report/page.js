@@ -6,3 +6,16 @@ choice.addEventListener("change", () => {
     part.hidden = choice.value !== "" && part.dataset.env !== choice.value;
   }
 });
+for (const steps of document.querySelectorAll(".steps")) {
+  const range = steps.querySelector("input"), pictures = steps.querySelectorAll("[data-step]");
+  const show = () => {
+    pictures.forEach((picture, place) => { picture.hidden = place !== range.valueAsNumber; });
+    const step = pictures[range.valueAsNumber].dataset.step;
+    steps.querySelector("output").textContent = step;
+    range.setAttribute("aria-valuetext", step);
+  };
+  range.addEventListener("input", show);
+  show();
+  steps.hidden = false;
+  steps.parentElement.querySelector(".still").classList.add("printed");
+}

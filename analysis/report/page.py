@@ -12,7 +12,14 @@ from markupsafe import Markup
 
 from analysis import manifest
 from analysis.report import findings, provenance, simulations, studies
-from analysis.report.elements import Source, amount, base64_text, source, stored_picture
+from analysis.report.elements import (
+    Source,
+    amount,
+    base64_text,
+    moving_picture,
+    source,
+    stored_picture,
+)
 from analysis.study import Study
 from replicate.store.records import is_reference
 
@@ -91,8 +98,8 @@ def _shown(inputs: Inputs) -> dict[str, Any]:
     return {
         "studies": studies.sections(inputs.name, folder, inputs.studies),
         "forest": stored_picture(figures / "forest", inputs.name),
-        "clipped": stored_picture(figures / "clipped_objective", inputs.name, data=probe),
-        "line": stored_picture(figures / "update_line", inputs.name),
+        "clipped": moving_picture(figures / "clipped_objective", inputs.name, probe),
+        "line": moving_picture(figures / "update_line", inputs.name),
     }
 
 

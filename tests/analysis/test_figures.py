@@ -1,7 +1,6 @@
 """Figures draw what a study with known answers says, and the same bytes every time."""
 
 import importlib
-import io
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -12,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import clipped_objective, manifest, style, update_line
+from analysis import clipped_objective, manifest, slider, style, update_line
 from analysis.claims.fixed_data import updates_of_one_batch
 from analysis.figures import (
     front,
@@ -340,9 +339,7 @@ def test_an_svg_has_short_paths_and_whole_texts() -> None:
     figure, axes = style.wrapped_panels(1)
     axes[0].plot([0, np.pi], [0, np.e])
     axes[0].set_title("1.234567")
-    sink = io.BytesIO()
-    style.save_svg(figure, sink)
-    svg = ElementTree.fromstring(sink.getvalue())
+    svg = ElementTree.fromstring(style.svg_text(figure))
     paths = [path.get("d", "") for path in svg.iter("{http://www.w3.org/2000/svg}path")]
     decimals = [n.partition(".")[2] for path in paths for n in path.split() if "." in n]
     assert decimals and max(map(len, decimals)) <= 2
@@ -351,7 +348,7 @@ def test_an_svg_has_short_paths_and_whole_texts() -> None:
 
 def test_the_clipped_objective_is_drawn_from_the_probe(tmp_path: Path) -> None:
     probe.main([str(tmp_path / "in.csv"), str(tmp_path / f"in.{MANIFEST}")])
-    suffixes = (".svg", ".png", ".caption.txt", f".{MANIFEST}")
+    suffixes = (".svg", ".png", ".caption.txt", ".slider.json", f".{MANIFEST}")
     outputs = [tmp_path / f"out{suffix}" for suffix in suffixes]
     arguments = [str(path) for path in (tmp_path / "in.csv", *outputs)]
     assert clipped_objective.main(arguments) == 0
@@ -359,6 +356,9 @@ def test_the_clipped_objective_is_drawn_from_the_probe(tmp_path: Path) -> None:
     assert "ε = 0.2" in first[2].decode() and "r > 1.2 for A > 0 and r < 0.8" in first[2].decode()
     assert clipped_objective.main(arguments) == 0
     assert [path.read_bytes() for path in outputs] == first
+    steps = slider.read(outputs[3])
+    assert steps.names == [f"ε = {epsilon:g}" for epsilon in probe.EPSILONS]
+    assert ">1.2</text>" in steps.svgs[steps.start] and len(set(steps.svgs)) == 5
     data = pd.read_csv(tmp_path / "in.csv")
     data = data[data.epsilon == clipped_objective.EPSILON]
     assert clipped_objective.flat(data[data.advantage > 0]) == (1.2, 2.0)
@@ -376,7 +376,7 @@ def test_the_line_of_an_update_is_drawn_and_its_title_says_what_is_so(
         line = line.assign(clipped_surrogate=line.surrogate)
     pd.concat([earlier, line]).to_csv(tmp_path / "in.csv", index=False)
     made_up.list_beside(tmp_path / "in.csv")
-    suffixes = (".svg", ".png", ".csv", ".caption.txt", f".{MANIFEST}")
+    suffixes = (".svg", ".png", ".csv", ".caption.txt", ".slider.json", f".{MANIFEST}")
     outputs = [tmp_path / f"out{suffix}" for suffix in suffixes]
     arguments = [str(path) for path in (tmp_path / "in.csv", *outputs)]
     assert update_line.main(arguments) == 0
@@ -384,6 +384,9 @@ def test_the_line_of_an_update_is_drawn_and_its_title_says_what_is_so(
     assert (update_line.TURNS in first[0].decode()) == turns
     peak = "on Hopper-v5 at t = 1, unclipped at t = 1.5" if turns else "Hopper-v5 at t = 1.5, un"
     assert peak in first[3].decode() and "mean over the 3 seeds" in first[3].decode()
+    steps = slider.read(outputs[4])
+    assert steps.names[steps.start] == "t = 1" and len(steps.names) == len(steps.svgs)
+    assert update_line.NAMES["hopper"] in steps.svgs[0] and len(set(steps.svgs)) == len(steps.svgs)
     drawn = pd.read_csv(tmp_path / "out.csv")
     assert len(drawn) == len(line) and drawn.notna().all(axis=None)
     assert update_line.main(arguments) == 0

@@ -19,24 +19,26 @@ FLAGS = (
 POLICY = "Content-Security-Policy"
 FRAME = """<!doctype html><body style="margin:0"><iframe style="border:0" srcdoc="{page}"></iframe>
 <pre></pre><script>
-const frame = document.querySelector("iframe"), widths = {widths}, found = [];
+const frame = document.querySelector("iframe");
 frame.addEventListener("load", () => {{
-  const page = frame.contentDocument;
-  if ({unfold}) for (const part of page.querySelectorAll("details")) part.open = true;
-  for (const width of widths) {{
-    frame.width = width; frame.height = 900;
-    const beyond = [];
-    for (const part of page.querySelectorAll("body *")) {{
-      const box = part.getBoundingClientRect();
-      if (box.width && box.right > width + 1 && !part.closest("svg")) beyond.push(part.outerHTML);
-    }}
-    const last = page.querySelector(".legend").getBoundingClientRect();
-    found.push({{width, scroll: page.documentElement.scrollWidth, beyond: beyond.slice(0, 5),
-      answered: last.bottom + frame.contentWindow.scrollY}});
-  }}
+  const page = frame.contentDocument, found = [];
+  {script}
   document.querySelector("pre").textContent = JSON.stringify(found);
 }});
 </script>"""
+WIDTHS = """
+if ({unfold}) for (const part of page.querySelectorAll("details")) part.open = true;
+for (const width of {widths}) {{
+  frame.width = width; frame.height = 900;
+  const beyond = [];
+  for (const part of page.querySelectorAll("body *")) {{
+    const box = part.getBoundingClientRect();
+    if (box.width && box.right > width + 1 && !part.closest("svg")) beyond.push(part.outerHTML);
+  }}
+  const last = page.querySelector(".legend").getBoundingClientRect();
+  found.push({{width, scroll: page.documentElement.scrollWidth, beyond: beyond.slice(0, 5),
+    answered: last.bottom + frame.contentWindow.scrollY}});
+}}"""
 
 
 def find() -> str:
@@ -72,10 +74,21 @@ def measured(
         reach further to the right) and ``answered`` (where the first screen's legend ends).
 
     """
+    return found(page, WIDTHS.format(widths=widths, unfold=json.dumps(unfold)), folder)
+
+
+def found(page: str, script: str, folder: Path) -> list[dict[str, Any]]:
+    """What a script beside a page finds out about it.
+
+    Args:
+        page: its text.
+        script: JavaScript that pushes objects onto ``found``; ``page`` is the document.
+        folder: for files.
+
+    """
     file = folder / "frame.html"
-    unfolded = json.dumps(unfold)
-    file.write_text(FRAME.format(page=html.escape(page), widths=widths, unfold=unfolded))
+    file.write_text(FRAME.format(page=html.escape(page), script=script))
     done = run(folder / "profile", "--dump-dom", file.as_uri())
     text = done.stdout.rpartition("<pre>")[2].partition("</pre>")[0]
-    windows: list[dict[str, Any]] = json.loads(html.unescape(text))
-    return windows
+    objects: list[dict[str, Any]] = json.loads(html.unescape(text))
+    return objects

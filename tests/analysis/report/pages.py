@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import manifest
+from analysis import manifest, slider
 from analysis.claims import rules
 from analysis.claims.__main__ import env_labels, record
 from analysis.claims.configuration import load_claims, load_ledger
@@ -44,8 +44,8 @@ def judged(files: Mapping[str, Path] | None = None) -> list[dict[str, Any]]:
     return copies
 
 
-def store_product(stem: Path) -> None:
-    """A figure or table of hostile text."""
+def store_product(stem: Path, moves: bool = False) -> None:
+    """A figure or table of hostile text; one that moves has two steps, A and B, and starts at B."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     header, cell = "| environment | mean |\n| --- | --- |\n", HOSTILE.replace("|", "\\|")
     for suffix, text in {
@@ -56,6 +56,11 @@ def store_product(stem: Path) -> None:
     }.items():
         stem.with_suffix(suffix).write_text(text)
     made_up.list_beside(*(stem.with_suffix(suffix) for suffix in SUFFIXES))
+    if moves:
+        moving = {"label": HOSTILE, "start": 1, "names": ["A", "B"], "svgs": [SVG, SVG]}
+        stem.with_suffix(slider.SUFFIX).write_text(json.dumps(moving))
+        files = [stem.with_suffix(suffix) for suffix in (*SUFFIXES, slider.SUFFIX)]
+        made_up.list_beside(*files)
 
 
 def store_claims(folder: Path, records: list[dict[str, Any]]) -> None:
@@ -85,7 +90,7 @@ def write(root: Path, studies: list[Study], records: list[dict[str, Any]]) -> Pa
     """The report of studies whose products and measures are stored."""
     store_claims(root / "quick", records)
     for name in ("clipped_objective", "update_line", "forest"):
-        store_product(root / "quick/figures" / name)
+        store_product(root / "quick/figures" / name, moves=name != "forest")
     (root / "probes").mkdir()
     (root / "probes/clipped_objective.csv").write_text("ratio\n")
     made_up.list_beside(root / "probes/clipped_objective.csv")

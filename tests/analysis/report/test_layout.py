@@ -102,3 +102,29 @@ def test_a_browser_runs_its_own_script_and_nothing_else(page: Path, tmp_path: Pa
     assert re.search(r'<p id="switch">', done.stdout)
     assert '<p id="switch" hidden' in page.read_text()
     assert "Content Security Policy" not in done.stderr, done.stderr
+
+
+MOVE = """
+for (const part of page.querySelectorAll("details")) part.open = true;
+const steps = page.querySelector(".steps"), range = steps.querySelector("input");
+const seen = () => ({
+  steps: [...page.querySelectorAll("figure img")].filter((img) => img.offsetHeight
+    && img.closest("figure") === steps.closest("figure")).map((img) => img.dataset.step),
+  said: steps.querySelector("output").textContent,
+});
+found.push(seen());
+range.value = 0;
+range.dispatchEvent(new Event("input"));
+found.push(seen());
+"""
+
+
+def test_a_slider_shows_one_step_and_without_a_script_there_is_none(
+    page: Path, tmp_path: Path
+) -> None:
+    text = page.read_text()
+    first, moved = browser.found(text, MOVE, tmp_path)
+    assert first == {"steps": ["B"], "said": "B"} and moved == {"steps": ["A"], "said": "A"}
+    script = text[text.rindex("<script>") : text.rindex("</script>")]
+    (still, _) = browser.found(text.replace(script, "<script>"), MOVE, tmp_path)
+    assert still == {"steps": [None], "said": ""}  # the picture itself

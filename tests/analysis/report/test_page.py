@@ -36,6 +36,7 @@ class Elements(HTMLParser):
         "quick/figures/table1/table1.csv",
         "quick/figures/clipped_objective.svg",
         "quick/figures/update_line.svg",
+        "quick/figures/update_line.slider.json",
         "quick/figures/forest.svg",
         "quick/figures/table1/hopper/learning_curves.svg",
         "quick/claims.json",
