@@ -1,9 +1,11 @@
-"""C1, C2, I1, N1: claims that a probe computes exactly; each row of its record is a case."""
+"""C1, C2, C7, I1, N1: claims that a probe computes exactly; each row of its record is a case."""
 
 import pandas as pd
 
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import Data, Evidence, Part, Table
+
+CLIPS = {"none": "no clip", "low": "lower end", "high": "upper end", "both": "both ends"}
 
 
 def never(key: str, label: str, violated: "pd.Series[bool]") -> Part:
@@ -54,6 +56,32 @@ def c2(data: Data, claim: Claim) -> Evidence:
             never("elsewhere", "not zero anywhere else", rows.gradient[rest].abs() <= tolerance),
             never("back", "on the wrong side it pulls back", ~pulls[wrong_side]),
         ]
+    )
+
+
+def c7(data: Data, claim: Claim) -> Evidence:
+    """Against no clip, the expected entropy is lower with the upper end, higher with the lower one.
+
+    A case is a policy and a step size.
+    """
+    rows = data.probes["entropy_bias"]
+    change = rows.pivot(index=["rare", "step_size"], columns="clip", values="entropy_change")
+    tolerance = claim.margins["tolerance"]
+    cases = {
+        "high": ("the upper end alone lowers it", change.high - change.none),
+        "low": ("the lower end alone raises it", change.none - change.low),
+        "both": ("both together lower it", change.both - change.none),
+    }
+    columns = ["rare action's probability", "step size", *(CLIPS[clip] for clip in CLIPS)]
+    return Evidence(
+        [never(key, label, ~(rise <= tolerance)) for key, (label, rise) in cases.items()],
+        tables=lambda: [
+            Table(
+                "Expected change of entropy, nats, by enumeration",
+                columns,
+                change[list(CLIPS)].reset_index().to_numpy().tolist(),
+            )
+        ],
     )
 
 

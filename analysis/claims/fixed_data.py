@@ -43,6 +43,7 @@ STUDIES = {
     "epsilon": ("paper2017", tuple(f"clip_{width:g}" for width in WIDTHS)),
     "table1": ("paper2017", SETTINGS),
     "bound": ("paper2017", ("max", "min")),
+    "quadratic_penalty": ("paper2017", ("spo", "clip")),
     "epochs": ("paper2017", tuple(f"{k}_{n}" for k in ("clip", "none") for n in (1, 3, 10, 30))),
     "clip_schedule": (
         "paper2017",
@@ -288,8 +289,14 @@ def probes() -> dict[str, pd.DataFrame]:
             ("objective", "clip", 9, "clamp minimum"),
         )
     ]
+    entropies = [
+        {"rare": rare, "step_size": 1.0, "clip": clip, "entropy_change": change * rare}
+        for rare in (0.1, 0.4)
+        for clip, change in (("none", -0.1), ("low", 0.1), ("high", -0.3), ("both", -0.2))
+    ]
     anatomy, line = updates_of_one_batch()
     return {
+        "entropy_bias": pd.DataFrame(entropies),
         "update_anatomy": anatomy,
         "update_line": line,
         "two_actions": pd.DataFrame(steps),

@@ -35,6 +35,8 @@ RULES = {
     "C3": Rule(strategies.c3, frozenset({"u", "factor"})),
     "C4": Rule(anatomy.c4, frozenset({"tolerance", "outside"})),
     "C5": Rule(clip.c5, frozenset({"u", "factor"})),
+    "C6": Rule(strategies.c6, frozenset({"u", "factor"})),
+    "C7": Rule(exact.c7, frozenset({"tolerance"})),
     "E1": Rule(epsilon.e1, frozenset({"factor"})),
     "E2": Rule(epsilon.e2, frozenset({"u", "not_slower"})),
     "E3": Rule(epsilon.e3, frozenset({"often", "runs"})),

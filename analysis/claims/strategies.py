@@ -1,4 +1,4 @@
-"""C3, S1–S3, T3: what becomes of a method when one thing about it is changed."""
+"""C3, C6, S1–S3, T3: what becomes of a method when one thing about it is changed."""
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from analysis.claims.parts import (
 )
 
 BOUND, EPOCHS, EARLY_STOPPING = "bound", "epochs", "early_stopping"
+PENALTY = "quadratic_penalty"
 EXACTNESS, SCHEDULE = "trpo_exactness", "clip_schedule"
 CONSTANT = "clip_0.2"
 CONSTANTS = ("clip_0.05", "clip_0.1", CONSTANT, "clip_0.3", "clip_0.5")
@@ -45,6 +46,31 @@ def c3(data: Data, claim: Claim) -> Evidence:
     )
     worth = final_difference(
         data, claim, BOUND, ("min", "max"), key="final", label="final, min minus max", aim="above"
+    )
+    return Evidence([ratio, worth])
+
+
+def c6(data: Data, claim: Claim) -> Evidence:
+    """SPO's ratios are nearer to 1 than those under the clip, and its return is not lower."""
+    ratio = difference(
+        data,
+        PENALTY,
+        ("clip", "spo"),
+        log_ratio_99,
+        key="ratio",
+        label="|r − 1| (99 % quantile), clip over SPO",
+        aim="above",
+        unit=FACTOR,
+        margin=float(np.log(claim.margins["factor"])),
+    )
+    worth = final_difference(
+        data,
+        claim,
+        PENALTY,
+        ("spo", "clip"),
+        key="final",
+        label="final, SPO minus clip",
+        aim="not below",
     )
     return Evidence([ratio, worth])
 

@@ -13,7 +13,7 @@ Surrogate = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(ratio ``[R, B]``, advantages ``[R, B]``, ε ``[R]``) ↦ what is maximised, ``[R, B]``."""
 
 SURROGATES: dict[str, Surrogate] = {}
-"""Objectives of one's own, by their name in ``algo.objective``; autograd differentiates them."""
+"""Objectives that autograd differentiates, by their name in ``algo.objective``: one's own too."""
 
 
 def policy_gradient(log_prob: Tensor, advantages: Tensor) -> Tensor:
@@ -80,6 +80,25 @@ def clipped_surrogate_slope(
     clipped = surrogate(torch.clamp(ratio, 1 - epsilon, 1 + epsilon), advantages)
     flat = plain > clipped if bound == "min" else plain < clipped
     return plain.masked_fill_(flat, 0.0)
+
+
+def simple_policy_optimization(ratio: Tensor, advantages: Tensor, clip_epsilon: Tensor) -> Tensor:
+    """r·Â − |Â|·(r − 1)²/(2ε): SPO's objective, with a quadratic penalty instead of a clip.
+
+    It is largest at r = 1 + ε where Â > 0 and at 1 − ε where Â < 0; beyond, it pulls back.
+
+    Args:
+        ratio, advantages: ``[R, B]``.
+        clip_epsilon: ``[R]``.
+
+    Source: Xie et al. 2024 (arXiv 2401.16025).
+
+    """
+    pull = advantages.abs() * (ratio - 1).square() / (2 * clip_epsilon[:, None])
+    return surrogate(ratio, advantages) - pull
+
+
+SURROGATES["spo"] = simple_policy_optimization
 
 
 def kl_penalty(kl: Tensor, kl_beta: Tensor) -> Tensor:

@@ -39,7 +39,13 @@ from replicate.store.records import (
 )
 from replicate.store.software import code_digest
 
-PROBES = ("clipped_objective", "importance_sampling", "two_actions", "update_lines")
+PROBES = (
+    "clipped_objective",
+    "entropy_bias",
+    "importance_sampling",
+    "two_actions",
+    "update_lines",
+)
 """The probes that take seconds and that a claim is judged by: they are made with each report.
 
 Records of the others, which take minutes or read the clock, lie in the repository."""

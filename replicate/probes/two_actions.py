@@ -9,7 +9,7 @@ else nothing, the better one always 0.5; advantages are rewards less the policy'
 import itertools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ POLICY = (0.6, 0.4)
 LUCK = 0.2
 REWARDS = (1.0, 0.0, 0.5)
 """Of the worse action with luck and without, and of the better action."""
+OF_KIND = (POLICY[0] * LUCK, POLICY[0] * (1 - LUCK), POLICY[1])
+"""Probability of each kind of sample: the worse action with luck and without, the better one."""
 SAMPLES = 4
 STEP_SIZES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 MAX_KLS = (0.001, 0.01, 0.1)
@@ -69,7 +71,7 @@ def two_actions() -> list[list[object]]:
     for max_kl in MAX_KLS:
         updates.append(("trpo", max_kl, trust_region(old, actions, advantages, max_kl)))
     return [
-        [method, setting, *count, probability_of(count), worse, kl]
+        [method, setting, *count, probability_of(count, OF_KIND), worse, kl]
         for method, setting, logits in updates
         for count, worse, kl in zip(
             counts,
@@ -96,10 +98,9 @@ def batches(counts: list[tuple[int, int, int]]) -> tuple[Tensor, Tensor]:
     return (kinds == 2).long()[..., None], rewards[kinds] - value
 
 
-def probability_of(count: tuple[int, int, int]) -> float:
-    """Of a batch with so many of each kind, in any order: multinomial."""
-    of_kind = (POLICY[0] * LUCK, POLICY[0] * (1 - LUCK), POLICY[1])
-    orders = math.factorial(SAMPLES) // math.prod(map(math.factorial, count))
+def probability_of(count: Sequence[int], of_kind: Sequence[float]) -> float:
+    """Of a batch with so many samples of each kind, in any order: multinomial."""
+    orders = math.factorial(sum(count)) // math.prod(map(math.factorial, count))
     return orders * math.prod(p**n for p, n in zip(of_kind, count, strict=True))
 
 

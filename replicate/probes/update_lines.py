@@ -121,7 +121,9 @@ def module_of(source: str) -> Module:
             definitions[node.name] = Definition("class", len(lines & own), parts)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for name in {each.id for target in targets for each in _names(target)}:
+            # Not the entries that a table gets later, as SURROGATES[…] = …: no rule needs them all.
+            names = (each for target in targets for each in _names(target))
+            for name in {each.id for each in names if isinstance(each.ctx, ast.Store)}:
                 define(name, "constant", node)
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:

@@ -16,6 +16,7 @@ from replicate.maths.objectives import (
     clipped_value_error,
     kl_penalty,
     policy_gradient,
+    simple_policy_optimization,
     squared_value_error,
     squared_value_slope,
     surrogate,
@@ -52,6 +53,19 @@ def test_table_of_signs_and_sides(
         objective.sum().backward()
         assert objective.item() == pytest.approx(value)
         assert ratio.grad.item() == pytest.approx(slope)
+
+
+@pytest.mark.parametrize("advantage", [2.0, -0.5])
+def test_spo_is_the_surrogate_at_first_and_turns_at_the_edge_of_the_range(advantage: float) -> None:
+    edge = 1.2 if advantage > 0 else 0.8
+    ratio = torch.tensor([[1.0, edge, 2 * edge - 1]], dtype=torch.float64).requires_grad_()
+    objective = simple_policy_optimization(ratio, cell(advantage), lane(0.2))
+    objective.sum().backward()
+    # At r = 1 the policy gradient, at the edge none, and as far beyond it the opposite one.
+    assert ratio.grad is not None
+    assert ratio.grad[0].tolist() == pytest.approx([advantage, 0, -advantage], abs=1e-12)
+    assert objective[0, 0].item() == advantage
+    assert objective[0, 2].item() == pytest.approx(advantage)  # what was gained is lost again
 
 
 @PROPERTY

@@ -11,6 +11,7 @@ import pytest
 
 from replicate.probes import (
     clipped_objective,
+    entropy_bias,
     importance_sampling,
     two_actions,
     untrained,
@@ -20,7 +21,15 @@ from replicate.probes import (
 )
 from replicate.store.files import sha256
 
-PROBES = [clipped_objective, importance_sampling, two_actions, untrained, update_cost, update_lines]
+PROBES = [
+    clipped_objective,
+    entropy_bias,
+    importance_sampling,
+    two_actions,
+    untrained,
+    update_cost,
+    update_lines,
+]
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +164,39 @@ def test_n1_trpo_keeps_its_bound_and_comes_near_it(updates: pd.DataFrame) -> Non
     assert ((rows.worse_after - 0.6) * gain > 0).all()
 
 
+def entropy(rare: float) -> float:
+    return -rare * math.log(rare) - (1 - rare) * math.log(1 - rare)
+
+
 @pytest.mark.parametrize(
-    "probe", [clipped_objective, importance_sampling, two_actions, update_lines]
+    ("clip", "low", "high"), [("none", 0, 99), ("low", 0.8, 99), ("both", 0.8, 1.2)]
+)
+def test_c7_entropy_by_plain_arithmetic(clip: str, low: float, high: float, tmp_path: Path) -> None:
+    entropy_bias.main([str(tmp_path / "out.csv")])
+    table = pd.read_csv(tmp_path / "out.csv").set_index(["rare", "step_size", "clip"])
+    assert len(table) == 5 * 5 * 4
+    rare, step_size = 0.2, 0.5
+    expected = 0.0
+    # The odds of the rare action move by α·(∂ log π/∂ its logit − ∂ log π/∂ the other's).
+    for samples in itertools.product(((0, 1), (0, -1), (1, 1), (1, -1)), repeat=4):
+        p = rare
+        for _ in range(10):
+            slope = 0.0
+            for action, advantage in samples:
+                ratio = (p, 1 - p)[action] / (rare, 1 - rare)[action]
+                flat = ratio > high if advantage > 0 else ratio < low
+                push = 2 * (1 - p) if action == 0 else -2 * p
+                slope += 0 if flat else advantage * ratio * push / 4
+            p = 1 / (1 + (1 - p) / p * math.exp(-step_size * slope))
+        likely = math.prod((rare, 1 - rare)[action] / 2 for action, _ in samples)
+        expected += likely * (entropy(p) - entropy(rare))
+    found = table.loc[(rare, step_size, clip)]
+    assert found.entropy_change == pytest.approx(expected, rel=1e-9)
+    assert found.entropy == pytest.approx(entropy(rare), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "probe", [clipped_objective, entropy_bias, importance_sampling, two_actions, update_lines]
 )
 def test_the_same_bytes_every_time(probe: ModuleType, tmp_path: Path) -> None:
     files = [tmp_path / "a.csv", tmp_path / "b.csv"]

@@ -99,6 +99,11 @@ def test_what_is_no_code_does_not_count() -> None:
     assert code_lines(source) == {1, 7, 8, 9, 11, 12}
 
 
+def test_an_entry_that_a_table_gets_later_is_none_of_its_code() -> None:
+    module = "T = {}\n\ndef f(x):\n    return x\n\nT['f'] = f\n\ndef update():\n    return T\n"
+    assert Code({"a": module}.get).reached(("a", "update")) == {("a", "update"), ("a", "T")}
+
+
 def test_a_name_that_a_function_binds_is_its_own() -> None:
     code = Code({"a": "def f(x):\n    return x\n\ndef update(f):\n    return f(1)\n"}.get)
     assert code.reached(("a", "update")) == {("a", "update")}

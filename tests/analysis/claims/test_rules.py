@@ -131,6 +131,14 @@ def exact_world() -> Data:
     return Data(probes=worlds.probes())
 
 
+def entropy_world(clip: str, change: float) -> Data:
+    """Expected change of entropy with one of the clips, where without any it is −0.04."""
+    data = exact_world()
+    rows = data.probes["entropy_bias"]
+    rows.loc[(rows.rare == 0.4) & (rows["clip"] == clip), "entropy_change"] = change
+    return data
+
+
 def pair_world(
     study: str, gap: Mapping[str, float], sd: float = 0.02, u: float = 0.8, **measures: Value
 ) -> Data:
@@ -143,6 +151,13 @@ def bound_world(worth: float, factor: float, **more: float) -> Data:
     ratio = around({"max": math.log(factor), "min": 0.0}, 0.02, "ratio")
     gap = {"max": -worth, "min": 0.0}
     return pair_world("bound", gap, mean_log_ratio_deviation_99=ratio, **more)
+
+
+def penalty_world(worth: float, factor: float, ratio_sd: float = 0.02, **more: float) -> Data:
+    """What SPO has more, and how much nearer to 1 its ratios are."""
+    ratio = around({"clip": math.log(factor), "spo": 0.0}, ratio_sd, "ratio")
+    gap = {"spo": worth, "clip": 0.0}
+    return pair_world("quadratic_penalty", gap, mean_log_ratio_deviation_99=ratio, **more)
 
 
 def epochs_world(gain: float, harm: float, **more: float) -> Data:
@@ -288,6 +303,11 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("C2", SUPPORTED, exact_world),
     ("C2", CONTRADICTED, changed("gradient", 0.5, 0.0)),
     ("C2", CONTRADICTED, changed("gradient", 1.5, 1.0)),
+    ("C7", SUPPORTED, exact_world),
+    ("C7", CONTRADICTED, lambda: entropy_world("high", 0.0)),
+    ("C7", CONTRADICTED, lambda: entropy_world("low", -0.2)),
+    ("C7", CONTRADICTED, lambda: entropy_world("both", 0.0)),
+    ("C7", CONTRADICTED, lambda: entropy_world("both", math.nan)),
     ("I1", SUPPORTED, exact_world),
     ("I1", CONTRADICTED, changed("expectation", 10, 0.1)),
     ("I1", CONTRADICTED, changed("variance", 100, 0.1)),
@@ -354,6 +374,13 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("C3", IN_PART, lambda: bound_world(0.0, 5)),
     ("C3", NO_EFFECT, lambda: bound_world(0.0, 1)),
     ("C3", INCONCLUSIVE, lambda: bound_world(0.1, 1.5, sd=1.0)),
+    ("C6", SUPPORTED, lambda: penalty_world(0.0, 5)),
+    ("C6", SUPPORTED, lambda: penalty_world(0.3, 5)),
+    ("C6", CONTRADICTED, lambda: penalty_world(-0.3, 5)),
+    ("C6", CONTRADICTED, lambda: penalty_world(0.3, 0.5)),
+    ("C6", IN_PART, lambda: penalty_world(0.0, 5, sd=1.0)),
+    ("C6", NO_EFFECT, lambda: penalty_world(-0.05, 1.0, sd=0.5)),
+    ("C6", INCONCLUSIVE, lambda: penalty_world(0.0, 1.2, ratio_sd=1.0, sd=1.0)),
     ("S1", SUPPORTED, lambda: schedule_world(0.3, 0.3)),
     ("S1", CONTRADICTED, lambda: schedule_world(-0.3, 0.3)),
     # Better than the usual constant, worse than the best.
