@@ -324,6 +324,12 @@ class ChangeSettings(Section):
 
 
 def _check_change(change: ChangeSettings, algo: Algorithm) -> None:
+    if change.updates is not None and not change.algo:
+        raise ValueError("change.updates: how long the values of change.algo last; it has none")
+    if not (change.of_physics or change.algo):
+        raise ValueError(
+            "change.at_share: nothing changes there; give change.gravity, mass, … or algo.KEY"
+        )
     known = set(algo.lane_values())
     for key in change.algo:
         if key not in known:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicate.messages import TraceError, first_line
+from replicate.messages import ConfigError, TraceError, first_line
 from replicate.planning.cohorts import cohorts
 from replicate.settings import RunSettings, validated
 from replicate.store import software, staleness
@@ -192,7 +192,7 @@ def commit_here(name: str) -> str:
     """The full name of a commit.
 
     Raises:
-        TraceError: it is not in this repository.
+        ConfigError: it is not in this repository.
 
     """
     command = ["git", "-C", str(software.PACKAGE), "rev-parse", "--verify", "--quiet"]
@@ -200,7 +200,7 @@ def commit_here(name: str) -> str:
         [*command, f"{name}^{{commit}}"], capture_output=True, text=True, encoding="utf-8"
     )
     if done.returncode != 0:
-        raise TraceError(f"{name}: no such commit in this repository; git fetch may bring it")
+        raise ConfigError(f"{name}: no such commit in this repository; git fetch may bring it")
     return done.stdout.strip()
 
 

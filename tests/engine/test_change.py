@@ -122,6 +122,8 @@ def test_other_values_cut_no_episode() -> None:
         (["change.at_share=0.5", "change.algo.clip=1"], "did you mean 'clip_epsilon'"),
         (["change.at_share=0.5", "change.algo.clip_epsilon=0.0"], "at least 1e-30"),
         (["change.at_share=0.5", "change.updates=0"], "at least 1"),
+        (["change.at_share=0.5"], "nothing changes there"),
+        (["change.at_share=0.5", "change.gravity=2.0", "change.updates=3"], "it has none"),
         (["change.at_shar=0.5"], "did you mean 'change.at_share'"),
     ],
 )

@@ -236,4 +236,4 @@ def test_the_check_tells_a_table_that_disagrees_and_passes_where_nothing_is_know
 def test_a_commit_that_is_not_there_is_one_line(traced: Given, copy: Copy) -> None:
     tree = copy(traced[0])
     done = tree.trace("c0ffee")
-    assert done.returncode == 1 and done.stderr.startswith("error: c0ffee: no such commit")
+    assert done.returncode == 2 and done.stderr.startswith("error: c0ffee: no such commit")
