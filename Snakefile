@@ -20,8 +20,7 @@ wildcard_constraints:
     name="|".join(PLAN.names),
     study="[a-z0-9_]+",
     env="[a-z0-9_]+",
-    figure="[a-z0-9_]+",
-    table="[a-z0-9_]+",
+    probe="[a-z0-9_]+",
 
 
 localrules:
@@ -106,89 +105,42 @@ rule measures:
         " {input.published:q} {output:q} > {log:q} 2>&1"
 
 
-rule figure:
-    input:
-        data=PLAN.data,
-        measures=rules.measures.output[0],
-        published=PUBLISHED,
-        code=lambda wildcards: files_of(f"analysis.figures.{wildcards.figure}"),
-    output:
-        multiext(
-            f"{ROOT}/{{name}}/figures/{{study}}/{{figure}}",
-            ".svg",
-            ".png",
-            ".csv",
-            ".caption.txt",
-            ".manifest.json",
-        ),
-    log:
-        f"{LOGS}/{{name}}_{{study}}_figure_{{figure}}.log",
-    conda:
-        "environment.yaml"
-    shell:
-        "python -m analysis.figures.{wildcards.figure} {input.data[0]:q} {input.measures:q}"
-        " {output:q} > {log:q} 2>&1"
+# One rule per study of a report.
+for drawing in PLAN.drawings:
 
-
-rule figure_of_environment:
-    input:
-        data=PLAN.data,
-        measures=rules.measures.output[0],
-        published=PUBLISHED,
-        code=lambda wildcards: files_of(f"analysis.figures.{wildcards.figure}"),
-    output:
-        multiext(
-            f"{ROOT}/{{name}}/figures/{{study}}/{{env}}/{{figure}}",
-            ".svg",
-            ".png",
-            ".csv",
-            ".caption.txt",
-            ".manifest.json",
-        ),
-    log:
-        f"{LOGS}/{{name}}_{{study}}_{{env}}_figure_{{figure}}.log",
-    conda:
-        "environment.yaml"
-    shell:
-        "python -m analysis.figures.{wildcards.figure} {input.data[0]:q} {input.measures:q}"
-        " {output:q} {wildcards.env} > {log:q} 2>&1"
-
-
-rule table:
-    input:
-        data=PLAN.data,
-        measures=rules.measures.output[0],
-        published=PUBLISHED,
-        code=lambda wildcards: files_of(f"analysis.tables.{wildcards.table}"),
-    output:
-        multiext(
-            f"{ROOT}/{{name}}/tables/{{study}}/{{table}}",
-            ".csv",
-            ".md",
-            ".tex",
-            ".caption.txt",
-            ".manifest.json",
-        ),
-    log:
-        f"{LOGS}/{{name}}_{{study}}_table_{{table}}.log",
-    conda:
-        "environment.yaml"
-    shell:
-        "python -m analysis.tables.{wildcards.table} {input.data[0]:q} {input.measures:q}"
-        " {output:q} > {log:q} 2>&1"
+    rule:
+        name:
+            f"products_{drawing.name}_{drawing.study}"
+        input:
+            data=PLAN.data_of(drawing.name, drawing.study),
+            measures=f"{ROOT}/{drawing.name}/measures/{drawing.study}.csv",
+            published=PUBLISHED,
+            code=sorted({file for each in drawing.modules for file in files_of(each)}),
+        output:
+            drawing.files,
+        log:
+            f"{LOGS}/{drawing.name}_{drawing.study}_products.log",
+        conda:
+            "environment.yaml"
+        params:
+            folder=f"{ROOT}/{drawing.name}",
+            products=drawing.products,
+        shell:
+            "python -m analysis.products {input.data[0]:q} {input.measures:q} {params.folder:q}"
+            " {params.products:q} > {log:q} 2>&1"
 
 
 rule probe:
     input:
-        code=lambda wildcards: files_of(f"replicate.probes.{wildcards.figure}"),
+        code=lambda wildcards: files_of(f"replicate.probes.{wildcards.probe}"),
     output:
-        multiext(f"{ROOT}/probes/{{figure}}", ".csv", ".manifest.json"),
+        multiext(f"{ROOT}/probes/{{probe}}", ".csv", ".manifest.json"),
     log:
-        f"{LOGS}/probe_{{figure}}.log",
+        f"{LOGS}/probe_{{probe}}.log",
     conda:
         "environment.yaml"
     shell:
-        "python -m replicate.probes.{wildcards.figure} {output:q} > {log:q} 2>&1"
+        "python -m replicate.probes.{wildcards.probe} {output:q} > {log:q} 2>&1"
 
 
 rule claims:

@@ -21,10 +21,8 @@ from replicate.store.locks import NOBODY, holder, only_writer
 PROGRAMS = [
     *(f"replicate.probes.{name}" for name in ("clipped_objective", "untrained", "two_actions")),
     "replicate.probes.update_anatomy",
-    *(f"analysis.figures.{name}" for name in ("epsilon", "learning_curves", "table1")),
-    *(f"analysis.tables.{name}" for name in ("epsilon", "differences", "finals")),
     *(f"analysis.{name}" for name in ("aggregate", "report", "clipped_objective", "forest")),
-    *(f"analysis.{name}" for name in ("claims", "measures", "update_line")),
+    *(f"analysis.{name}" for name in ("claims", "measures", "products", "update_line")),
     *(f"analysis.{name}" for name in ("findings", "coverage", "compare_runs", "manifest")),
 ]
 

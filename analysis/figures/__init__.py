@@ -1,10 +1,6 @@
-"""Figures of a study.  Each module draws one; all are called alike.
+"""Figures of a study.  Each module has ``draw(study, measures) -> Drawing``.
 
-python -m analysis.figures.NAME PLAN.json MEASURES.csv OUT.svg OUT.png OUT.csv
-    OUT.caption.txt MANIFEST [ENV]
-
-With ENV, a file of ``conf/env``, it draws the study on this environment alone.  A module has
-``draw(study, measures) -> Drawing`` and hands it to :func:`main`.
+``python -m analysis.products`` draws them.
 """
 
 from collections.abc import Callable
@@ -15,20 +11,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import manifest, style
-from analysis.study import Study, read_study
-from replicate.messages import DataError, given_files, one_line_errors
+from analysis.study import Study
 from replicate.store.files import write_atomically
+from replicate.store.records import FIGURE_FILES
 
-ARGUMENTS = [
-    "PLAN.json",
-    "MEASURES.csv",
-    "OUT.svg",
-    "OUT.png",
-    "OUT.csv",
-    "OUT.caption.txt",
-    "MANIFEST",
-    "[ENV]",
-]
 MAX_LINES = 6
 """More variants in one panel cannot be told apart."""
 PAPER_EPSILON = 0.2
@@ -60,24 +46,13 @@ Draw = Callable[[Study, pd.DataFrame], Drawing]
 """A study and its measures (``analysis.measures``, one row per run) → the drawing."""
 
 
-@one_line_errors
-def main(draw: Draw, arguments: list[str]) -> int:
-    """The command line of a figure."""
-    given = given_files("analysis.figures.NAME", ARGUMENTS, arguments)
-    plan, measured, svg, png, csv, caption, listed = map(Path, given[:7])
-    manifest.check([measured])
-    study, measures = read_study(plan), pd.read_csv(measured)
-    for env in given[7:]:
-        if env not in study.envs:
-            raise DataError(f"{plan}: no environment {env!r}; it has {', '.join(study.envs)}")
-        study, measures = study.on(env), measures[measures.env == env]
-    style.use()
-    drawing = draw(study, measures)
+def save(drawing: Drawing, stem: Path) -> None:
+    """Write ``FIGURE_FILES``: pictures, data, caption and the manifest that lists them."""
+    svg, png, csv, caption, listed = (stem.with_suffix(suffix) for suffix in FIGURE_FILES)
     style.save(drawing.figure, svg, png)
     write_atomically(csv, drawing.data.to_csv(index=False, float_format="%.6g").encode())
     write_atomically(caption, (drawing.caption.strip() + "\n").encode())
     manifest.write(listed, [svg, png, csv, caption])
-    return 0
 
 
 def front(study: Study) -> str | None:

@@ -1,6 +1,5 @@
 """Update size, speed and stability against the width of the clip."""
 
-import sys
 from math import isnan
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis import style
-from analysis.figures import Drawing, main
+from analysis.figures import Drawing
 from analysis.study import Study
 from analysis.summaries import OVERALL, count, runs_text
 from analysis.summaries.epsilon import GROUPS, chapter_epsilon, epsilon_of, epsilon_summary
@@ -149,7 +148,3 @@ def _places(study: Study) -> dict[str, float]:
 def _tick(study: Study, variant: str) -> str:
     epsilon = epsilon_of(study)[variant]
     return study.labels[variant].replace(" ", "\n") if isnan(epsilon) else f"{epsilon:g}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(draw, sys.argv[1:]))

@@ -1,6 +1,5 @@
 """Learning curves: every seed, and the mean over them."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from matplotlib.ticker import EngFormatter
 
 from analysis import style
 from analysis.curves import binned
-from analysis.figures import Drawing, front, main, variant_groups
+from analysis.figures import Drawing, front, variant_groups
 from analysis.statistics import FEW_SEEDS, Array, interval, mean_estimate
 from analysis.study import Study
 from analysis.summaries import count
@@ -212,7 +211,3 @@ def _runs_below(rows: pd.DataFrame, low: float) -> int:
     """Runs of which some point is not in the picture."""
     seeds = rows.drop(columns=WITHOUT).lt(low)
     return int(seeds.groupby(rows.variant).any().to_numpy().sum())
-
-
-if __name__ == "__main__":
-    sys.exit(main(draw, sys.argv[1:]))

@@ -1,13 +1,11 @@
 """Performance profiles: how many runs got how far, with nothing averaged away."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 
 from analysis import style
 from analysis.aggregates import performance_profile
-from analysis.figures import Drawing, front, main, variant_groups
+from analysis.figures import Drawing, front, variant_groups
 from analysis.statistics import FEW_SEEDS, Array, bootstrap_intervals
 from analysis.study import Study
 from analysis.summaries import count, held_u, runs_text, scale_text, scaled_envs
@@ -86,7 +84,3 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         + f"{scale_text(study, measures)} {runs_text(study, measures)}"
     )
     return Drawing(table, figure, caption)
-
-
-if __name__ == "__main__":
-    sys.exit(main(draw, sys.argv[1:]))

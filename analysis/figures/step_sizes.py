@@ -1,12 +1,10 @@
 """Final return against step size: over how wide a range each method learns."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 
 from analysis import style
-from analysis.figures import Drawing, main
+from analysis.figures import Drawing
 from analysis.study import Study
 from analysis.summaries import count, held_u, runs_text, scale_text, scaled_envs
 from analysis.summaries.step_sizes import METHODS, serving, step_sizes
@@ -82,7 +80,3 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         f"{scale_text(study, measures)} {runs_text(study, measures)}"
     )
     return Drawing(table, figure, caption)
-
-
-if __name__ == "__main__":
-    sys.exit(main(draw, sys.argv[1:]))

@@ -1,14 +1,12 @@
 """Table 1 of the PPO paper as a picture: published, ours with intervals, every seed."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
 from analysis import style
-from analysis.figures import Drawing, main
+from analysis.figures import Drawing
 from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
 from analysis.summaries import count, runs_text
@@ -106,7 +104,3 @@ def _rows(axis: Axes, study: Study, table: pd.DataFrame) -> None:
     axis.set_yticks(range(len(places)), [study.labels[variant] for variant in study.variants])
     axis.set_ylim(len(places) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
-
-
-if __name__ == "__main__":
-    sys.exit(main(draw, sys.argv[1:]))

@@ -1,12 +1,11 @@
 """Where the time went: the environment, the rest of the rollout, advantages, the update."""
 
 import json
-import sys
 
 import pandas as pd
 
 from analysis import style
-from analysis.figures import Drawing, main
+from analysis.figures import Drawing
 from analysis.study import Study
 from analysis.summaries import count
 
@@ -104,7 +103,3 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         "readings differ between machines and are not reproducible to the byte."
     )
     return Drawing(table, figure, caption)
-
-
-if __name__ == "__main__":
-    sys.exit(main(draw, sys.argv[1:]))

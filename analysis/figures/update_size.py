@@ -1,6 +1,5 @@
 """How far an update moves the policy: the distribution of KL(old‖new) over all updates."""
 
-import sys
 from textwrap import fill
 from typing import Any
 
@@ -9,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import style
-from analysis.figures import Drawing, front, main
+from analysis.figures import Drawing, front
 from analysis.measures import SIZE_RANGE, held
 from analysis.statistics import share
 from analysis.study import Study
@@ -130,7 +129,3 @@ def _at_most(hits: int, total: int) -> str:
     """The share's exact 95 % interval."""
     interval = share(hits, total)
     return f"95 % interval {interval.low:.2%} to {interval.high:.2%}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(draw, sys.argv[1:]))

@@ -1,10 +1,7 @@
-r"""Tables of a study.  Each module makes one; all are called alike.
+r"""Tables of a study.  Each module has ``make(study, measures) -> Table``.
 
-python -m analysis.tables.NAME PLAN.json MEASURES.csv OUT.csv OUT.md OUT.tex
-    OUT.caption.txt MANIFEST
-
-A module has ``make(study, measures) -> Table`` and hands it to :func:`main`.  The CSV holds the
-numbers; Markdown and LaTeX (``\usepackage{booktabs}``) hold the same table, formatted for people.
+``python -m analysis.products`` makes them.  The CSV holds the numbers; Markdown and LaTeX
+(``\usepackage{booktabs}``) hold the same table, formatted for people.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +12,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis import manifest
-from analysis.study import Study, read_study
-from replicate.messages import given_files, one_line_errors
+from analysis.study import Study
 from replicate.store.files import write_atomically
+from replicate.store.records import TABLE_FILES
 
 NONE = "–"
 TOO_FEW = "too few"
@@ -68,22 +65,9 @@ Make = Callable[[Study, pd.DataFrame], Table]
 """A study and its measures (``analysis.measures``, one row per run) → the table."""
 
 
-@one_line_errors
-def main(make: Make, arguments: list[str]) -> int:
-    """The command line of a table."""
-    names = [
-        "PLAN.json",
-        "MEASURES.csv",
-        "OUT.csv",
-        "OUT.md",
-        "OUT.tex",
-        "OUT.caption.txt",
-        "MANIFEST",
-    ]
-    given = given_files("analysis.tables.NAME", names, arguments)
-    plan, measures, csv, md, tex, caption, listed = map(Path, given)
-    manifest.check([measures])
-    table = make(read_study(plan), pd.read_csv(measures))
+def save(table: Table, stem: Path) -> None:
+    """Write ``TABLE_FILES``: the table in three forms, caption and the manifest that lists them."""
+    csv, md, tex, caption, listed = (stem.with_suffix(suffix) for suffix in TABLE_FILES)
     texts = {
         csv: table.data.to_csv(index=False, float_format="%.6g"),
         md: markdown(table.shown),
@@ -93,7 +77,6 @@ def main(make: Make, arguments: list[str]) -> int:
     for path, text in texts.items():
         write_atomically(path, text.encode())
     manifest.write(listed, texts)
-    return 0
 
 
 def number(value: float, decimals: int | None = None) -> str:

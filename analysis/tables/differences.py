@@ -1,6 +1,5 @@
 """The last variant of a study minus each other one, in u, paired by seed."""
 
-import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from analysis.statistics import (
 )
 from analysis.study import Study
 from analysis.summaries import OVERALL, bounds, held_u, label_of, runs_text, scale_text, scaled_envs
-from analysis.tables import TOO_FEW, Table, main, p_text, with_interval
+from analysis.tables import TOO_FEW, Table, p_text, with_interval
 
 LEVEL = 0.95
 SHRINKING = "reacher"
@@ -122,7 +121,3 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
         f"{runs_text(study, measures)}"
     )
     return Table(table, pd.DataFrame(rows), caption)
-
-
-if __name__ == "__main__":
-    sys.exit(main(make, sys.argv[1:]))

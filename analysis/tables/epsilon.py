@@ -1,6 +1,5 @@
 """The ε table: the chapter's words, and what was measured beneath them."""
 
-import sys
 from math import isinf, isnan
 
 import numpy as np
@@ -18,7 +17,7 @@ from analysis.summaries.epsilon import (
     epsilon_summary,
     epsilon_trends,
 )
-from analysis.tables import NONE, Table, main, number, p_text, with_interval
+from analysis.tables import NONE, Table, number, p_text, with_interval
 
 NEVER = "never"
 TREND = "trend with ε"
@@ -114,7 +113,3 @@ def _caption(study: Study, measures: pd.DataFrame) -> str:
         "them, adjusted by Holm for all trends in the table. A small p speaks for some step of the "
         f"order, not for each; a large one for nothing. {runs_text(study, measures)}"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main(make, sys.argv[1:]))

@@ -1,13 +1,11 @@
 """The ε table of each environment."""
 
-import sys
-
 import pandas as pd
 
 from analysis.study import Study
 from analysis.summaries import OVERALL, runs_text
 from analysis.summaries.epsilon import ROWS, epsilon_summary
-from analysis.tables import Table, main
+from analysis.tables import Table
 from analysis.tables.epsilon import INTERVALS, NEVER, cell, meanings
 
 
@@ -27,7 +25,3 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
         f"{INTERVALS} {runs_text(study, measures)}"
     )
     return Table(summary, pd.DataFrame(rows), caption)
-
-
-if __name__ == "__main__":
-    sys.exit(main(make, sys.argv[1:]))

@@ -1,14 +1,12 @@
 """Final returns: per environment and variant the mean, every seed, and what went wrong."""
 
-import sys
-
 import pandas as pd
 
 from analysis.measures import WORST
 from analysis.statistics import interval, mean_estimate
 from analysis.study import Study
 from analysis.summaries import bounds, runs_text, scale_text
-from analysis.tables import INTERVALS, NONE, Table, main, number, with_interval
+from analysis.tables import INTERVALS, NONE, Table, number, with_interval
 
 
 def summary(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
@@ -80,7 +78,3 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
         f"{runs_text(study, measures)}"
     )
     return Table(table, pd.DataFrame(rows), caption)
-
-
-if __name__ == "__main__":
-    sys.exit(main(make, sys.argv[1:]))

@@ -1,7 +1,5 @@
 """Table 1 of the PPO paper: published, ours with intervals, and the difference."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 
@@ -16,7 +14,7 @@ from analysis.summaries.table1 import (
     table1_summary,
     unlike_the_paper,
 )
-from analysis.tables import INTERVALS, Table, main, number, with_interval
+from analysis.tables import INTERVALS, Table, number, with_interval
 
 
 def make(study: Study, measures: pd.DataFrame) -> Table:
@@ -94,7 +92,3 @@ def _caption(study: Study, measures: pd.DataFrame, first: pd.Series, unlike: lis
         f"{runs_text(study, measures)}"
         f"{left_out(study, measures)}"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main(make, sys.argv[1:]))

@@ -31,8 +31,10 @@ from replicate.store.checkpoints import cohort_name
 from replicate.store.files import MANIFEST, check_writable, read_json, sha256
 from replicate.store.records import (
     ENV_TABLES,
+    FIGURE_FILES,
     REFERENCE,
     RUN_FILE,
+    TABLE_FILES,
     is_finished,
     is_reference,
     tables_of_plan,
@@ -75,6 +77,31 @@ class CohortJob:
     def priority(self) -> int:
         """Snakemake's priority of the job: its env steps, in thousands."""
         return self.env_steps // 1000
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Figures and tables that one process makes of a study.
+
+    Args:
+        name: of the report.
+        study: that they are of.
+        products: as ``analysis.products`` takes them.
+        files: all that it writes.
+
+    """
+
+    name: str
+    study: str
+    products: list[str]
+    files: list[str]
+
+    @property
+    def modules(self) -> list[str]:
+        """The programs behind them."""
+        parts = (product.split("/") for product in self.products)
+        made = dict.fromkeys(f"analysis.{part[0]}.{part[-1]}" for part in parts)
+        return ["analysis.products", *made]
 
 
 @contextmanager
@@ -149,8 +176,11 @@ class Pipeline:
         return [str(self.layout.stamp(run_id)) for run_id in sorted(run_ids)]
 
     def data(self, wildcards: Any) -> list[str]:
+        """:meth:`data_of` a rule's study."""
+        return self.data_of(wildcards.name, wildcards.study)
+
+    def data_of(self, name: str, study: str) -> list[str]:
         """The plan of a study and its tables."""
-        name, study = wildcards.name, wildcards.study
         return [str(self.layout.plan_file(name, study)), *self.tables(name, study)]
 
     def tables(self, name: str, study: str) -> list[str]:
@@ -194,18 +224,33 @@ class Pipeline:
         made = [f"{self.layout.root}/{name}/{file}" for file in ("report.html", "claims.json")]
         return [*made, *self.products(name), *tables]
 
+    @property
+    def drawings(self) -> list["Drawing"]:
+        """What is drawn of each study, at the chosen scale and of the repository's data."""
+        names = dict.fromkeys((*self.layout.references, self.choice.scale))
+        return [self._drawing(name, study) for name in names for study in self.studies(name)]
+
+    def _drawing(self, name: str, study: str) -> "Drawing":
+        plan = self.plan(name, study)
+        drawn = [*plan["figures"]]
+        drawn += [f"{env}/{f}" for env in plan["envs"] for f in drawn if f in OF_EACH_ENV]
+        kinds = ("figures", drawn, FIGURE_FILES), ("tables", plan["tables"], TABLE_FILES)
+        folder = f"{self.layout.root}/{name}"
+        return Drawing(
+            name,
+            study,
+            [f"{kind}/{product}" for kind, products, _ in kinds for product in products],
+            [
+                f"{folder}/{kind}/{study}/{product}{suffix}"
+                for kind, products, suffixes in kinds
+                for product in products
+                for suffix in suffixes
+            ],
+        )
+
     def products(self, name: str) -> list[str]:
-        """Every figure and table of a report; some figures of each environment too."""
-        paths = []
-        for study in self.studies(name):
-            plan = self.plan(name, study)
-            figures = [*plan["figures"]]
-            figures += [f"{env}/{f}" for env in plan["envs"] for f in figures if f in OF_EACH_ENV]
-            files = [f"figures/{study}/{figure}.svg" for figure in figures]
-            # The report reads the Markdown, and offers the numbers.
-            files += [f"tables/{study}/{t}{end}" for t in plan["tables"] for end in (".csv", ".md")]
-            paths += [f"{self.layout.root}/{name}/{file}" for file in files]
-        return paths
+        """The files of every figure and table of a report."""
+        return [f for study in self.studies(name) for f in self._drawing(name, study).files]
 
 
 def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) -> Pipeline:

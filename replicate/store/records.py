@@ -19,13 +19,17 @@ from replicate.messages import DamagedRunError, first_line
 from replicate.settings import RunSettings, validated
 from replicate.store.columns import SCHEMAS, schema, table, write_table
 from replicate.store.description import RunDescription
-from replicate.store.files import read_object, sha256, write_json
+from replicate.store.files import MANIFEST, read_object, sha256, write_json
 
 RUN_FILE = "run.json"
 """Written last: a folder without it is not a finished run."""
 
 ENV_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
 """Tables of the runs on an environment, each run once: files ``<environment>.<table>``."""
+
+FIGURE_FILES = (".svg", ".png", ".csv", ".caption.txt", f".{MANIFEST}")
+TABLE_FILES = (".csv", ".md", ".tex", ".caption.txt", f".{MANIFEST}")
+"""Of a figure and of a table of a study, after its name."""
 
 REFERENCE = "reference"
 """Name of the repository's data and of its report; in file names it stands where a scale does."""

@@ -11,12 +11,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import clipped_objective, manifest, slider, style, update_line
+from analysis import clipped_objective, manifest, products, slider, style, update_line
 from analysis.claims.fixed_data import updates_of_one_batch
 from analysis.figures import (
     front,
     learning_curves,
-    main,
     performance_profile,
     time_shares,
     update_size,
@@ -25,6 +24,7 @@ from analysis.figures import (
 from analysis.study import Study, read_study
 from replicate.probes import clipped_objective as probe
 from replicate.store.files import MANIFEST
+from replicate.store.records import FIGURE_FILES
 from tests.analysis import made_up
 
 ENVS = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}
@@ -135,12 +135,12 @@ def measures_of(folder: Path) -> pd.DataFrame:
 
 
 def run(module: str, folder: Path, out: Path, *env: str) -> list[Path]:
-    outputs = [out / f"{module}{suffix}" for suffix in (".svg", ".png", ".csv", ".caption.txt")]
-    listed = out / f"{module}.{MANIFEST}"
     inputs = [folder / "plan.json", folder / "measures.csv"]
     made_up.list_beside(folder / "measures.csv")
-    draw = importlib.import_module(f"analysis.figures.{module}").draw
-    assert main(draw, [str(path) for path in (*inputs, *outputs, listed, *env)]) == 0
+    asked = "/".join(("figures", *env, module))
+    assert products.main([*map(str, (*inputs, out)), asked]) == 0
+    stem = out.joinpath("figures", "known", *env, module)
+    *outputs, listed = (stem.with_suffix(suffix) for suffix in FIGURE_FILES)
     manifest.verify(listed, outputs)
     return outputs
 
@@ -252,7 +252,7 @@ def test_one_environment_is_drawn_on_the_command_line(
     assert "learning curves on Hopper-v5" in outputs[3].read_text()
     with pytest.raises(AssertionError):
         run("learning_curves", tmp_path, tmp_path, "hoper")
-    assert "no environment 'hoper'; it has hopper, reacher" in capsys.readouterr().err
+    assert "no environment 'hoper'; did you mean 'hopper'?" in capsys.readouterr().err
 
 
 def test_what_is_drawn_is_what_the_table_says(tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
 """Every data file is listed; what is not as listed is refused with its name."""
 
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from analysis import figures, manifest, summaries, tables
+from analysis import manifest, products, summaries
 from analysis.claims import __main__ as claims
 from analysis.measures import main as measure
 from analysis.study import Study, read_study
@@ -97,9 +96,8 @@ def test_measures_and_tables_of_altered_data_are_one_line_and_exit_code_2(
     made_up.list_beside(measures)
     cut_in_half(study.folder / "hopper.episodes.parquet")
     plan, outputs = str(study.folder / "plan.json"), [tmp_path / f"out{i}" for i in range(5)]
-    make = importlib.import_module("analysis.tables.finals").make
     untrained = RESULTS / "reference/untrained.csv"
-    assert tables.main(make, [plan, str(measures), *map(str, outputs)]) == 2
+    assert products.main([plan, str(measures), str(outputs[0]), "tables/finals"]) == 2
     assert measure([plan, str(untrained), str(SCALE), *map(str, outputs[:2])]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and not any(out.exists() for out in outputs)
@@ -120,12 +118,9 @@ def test_nothing_is_made_from_altered_measures(
     if kind == "claims":
         arguments = ["full", *outputs[:3], "--plans", plan, "--measures", str(measures)]
         assert claims.main(arguments) == 2
-    elif kind == "figures":
-        draw = importlib.import_module("analysis.figures.performance_profile").draw
-        assert figures.main(draw, [plan, str(measures), *outputs]) == 2
     else:
-        make = importlib.import_module("analysis.tables.finals").make
-        assert tables.main(make, [plan, str(measures), *outputs]) == 2
+        asked = {"figures": "figures/performance_profile", "tables": "tables/finals"}[kind]
+        assert products.main([plan, str(measures), outputs[0], asked]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {measures}: ") and not list((tmp_path / "out").iterdir())
 

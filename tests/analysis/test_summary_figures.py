@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures, manifest, style
+from analysis import manifest, products, style
 from analysis.figures import epsilon, table1
 from analysis.study import Study
-from replicate.store.files import MANIFEST
+from replicate.store.records import FIGURE_FILES
 from tests.analysis import made_up
 
 TWO = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}
-SUFFIXES = (".svg", ".png", ".csv", ".caption.txt")
 
 
 def made(folder: Path, module: ModuleType, seeds: int) -> tuple[Study, pd.DataFrame]:
@@ -28,11 +27,12 @@ def run(module: ModuleType, study: Study, measures: pd.DataFrame, folder: Path) 
     folder.mkdir()
     measures.to_csv(folder / "measures.csv", index=False)
     made_up.list_beside(folder / "measures.csv")
-    outputs = [folder / f"out{suffix}" for suffix in SUFFIXES]
     inputs = study.folder / "plan.json", folder / "measures.csv"
-    arguments = [str(path) for path in (*inputs, *outputs, folder / f"out.{MANIFEST}")]
-    assert figures.main(module.draw, arguments) == 0
-    manifest.verify(folder / f"out.{MANIFEST}", outputs)
+    name = module.__name__.rpartition(".")[2]
+    assert products.main([*map(str, (*inputs, folder)), f"figures/{name}"]) == 0
+    stem = folder / "figures" / study.name / name
+    *outputs, listed = (stem.with_suffix(suffix) for suffix in FIGURE_FILES)
+    manifest.verify(listed, outputs)
     return outputs
 
 

@@ -1,16 +1,15 @@
 """Tables for people and for programs, from the command line."""
 
-import importlib
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from analysis import manifest, tables
+from analysis import manifest, products, tables
 from analysis.measures import Scale, run_measures
 from analysis.study import Study
-from replicate.store.files import MANIFEST
+from replicate.store.records import TABLE_FILES
 from tests.analysis import made_up
 
 NAMES = {
@@ -28,13 +27,13 @@ def run(name: str, study: Study, measures: pd.DataFrame, folder: Path) -> dict[s
     folder.mkdir(exist_ok=True)
     measures.to_csv(folder / "measures.csv", index=False)
     made_up.list_beside(folder / "measures.csv")
-    outputs = [folder / f"out{suffix}" for suffix in (".csv", ".md", ".tex", ".caption.txt")]
     plan = study.folder / "plan.json"
-    module = importlib.import_module(f"analysis.tables.{name}")
-    arguments = map(str, [plan, folder / "measures.csv", *outputs, folder / f"out.{MANIFEST}"])
-    assert tables.main(module.make, list(arguments)) == 0
-    manifest.verify(folder / f"out.{MANIFEST}", outputs)
-    return {path.name[3:]: path.read_text() for path in outputs}
+    arguments = [str(path) for path in (plan, folder / "measures.csv", folder)]
+    assert products.main([*arguments, f"tables/{name}"]) == 0
+    stem = folder / "tables" / study.name / name
+    *outputs, listed = (stem.with_suffix(suffix) for suffix in TABLE_FILES)
+    manifest.verify(listed, outputs)
+    return {path.name.removeprefix(name): path.read_text() for path in outputs}
 
 
 def markdown_rows(text: str) -> list[list[str]]:
@@ -53,7 +52,7 @@ def test_every_table_at_every_number_of_seeds(tmp_path: Path, name: str, seeds: 
     assert {len(row) for row in [rule, *rows]} == {len(header)}
     assert all(label in first[".md"] for label in study.labels.values())
     assert not re.search(r"\bnan\b|\binf\b|None", first[".md"] + first[".caption.txt"])
-    assert len(pd.read_csv(tmp_path / "a" / "out.csv"))
+    assert len(pd.read_csv(tmp_path / "a/tables" / study.name / f"{name}.csv"))
     assert first[".tex"].count(r"\\") == len(rows) + 1 and first[".tex"].isascii()
     one = (
         "best single run of this table" if name == "table1" else "1 = a return from the literature"
@@ -133,3 +132,23 @@ def test_numbers_are_as_fine_as_the_largest_needs(
 def test_no_minus_before_zero() -> None:
     assert tables.number(-0.001, 2) == "0.00"
     assert tables.p_text(0.00001) == "< 0.001" and tables.p_text(0.0312) == "0.031"
+
+
+@pytest.mark.parametrize(
+    ("product", "said"),
+    [
+        ("tables/finalz", "tables/finalz: no such product; did you mean 'finals'?"),
+        ("table/finals", "table/finals: no such product; did you mean 'tables'?"),
+        ("tables/__init__", "tables/__init__: no such product; one of: differences"),
+    ],
+)
+def test_what_does_not_exist_is_one_line(
+    product: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = made_up.study(tmp_path, made_up.TABLE1, TWO)
+    made_up.measures(study).to_csv(tmp_path / "measures.csv", index=False)
+    made_up.list_beside(tmp_path / "measures.csv")
+    given = study.folder / "plan.json", tmp_path / "measures.csv", tmp_path / "out"
+    assert products.main([*map(str, given), product]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}") and not (tmp_path / "out").exists()

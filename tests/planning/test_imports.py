@@ -22,6 +22,7 @@ PROGRAMS = [
     "analysis.measures",
     "analysis.claims.__main__",
     "analysis.report.__main__",
+    "analysis.products",
     "analysis.clipped_objective",
     "analysis.update_line",
     *(

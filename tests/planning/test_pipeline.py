@@ -60,7 +60,7 @@ def trained(jobs: list[tuple[str, list[str]]]) -> list[str]:
 
 
 def rules(jobs: list[tuple[str, list[str]]]) -> Counter[str]:
-    return Counter("train" if name.startswith("train_") else name for name, _ in jobs)
+    return Counter(re.sub(r"^(train|products)_.*", r"\1", name) for name, _ in jobs)
 
 
 def copy_of(source: Path, target: Path) -> Path:
@@ -126,10 +126,10 @@ def test_a_second_invocation_does_nothing(finished: Path) -> None:
     assert again.returncode == 0 and "Nothing to be done" in again.stderr
 
 
-def test_changing_a_figure_redraws_that_figure_only(tree: Path) -> None:
+def test_changing_a_figure_redraws_the_studies_that_show_it(tree: Path) -> None:
     with (tree / "analysis/figures/epsilon.py").open("a") as file:
         file.write("\n# changed\n")
-    assert rules(planned(tree, *SMOKE)) == {"figure": 1, "report": 1, "all": 1}
+    assert rules(planned(tree, *SMOKE)) == {"products": 1, "report": 1, "all": 1}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_changing_what_a_program_imports_runs_it_again(tree: Path, file: str, fi
     with (tree / file).open("a") as changed:
         changed.write("\n# changed\n")
     counted = rules(planned(tree, *SMOKE))
-    assert counted[first] and counted["figure"] and counted["table"] and counted["report"]
+    assert counted[first] and counted["products"] and counted["report"]
     assert counted["train"] == 0 and bool(counted["aggregate"]) == (first == "aggregate")
 
 
@@ -186,7 +186,7 @@ def test_an_altered_table_is_refused_until_it_is_made_again(tree: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "made_again"),
-    [("measures/epsilon.csv", "measures"), ("tables/epsilon/epsilon.md", "table")],
+    [("measures/epsilon.csv", "measures"), ("tables/epsilon/epsilon.md", "products")],
 )
 def test_what_was_edited_is_refused_until_it_is_made_again(
     tree: Path, name: str, made_again: str
@@ -249,7 +249,7 @@ def test_the_doctor_says_why_snakemake_would_run_something(
 ) -> None:
     (tree / MADE / "smoke/figures/table1/learning_curves.svg").unlink()
     figure, report = diagnosis(tree, monkeypatch)
-    assert figure.startswith("figure: 1 job, not made yet, or deleted")
+    assert figure.startswith("products: 1 job, not made yet, or deleted")
     assert report.startswith("report: 1 job, an input is made anew")
 
 
@@ -272,8 +272,7 @@ def test_changing_a_value_trains_only_what_depends_on_it(tree: Path) -> None:
     jobs = planned(tree, *SMOKE)
     assert len(trained(jobs)) == 2 * 2  # environments × seeds
     # The tables of an environment hold the runs of all studies: others may be drawn again too.
-    touched = {Path(output).parts[-2] for name, out in jobs if name == "figure" for output in out}
-    assert "epsilon" in touched
+    assert "products_smoke_epsilon" in dict(jobs)
 
 
 def test_a_seed_more_trains_that_seed(tree: Path) -> None:
@@ -381,7 +380,7 @@ def test_why_a_job_failed_is_the_last_thing_said(tree: Path, options: list[str])
     done = snakemake(tree, *options, *SMOKE)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-2:] == [
-        "results/replication/logs/smoke_epsilon_figure_epsilon.log ends with:",
+        "results/replication/logs/smoke_epsilon_products.log ends with:",
         "  it broke here",
     ]
 
@@ -391,7 +390,7 @@ def test_figures_of_the_repository_are_drawn_without_training(fresh: Path, tmp_p
     counted = rules(planned(tree, "figures"))
     assert counted["train"] == counted["aggregate"] == 0
     reports = len(Layout(tree / "results").references)
-    assert counted["figure"] > 0 and counted["table"] > 0
+    assert counted["products"] > 0
     assert counted["report"] == counted["claims"] == reports > 0
 
 

@@ -70,7 +70,7 @@ def jobs_and_reasons(dry_run: str) -> dict[str, tuple[int, Counter[str]]]:
     rule = ""
     for line in dry_run.splitlines():
         if heading := re.fullmatch(r"(?:local)?rule (\w+):", line):
-            rule = "train" if heading[1].startswith("train_") else heading[1]
+            rule = re.sub(r"^(train|products)_.*", r"\1", heading[1])
             count, reasons = jobs.get(rule, (0, Counter()))
             jobs[rule] = count + 1, reasons
         elif given := re.fullmatch(r" +reason: (.*)", line):

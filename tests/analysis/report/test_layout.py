@@ -4,11 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from analysis.products import make
 from analysis.study import Study
 from analysis.tables import differences, epsilon, epsilon_environments, finals, table1
-from analysis.tables import main as make_table
 from tests.analysis import made_up
 from tests.analysis.report import browser
 from tests.analysis.report.pages import describe_runs, judged, store_product, write
@@ -46,12 +47,8 @@ def made(root: Path, name: str) -> Study:
     noise = made_up.noisy(dict.fromkeys(study.variants, 1234.5))
     made_up.measures(study, noise).to_csv(measures, index=False)
     made_up.list_beside(measures)
-    for table, module in zip(tables, TABLES[name], strict=True):
-        stem = root / f"quick/tables/{name}/{table}"
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        ends = (".csv", ".md", ".tex", ".caption.txt", ".manifest.json")
-        outputs = [f"{stem}{end}" for end in ends]
-        assert make_table(module.make, [str(plan), str(measures), *outputs]) == 0
+    for table in tables:
+        make(study, pd.read_csv(measures), root / "quick", f"tables/{table}")
     curves = [f"{env}/learning_curves" for env in study.envs]
     for figure in (*FIGURES[name], *curves):
         store_product(root / f"quick/figures/{name}/{figure}")

@@ -1,0 +1,79 @@
+"""Figures and tables of a study, in one process: starting one takes longer than drawing.
+
+python -m analysis.products PLAN.json MEASURES.csv FOLDER PRODUCT…
+
+A PRODUCT is ``figures/NAME``, ``figures/ENV/NAME`` (on this environment alone) or ``tables/NAME``,
+NAME a module of ``analysis.figures`` or ``analysis.tables`` and ENV a file of ``conf/env``.  Its
+files are ``FOLDER/figures/STUDY/NAME.…`` and so on.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+
+from analysis import figures, manifest, style, tables
+from analysis.study import Study, read_study
+from replicate.messages import ConfigError, DataError, Parser, one_line_errors
+from replicate.settings import nearest
+
+PACKAGES = {"figures": figures, "tables": tables}
+
+
+def make(study: Study, measures: pd.DataFrame, folder: Path, product: str) -> None:
+    """Draw a figure or make a table, and write its files.
+
+    Args:
+        study, measures: ``analysis.measures``, one row per run.
+        folder: of a report.
+        product: as on the command line.
+
+    Raises:
+        ConfigError: there is no such figure or table.
+        DataError: the study has no such environment.
+
+    """
+    kind, *envs, name = product.split("/")
+    module = _module(kind, name, product)
+    stem = folder.joinpath(kind, study.name, *envs, name)
+    for env in envs:
+        if env not in study.envs:
+            raise DataError(f"{study.name}: no environment {env!r}; {nearest(env, study.envs)}")
+        study, measures = study.on(env), measures[measures.env == env]
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "figures":
+        style.use()
+        figures.save(module.draw(study, measures), stem)
+    else:
+        tables.save(module.make(study, measures), stem)
+
+
+def _module(kind: str, name: str, product: str) -> ModuleType:
+    if kind not in PACKAGES:
+        raise ConfigError(f"{product}: no such product; {nearest(kind, PACKAGES)}")
+    known = {file.stem for file in Path(PACKAGES[kind].__path__[0]).glob("[a-z]*.py")}
+    if name not in known:
+        raise ConfigError(f"{product}: no such product; {nearest(name, known)}")
+    return importlib.import_module(f"analysis.{kind}.{name}")
+
+
+@one_line_errors
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    parser = Parser(prog="python -m analysis.products")
+    parser.add_argument("plan", type=Path, metavar="PLAN.json")
+    parser.add_argument("measures", type=Path, metavar="MEASURES.csv")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("products", nargs="+", metavar="PRODUCT")
+    given = parser.parse_args(arguments)
+    manifest.check([given.measures])
+    study, measures = read_study(given.plan), pd.read_csv(given.measures)
+    for product in given.products:
+        make(study, measures, given.folder, product)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
