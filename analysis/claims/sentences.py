@@ -19,6 +19,8 @@ from analysis.ledger import (
 
 SHARE = "share"
 LISTED = ("passed", "failed", "open")
+CLAUSE = re.compile(r"\[\[(.*?)\|\|(.*?)\]\]", re.DOTALL)
+"""``[[clause||else]]`` in a sentence: else where a part that the clause names was not run."""
 
 
 def effect(judged: Judged) -> str:
@@ -89,10 +91,16 @@ def sentence(finding: Finding, words: Words) -> str:
     if template is None:
         raise ClaimsError(f"{where}: missing")
     values = _values(finding, words)
-    for _, name, _, _ in Formatter().parse(template):
-        if name is not None and name not in values:
+    for name in _names(template):
+        if name not in values:
             raise ClaimsError(f"{where}: no part {name!r}; it has {', '.join(sorted(values))}")
-    return re.sub(r"\s+", " ", template.format_map(values)).strip()
+    missing = {judged.part.key for judged in finding.parts if judged.verdict == NOT_RUN}
+    chosen = CLAUSE.sub(lambda clause: clause[2 if missing & _names(clause[1]) else 1], template)
+    return re.sub(r"\s+", " ", chosen.format_map(values)).strip()
+
+
+def _names(template: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
 
 
 def _values(finding: Finding, words: Words) -> dict[str, str]:

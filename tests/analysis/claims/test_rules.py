@@ -447,6 +447,23 @@ def test_it_is_found(claim: str, verdict: str, made: Callable[[], Data]) -> None
     assert said.endswith(".") and "{" not in said and "nothing" not in said
 
 
+@pytest.mark.parametrize(
+    ("claim", "data", "ends"),
+    [
+        ("P1", lambda: methods_world(0.3, 0.3), "; it was not run under modern."),
+        ("C5", lambda: clip_world(0.3, 0.3, 10), ", supported; not run under modern."),
+    ],
+)
+def test_a_part_that_was_not_run_is_said_in_a_clause(
+    claim: str, data: Callable[[], Data], ends: str
+) -> None:
+    whole = data()
+    name = "comparison"
+    only = Data({name: whole.studies[name]}, {name: whole.measures[name]}, whole.probes)
+    said = sentence(find(claim, only), worlds.SETTINGS.words)
+    assert said.endswith(ends) and said.count("not run") == 1
+
+
 def test_every_verdict_of_every_rule_is_among_them() -> None:
     """Each sentence of ``conf/claims`` is written for a verdict that some data make."""
     made = {(claim, verdict) for claim, verdict, _ in CASES}
