@@ -123,7 +123,7 @@ for drawing in PLAN.drawings:
         conda:
             "environment.yaml"
         params:
-            folder=f"{ROOT}/{drawing.name}",
+            folder=subpath(input.measures, ancestor=2),
             products=drawing.products,
         shell:
             "python -m analysis.products {input.data[0]:q} {input.measures:q} {params.folder:q}"
