@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from analysis.products import make
 from analysis.report import studies
 from analysis.report.elements import grid
 from analysis.study import Study, read_study
 from analysis.summaries.epsilon import chapter_epsilon
-from analysis.tables import epsilon, main
 from tests.analysis import made_up
 from tests.analysis.report.pages import store_product
 
@@ -33,13 +33,7 @@ def made(folder: Path, figures: list[str]) -> Study:
     plan.write_text(json.dumps({**study.plan, **shown}))
     kl = {variant: float(place) for place, variant in enumerate(study.variants)}
     table = made_up.measures(study, 50.0, mean_log_kl=made_up.noisy(kl, sd=0.01))
-    table.to_csv(folder / "epsilon.csv", index=False)
-    made_up.list_beside(folder / "epsilon.csv")
-    stem = folder / "tables/epsilon/epsilon"
-    stem.parent.mkdir(parents=True)
-    ends = (".csv", ".md", ".tex", ".caption.txt", ".manifest.json")
-    arguments = [plan, folder / "epsilon.csv", *(f"{stem}{end}" for end in ends)]
-    assert main(epsilon.make, [str(argument) for argument in arguments]) == 0
+    make(study, table, folder, "tables/epsilon")
     for product in ("tables/epsilon/finals", "tables/epsilon/own"):
         store_product(folder / product)
     own = folder / "tables/epsilon/own.md"
