@@ -81,7 +81,7 @@ def draw(data: pd.DataFrame) -> Figure:
 def _explain(axis: Axes, sign: int, ends: tuple[float, float]) -> None:
     """What a student should see, beside the line that shows it."""
     middle = sum(ends) / 2
-    half_text = 0.42
+    half_text = 0.42  # of the ratio's axis
     other = min(max(2 - middle, half_text), 2 - half_text)
     where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small"}
     axis.text(middle, sign * 0.35, "no\ngradient", **where)

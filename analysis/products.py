@@ -7,16 +7,16 @@ NAME a module of ``analysis.figures`` or ``analysis.tables`` and ENV a file of `
 files are ``FOLDER/figures/STUDY/NAME.…`` and so on.
 """
 
+import argparse
 import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 
 from analysis import figures, manifest, style, tables
 from analysis.study import Study, read_study
-from replicate.messages import ConfigError, DataError, Parser, one_line_errors
+from replicate.messages import DataError, Parser, one_line_errors
 from replicate.settings import nearest
 
 PACKAGES = {"figures": figures, "tables": tables}
@@ -28,15 +28,14 @@ def make(study: Study, measures: pd.DataFrame, folder: Path, product: str) -> No
     Args:
         study, measures: ``analysis.measures``, one row per run.
         folder: of a report.
-        product: as on the command line.
+        product: as on the command line, :func:`known`.
 
     Raises:
-        ConfigError: there is no such figure or table.
         DataError: the study has no such environment.
 
     """
     kind, *envs, name = product.split("/")
-    module = _module(kind, name, product)
+    module = importlib.import_module(f"analysis.{kind}.{name}")
     stem = folder.joinpath(kind, study.name, *envs, name)
     for env in envs:
         if env not in study.envs:
@@ -50,13 +49,20 @@ def make(study: Study, measures: pd.DataFrame, folder: Path, product: str) -> No
         tables.save(module.make(study, measures), stem)
 
 
-def _module(kind: str, name: str, product: str) -> ModuleType:
+def known(product: str) -> str:
+    """A product, if there is its module.
+
+    Raises:
+        argparse.ArgumentTypeError: there is none.
+
+    """
+    kind, name = product.partition("/")[0], product.rpartition("/")[2]
     if kind not in PACKAGES:
-        raise ConfigError(f"{product}: no such product; {nearest(kind, PACKAGES)}")
-    known = {file.stem for file in Path(PACKAGES[kind].__path__[0]).glob("[a-z]*.py")}
-    if name not in known:
-        raise ConfigError(f"{product}: no such product; {nearest(name, known)}")
-    return importlib.import_module(f"analysis.{kind}.{name}")
+        raise argparse.ArgumentTypeError(f"{product}: no such product; {nearest(kind, PACKAGES)}")
+    names = {file.stem for file in Path(PACKAGES[kind].__path__[0]).glob("[a-z]*.py")}
+    if name not in names:
+        raise argparse.ArgumentTypeError(f"{product}: no such product; {nearest(name, names)}")
+    return product
 
 
 @one_line_errors
@@ -66,7 +72,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("plan", type=Path, metavar="PLAN.json")
     parser.add_argument("measures", type=Path, metavar="MEASURES.csv")
     parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("products", nargs="+", metavar="PRODUCT")
+    parser.add_argument("products", type=known, nargs="+", metavar="PRODUCT")
     given = parser.parse_args(arguments)
     manifest.check([given.measures])
     study, measures = read_study(given.plan), pd.read_csv(given.measures)

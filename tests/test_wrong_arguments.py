@@ -22,7 +22,7 @@ PROGRAMS = [
     *(f"replicate.probes.{name}" for name in ("clipped_objective", "untrained", "two_actions")),
     "replicate.probes.update_anatomy",
     *(f"analysis.{name}" for name in ("aggregate", "report", "clipped_objective", "forest")),
-    *(f"analysis.{name}" for name in ("claims", "measures", "update_line")),
+    *(f"analysis.{name}" for name in ("claims", "measures", "products", "update_line")),
     *(f"analysis.{name}" for name in ("findings", "coverage", "compare_runs", "manifest")),
 ]
 

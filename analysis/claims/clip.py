@@ -2,20 +2,18 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from scipy import stats  # type: ignore[import-untyped]
 
 from analysis.claims.configuration import Claim
 from analysis.claims.exact import never
 from analysis.claims.parts import (
-    FACTOR,
     Aim,
     Data,
     Evidence,
     Part,
     Table,
-    difference,
+    factor_difference,
     final_difference,
     interaction,
     log_kl,
@@ -35,17 +33,14 @@ SHOWN_EPSILON, SHOWN_RATIOS = 0.2, (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 def i2(data: Data, claim: Claim) -> Evidence:
     """A sample's gradient is amplified by its ratio, and reuse without a bound is unsafe."""
     sizes = [
-        difference(
+        factor_difference(
             data,
+            claim,
             PAPER,
             (NO_CLIP, CLIP),
             column,
             key=key,
             label=f"{label}, no clip over ε = 0.2",
-            aim="above",
-            unit=FACTOR,
-            margin=float(np.log(claim.margins["factor"])),
-            without=claim.without,
         )
         for key, label, column in (
             ("ratio", "|r − 1| (99 % quantile)", log_ratio_99),
@@ -117,17 +112,15 @@ def c5(data: Data, claim: Claim) -> Evidence:
         ("kl_modern", MODERN, "modern", "shown"),
     ]
     safe = [
-        difference(
+        factor_difference(
             data,
+            claim,
             study,
             (NO_CLIP, CLIP),
             log_kl_95,
             key=key,
             label=f"KL (95 % quantile), no clip over ε = 0.2, {recipe}",
             aim=aim,
-            unit=FACTOR,
-            margin=float(np.log(claim.margins["factor"])),
-            without=claim.without,
         )
         for key, study, recipe, aim in kinds
     ]

@@ -22,6 +22,7 @@ from analysis.claims.parts import (
     Table,
     difference,
     early_u,
+    factor_difference,
     final_difference,
     final_u,
     log_kl,
@@ -54,17 +55,14 @@ def e1(data: Data, claim: Claim) -> Evidence:
     """Mean log KL grows with every step of ε."""
     return Evidence(
         [
-            difference(
+            factor_difference(
                 data,
+                claim,
                 STUDY,
                 (variant(wide), variant(narrow)),
                 log_kl,
                 key=f"step_{place}",
                 label=f"KL of an update, ε = {wide:g} over {narrow:g}",
-                aim="above",
-                unit=FACTOR,
-                margin=math.log(claim.margins["factor"]),
-                without=claim.without,
             )
             for place, (narrow, wide) in enumerate(STEPS, 1)
         ],

@@ -315,6 +315,37 @@ def final_difference(
     )
 
 
+def factor_difference(
+    data: Data,
+    claim: Claim,
+    study: str,
+    variants: tuple[str, str],
+    column: Column,
+    *,
+    key: str,
+    label: str,
+    aim: Aim = "above",
+    test: str = "",
+) -> Part:
+    """:func:`difference` of a logarithm, shown as a factor, with the claim's margin.
+
+    As in :func:`final_difference`, without the environments that the claim leaves out.
+    """
+    return difference(
+        data,
+        study,
+        variants,
+        column,
+        key=key,
+        label=label,
+        aim=aim,
+        unit=FACTOR,
+        margin=math.log(claim.margins["factor"]),
+        without=claim.without,
+        test=test,
+    )
+
+
 def interaction(
     data: Data,
     pairs: tuple[tuple[str, str, str], tuple[str, str, str]],

@@ -1,16 +1,13 @@
 """C3, C6, S1–S3, T3: what becomes of a method when one thing about it is changed."""
 
-import numpy as np
-
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
-    FACTOR,
     Data,
     Evidence,
     Table,
     U,
     chosen_elsewhere,
-    difference,
+    factor_difference,
     final_difference,
     final_u,
     interaction,
@@ -33,16 +30,14 @@ TARGETS = {"tight": 0.01, "loose": 0.03}
 
 def c3(data: Data, claim: Claim) -> Evidence:
     """With max in the place of min ratios are larger and the return is lower."""
-    ratio = difference(
+    ratio = factor_difference(
         data,
+        claim,
         BOUND,
         ("max", "min"),
         log_ratio_99,
         key="ratio",
         label="|r − 1| (99 % quantile), max over min",
-        aim="above",
-        unit=FACTOR,
-        margin=float(np.log(claim.margins["factor"])),
     )
     worth = final_difference(
         data, claim, BOUND, ("min", "max"), key="final", label="final, min minus max", aim="above"
@@ -52,16 +47,14 @@ def c3(data: Data, claim: Claim) -> Evidence:
 
 def c6(data: Data, claim: Claim) -> Evidence:
     """SPO's ratios are nearer to 1 than those under the clip, and its return is not lower."""
-    ratio = difference(
+    ratio = factor_difference(
         data,
+        claim,
         PENALTY,
         ("clip", "spo"),
         log_ratio_99,
         key="ratio",
         label="|r − 1| (99 % quantile), clip over SPO",
-        aim="above",
-        unit=FACTOR,
-        margin=float(np.log(claim.margins["factor"])),
     )
     worth = final_difference(
         data,
@@ -122,16 +115,14 @@ def s3(data: Data, claim: Claim) -> Evidence:
     for word, target in TARGETS.items():
         name = f"target_{target:g}"
         parts += [
-            difference(
+            factor_difference(
                 data,
+                claim,
                 EARLY_STOPPING,
                 ("clip", name),
                 log_kl_max,
                 key=f"kl_{word}",
                 label=f"largest KL, without a target over {target:g}",
-                aim="above",
-                unit=FACTOR,
-                margin=float(np.log(claim.margins["factor"])),
                 test=name,
             ),
             final_difference(

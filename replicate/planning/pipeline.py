@@ -225,12 +225,12 @@ class Pipeline:
         return [*made, *self.products(name), *tables]
 
     @property
-    def drawings(self) -> list["Drawing"]:
+    def drawings(self) -> list[Drawing]:
         """What is drawn of each study, at the chosen scale and of the repository's data."""
         names = dict.fromkeys((*self.layout.references, self.choice.scale))
         return [self._drawing(name, study) for name in names for study in self.studies(name)]
 
-    def _drawing(self, name: str, study: str) -> "Drawing":
+    def _drawing(self, name: str, study: str) -> Drawing:
         plan = self.plan(name, study)
         drawn = [*plan["figures"]]
         drawn += [f"{env}/{f}" for env in plan["envs"] for f in drawn if f in OF_EACH_ENV]

@@ -10,20 +10,20 @@ Source: Park et al. 2025 (arXiv 2509.26114), with language models.
 import itertools
 import math
 import sys
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from replicate import probes
 from replicate.maths.objectives import surrogate
-from replicate.probes.two_actions import EPOCHS, SAMPLES, ascent, policy, probability_of
+from replicate.probes.two_actions import EPOCHS, SAMPLES, ascent, clipped, policy, probability_of
 
 RARE = (0.05, 0.1, 0.2, 0.3, 0.4)
 """Probability of the rare action under the old policy."""
 STEP_SIZES = (0.1, 0.2, 0.5, 1.0, 2.0)
 CLIPS = {"none": (False, False), "low": (True, False), "high": (False, True), "both": (True, True)}
 """Whether the lower end of the clip, 1 − ε, and its upper end, 1 + ε, are there."""
-CLIP_EPSILON = 0.2
 KINDS = ((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0))
 """Action (0: the rare one) and advantage of a sample."""
 COLUMNS = ["rare", "step_size", "clip", "entropy", "entropy_change"]
@@ -46,12 +46,9 @@ def entropy_bias() -> list[list[object]]:
     actions = torch.tensor([action for action, _ in KINDS])[kinds][..., None]
     advantages = torch.tensor([advantage for _, advantage in KINDS], dtype=torch.float64)[kinds]
     rows: list[list[object]] = []
-    for rare, step_size, (name, ends) in itertools.product(RARE, STEP_SIZES, CLIPS.items()):
+    for rare, step_size, (name, (low, high)) in itertools.product(RARE, STEP_SIZES, CLIPS.items()):
         old = torch.tensor([rare, 1 - rare], dtype=torch.float64).log().expand(len(counts), 2)
-
-        def slope(ratio: Tensor, sign: Tensor, ends: tuple[bool, bool] = ends) -> Tensor:
-            return clipped_at(ratio, sign, *ends)
-
+        slope = partial(clipped_at, low=low, high=high)
         new = ascent(old, actions, advantages, slope, step_size, EPOCHS)
         before, after = (policy(logits).entropy()[:, 0] for logits in (old, new))
         of_kind = [(rare if action == 0 else 1 - rare) / 2 for action, _ in KINDS]
@@ -62,11 +59,12 @@ def entropy_bias() -> list[list[object]]:
 
 
 def clipped_at(ratio: Tensor, advantages: Tensor, low: bool, high: bool) -> Tensor:
-    """∂/∂ log π of PPO's objective, ``[R, B]``, with one end of the clip, both or none."""
-    plain = surrogate(ratio, advantages)
-    above = (advantages > 0) & (ratio > 1 + CLIP_EPSILON) & torch.tensor(high)
-    below = (advantages < 0) & (ratio < 1 - CLIP_EPSILON) & torch.tensor(low)
-    return plain.masked_fill(above | below, 0.0)
+    """∂/∂ log π of PPO's objective, ``[R, B]``, with one end of the clip, both or none.
+
+    The upper end is where it stops an advantage above 0, the lower end one below.
+    """
+    has_end = torch.where(advantages > 0, high, low)
+    return torch.where(has_end, clipped(ratio, advantages), surrogate(ratio, advantages))
 
 
 def main(arguments: list[str]) -> int:

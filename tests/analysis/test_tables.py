@@ -151,4 +151,4 @@ def test_what_does_not_exist_is_one_line(
     given = study.folder / "plan.json", tmp_path / "measures.csv", tmp_path / "out"
     assert products.main([*map(str, given), product]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {said}") and not (tmp_path / "out").exists()
+    assert f": {said}" in line and line.startswith("error: ") and not (tmp_path / "out").exists()

@@ -55,12 +55,12 @@ def store_product(stem: Path, moves: bool = False) -> None:
         ".caption.txt": HOSTILE,
     }.items():
         stem.with_suffix(suffix).write_text(text)
-    made_up.list_beside(*(stem.with_suffix(suffix) for suffix in SUFFIXES))
+    files = [stem.with_suffix(suffix) for suffix in SUFFIXES]
     if moves:
         moving = {"label": HOSTILE, "start": 1, "names": ["A", "B"], "svgs": [SVG, SVG]}
-        stem.with_suffix(slider.SUFFIX).write_text(json.dumps(moving))
-        files = [stem.with_suffix(suffix) for suffix in (*SUFFIXES, slider.SUFFIX)]
-        made_up.list_beside(*files)
+        files.append(stem.with_suffix(slider.SUFFIX))
+        files[-1].write_text(json.dumps(moving))
+    made_up.list_beside(*files)
 
 
 def store_claims(folder: Path, records: list[dict[str, Any]]) -> None:
