@@ -219,14 +219,18 @@ def scope(claim: dict[str, Any]) -> str:
     if not claim["runs"]:
         return extent(claim)
     parts = [
-        f"scale {claim['scale']}",
-        f"recipe{'s' if len(claim['recipes']) > 1 else ''} {', '.join(claim['recipes'])}",
+        f"{_plural('scale', claim['scales'])} {', '.join(claim['scales'])}",
+        f"{_plural('recipe', claim['recipes'])} {', '.join(claim['recipes'])}",
         _count(len(claim["seeds"]), "seed"),
         ", ".join(claim["envs"].values()),
-        f"{claim['total_env_steps']:,} env steps a run",
+        f"{' or '.join(f'{steps:,}' for steps in claim['total_env_steps'])} env steps a run",
         _count(claim["runs"], "run") + (f" (n = {claim['n']:,})" if claim["n"] else ""),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _plural(noun: str, things: list[Any]) -> str:
+    return noun if len(things) == 1 else f"{noun}s"
 
 
 def _count(number_of: int, noun: str) -> str:

@@ -115,12 +115,10 @@ def _made(inputs: Inputs) -> dict[str, Any]:
     labels = provenance.env_labels(inputs.studies)
     rates = inputs.error_rates
     return {
-        "scale_name": " and ".join(sorted({study.plan["scale"] for study in inputs.studies})),
+        "extents": provenance.extents(inputs.studies),
         "runs": len(runs),
         "steps": amount(sum(run["env_steps"] for run in runs)),
         "recipes": sorted({study.recipe for study in inputs.studies}),
-        "seeds": " or ".join(map(str, sorted({len(study.seeds) for study in inputs.studies}))),
-        "total_env_steps": max(study.total_env_steps for study in inputs.studies),
         "envs": list(dict.fromkeys(labels.values())),
         "notes": provenance.notes(inputs.name, measures, runs),
         "software_notes": provenance.software_notes(inputs.name, inputs.studies),

@@ -1,6 +1,7 @@
 """Where the numbers come from: software, machines, seeds and costs of the runs."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
@@ -53,6 +54,7 @@ def settings_of(study: Study, run: dict[str, Any]) -> dict[str, Any]:
         "env": {"id": study.plan["envs"][run["env"]], "kwargs": {}},
         "algo": variant.get("algo"),
         "recipe": variant.get("recipe"),
+        "change": variant.get("change"),
         "seed": run["seed"],
         "total_env_steps": study.total_env_steps,
     }
@@ -71,18 +73,53 @@ def checkouts(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [run, *run.get("resumed", [])]
 
 
+def by_scale(studies: Iterable[Study]) -> dict[str, list[Study]]:
+    """Scale → its studies, in the order in which they come."""
+    groups: dict[str, list[Study]] = {}
+    for study in studies:
+        groups.setdefault(study.plan["scale"], []).append(study)
+    return groups
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much was run at a scale."""
+
+    scale: str
+    seeds: list[int]
+    total_env_steps: int
+    envs: list[str]
+
+
+def extents(studies: Iterable[Study]) -> list[Extent]:
+    """Of each scale: numbers of seeds, length of a run, environments; the longest runs first."""
+    found = [
+        Extent(
+            scale,
+            sorted({len(study.seeds) for study in group}),
+            max(study.total_env_steps for study in group),
+            list(dict.fromkeys(env_labels(group).values())),
+        )
+        for scale, group in by_scale(studies).items()
+    ]
+    return sorted(found, key=lambda extent: -extent.total_env_steps)
+
+
 def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
     """Which runs are of other software than the present, and the command that helps."""
-    choice = f"scale={studies[0].plan['scale']} studies={','.join(s.name for s in studies)}"
-    # Those of the repository stay: what is trained lies beside them.
-    aside = "" if is_reference(name) else f"python -m replicate retrain {choice} && "
-    train = f"{aside}snakemake --config {choice}"
-    return [
-        (f"{text}. To find out", command(answers))
-        if answers[0].same == "unknown"
-        else (f"{text}. To train them anew", train)
-        for text, answers in of_other_software(studies)
-    ]
+    told = []
+    for scale, group in by_scale(studies).items():
+        choice = f"scale={scale} studies={','.join(study.name for study in group)}"
+        # Those of the repository stay: what is trained lies beside them.
+        aside = "" if is_reference(name) else f"python -m replicate retrain {choice} && "
+        train = f"{aside}snakemake --config {choice}"
+        told += [
+            (f"{text}. To find out", command(answers))
+            if answers[0].same == "unknown"
+            else (f"{text}. To train them anew", train)
+            for text, answers in of_other_software(group)
+        ]
+    return told
 
 
 def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:

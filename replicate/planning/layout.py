@@ -6,8 +6,11 @@ from pathlib import Path
 
 from replicate.store.records import REFERENCE, is_reference
 
-REFERENCE_SCALES = ("paper", "quick")
-"""Scales of which the repository may have data; the first that has some is ``reference``."""
+REFERENCE_SCALES = ("paper", "ledger"), ("quick",)
+"""Scales of which the repository may have data; those that share a report stand together.
+
+The first that have some are ``reference``.  A study with data at two of them is shown at the first.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,21 @@ class Layout:
         return self.root / "cohorts"
 
     @cached_property
-    def references(self) -> dict[str, str]:
-        """Name of a report of the repository's data → its scale.
+    def references(self) -> dict[str, dict[str, Path]]:
+        """Name of a report of the repository's data → the plan of each of its studies.
 
-        ``reference`` is of the first scale that has data, ``reference_<scale>`` of the others.
+        ``reference`` is of the first scales that have data, ``reference_<scale>`` of the others.
         """
-        plans = self.results / REFERENCE / "plans"
-        scales = [scale for scale in REFERENCE_SCALES if any((plans / scale).glob("*.json"))]
-        return {f"{REFERENCE}_{scale}" if i else REFERENCE: scale for i, scale in enumerate(scales)}
+        reports: dict[str, dict[str, Path]] = {}
+        for scales in REFERENCE_SCALES:
+            found: dict[str, Path] = {}
+            for scale in scales:
+                for path in self.frozen_plan_file(scale, "").parent.glob("*.json"):
+                    found.setdefault(path.stem, path)
+            if found:
+                name = f"{REFERENCE}_{scales[0]}" if reports else REFERENCE
+                reports[name] = dict(sorted(found.items()))
+        return reports
 
     def frozen_plan_file(self, scale: str, study: str) -> Path:
         """The plan of what the repository has of a study."""
@@ -56,5 +66,6 @@ class Layout:
     def plan_file(self, name: str, study: str) -> Path:
         """The plan of a study in a report."""
         if is_reference(name):
-            return self.frozen_plan_file(self.references.get(name, name), study)
+            missing = self.frozen_plan_file(name, study)
+            return self.references.get(name, {}).get(study, missing)
         return self.root / name / "data" / study / "plan.json"

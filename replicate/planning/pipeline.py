@@ -146,7 +146,7 @@ class Pipeline:
         """Studies at scale ``name``, or those with data in the repository."""
         if not is_reference(name):
             return list(self.choice.studies)
-        return sorted(path.stem for path in self.layout.plan_file(name, "").parent.glob("*.json"))
+        return list(self.layout.references.get(name, ()))
 
     def runs(self, wildcards: Any) -> list[str]:
         """Stamps of the runs on one environment that the chosen studies have at a scale.

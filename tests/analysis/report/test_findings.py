@@ -153,6 +153,13 @@ def test_every_claim_has_a_topic_and_is_a_card_or_not_run() -> None:
                     assert text in card.scope
 
 
+def test_a_claim_of_runs_of_two_scales_says_both() -> None:
+    record = next(claim for claim in judged() if claim["claim"] == "E1")
+    record |= {"scales": ["paper", "ledger"], "total_env_steps": [204_800, 999_424]}
+    scope = findings.scope(record)
+    assert "scales paper, ledger ·" in scope and "204,800 or 999,424 env steps a run" in scope
+
+
 def test_damaged_questions_are_one_line(tmp_path: Path) -> None:
     file = tmp_path / "questions.yaml"
     file.write_text("questions: [1]\n")

@@ -85,9 +85,10 @@ def test_runs_of_which_it_is_not_known_are_counted_and_traced(
     assert note.endswith("To find out") and command == f"python -m replicate traces{todo}"
 
 
-def test_the_plan_tells_what_each_run_was_asked_to_do() -> None:
-    planned = study_runs(load_study("table1"), load_scale("smoke"))
-    plan = plan_of(load_study("table1"), "smoke", planned)
+@pytest.mark.parametrize("name", ["table1", "no_undo"])
+def test_the_plan_tells_what_each_run_was_asked_to_do(name: str) -> None:
+    planned = study_runs(load_study(name), load_scale("smoke"))
+    plan = plan_of(load_study(name), "smoke", planned)
     study = Study(Path(), plan)
     for entry in plan["runs"]:
         run = validated(RunSettings, provenance.settings_of(study, entry))
@@ -115,6 +116,22 @@ def test_runs_of_other_software_are_counted_and_retrained(
     assert train == "snakemake --config scale=paper studies=table1"
     assert provenance.software_notes("reference", [study]) == [(note, train)]
     assert asked[0]["env"]["id"] == "Hopper-v5" and asked[0]["algo"]["clip_epsilon"] == 0.2
+
+
+def test_scales_are_told_apart(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = read_study(page.parent / "quick/data/table1/plan.json")
+    plan = {**long.on("hopper").plan, "scale": "ledger", "study": "bound", "total_env_steps": 2_048}
+    studies = [Study(long.folder, plan), long]
+    longest, other = provenance.extents(studies)
+    assert (longest.scale, longest.envs) == ("paper", ["Hopper-v5", "Swimmer-v5"])
+    assert (other.scale, other.seeds, other.total_env_steps) == ("ledger", [3], 2_048)
+    assert other.envs == ["Hopper-v5"]
+    monkeypatch.setattr(provenance, "compare", lambda *_: Answer("other", "other code"))
+    told = provenance.software_notes("reference", studies)
+    assert [(note[:8], command) for note, command in told] == [
+        ("3 of 3 r", "snakemake --config scale=ledger studies=bound"),
+        ("6 of 6 r", "snakemake --config scale=paper studies=table1"),
+    ]
 
 
 def moved_on(run: dict[str, Any]) -> None:
