@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.figures.time_shares import PARTS, cohorts
 from analysis.report.elements import Table, amount, grid
 from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
@@ -16,6 +15,8 @@ from replicate.store.records import is_reference
 from replicate.store.staleness import Answer, command, compare, cpu_class
 
 SECONDS_PER_HOUR = 3600
+PHASES = ("rollout", "advantages", "update")
+"""What a cohort's clock readings come to; the environment's steps are a part of the rollout."""
 
 
 def unique_runs(studies: Iterable[Study]) -> list[dict[str, Any]]:
@@ -148,8 +149,7 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
 
 def facts(studies: list[Study]) -> list[tuple[str, str]]:
     """Where and with what the runs were made, from their own records."""
-    runs, counted = unique_runs(studies), env_steps(studies)
-    seconds = sum(counted[key] * pace for key, pace in paces(studies).items())
+    runs = unique_runs(studies)
     steps = sum(run["env_steps"] for run in runs)
 
     def of(key: str) -> str:
@@ -160,7 +160,7 @@ def facts(studies: list[Study]) -> list[tuple[str, str]]:
     resumed = sum(bool(run.get("resumed")) for run in runs)
     return [
         ("Env steps", f"{steps:,} in {len(runs)} runs"),
-        ("Time", f"{seconds / SECONDS_PER_HOUR:.2f} core hours of training"),
+        ("Time", "; ".join(time_texts(studies))),
         ("Processor", f"{of('cpu')} ({of('simd')}), {of('threads')} thread a process"),
         ("Device", of("device")),
         ("Seeds", "one per run: network, action noise, minibatch order and environment"),
@@ -187,44 +187,50 @@ def commit_text(checkout: dict[str, Any]) -> str:
 
 def cost_table(studies: list[Study]) -> Table:
     """µs per env step by environment and algorithm, and what all runs of the page come to."""
-    pace, steps = paces(studies), env_steps(studies)
     labels = env_labels(studies)
+    sums = costs(studies).groupby(["env", "algorithm"], sort=False)[["env_steps", "seconds"]].sum()
     rows = [
         (
             labels[env],
             algo,
-            amount(steps[env, algo]),
-            f"{seconds * steps[env, algo]:.0f}",
-            f"{seconds * 1e6:.0f}",
+            amount(cost.env_steps),
+            f"{cost.seconds:.0f}",
+            f"{cost.seconds / cost.env_steps * 1e6:.0f}",
         )
-        for (env, algo), seconds in pace.items()
+        for (env, algo), cost in sums.iterrows()
     ]
     header = ["environment", "algorithm", "env steps", "core seconds", "µs per env step"]
     return grid("What these runs cost, with lanes in lockstep, one core per cohort.", header, rows)
 
 
-def paces(studies: list[Study]) -> dict[tuple[str, str], float]:
-    """(environment, algorithm) → core seconds per env step, of the cohorts that trained these runs.
+def costs(studies: Iterable[Study]) -> pd.DataFrame:
+    """Of each run, once: ``env, algorithm, machine, env_steps`` and ``seconds`` of a core.
 
-    A cohort may have trained runs that are not here: its pace counts, not its total.
+    A run's share of its cohort's time is that of one lane, wherever the others are.
     """
-    table = pd.concat(cohorts(study) for study in studies).drop_duplicates()
-    sums = table.groupby(["env", "algorithm"])[["env_steps", *PARTS]].sum()
-    pace = sums[[*PARTS]].sum(axis=1) / sums.env_steps
-    return {(env, algo): float(value) for (env, algo), value in pace.items()}
-
-
-def env_steps(studies: list[Study]) -> dict[tuple[str, str], int]:
-    """(environment, algorithm) → env steps of the runs, those that studies share once."""
-    counted: dict[str, tuple[str, str, int]] = {}
+    rows = {}
     for study in studies:
         algorithms = {v["name"]: v["algo"]["name"] for v in study.plan["variants"]}
         for run in study.runs:
-            counted[run["digest"]] = run["env"], algorithms[run["variant"]], run["env_steps"]
-    totals: dict[tuple[str, str], int] = {}
-    for env, algo, steps in counted.values():
-        totals[env, algo] = totals.get((env, algo), 0) + steps
-    return totals
+            cohort = run["cohort"]
+            rows[run["digest"]] = {
+                "env": run["env"],
+                "algorithm": algorithms[run["variant"]],
+                "machine": f"{run['cpu']} ({run['simd']})",
+                "env_steps": run["env_steps"],
+                "seconds": sum(cohort["seconds"][part] for part in PHASES) / cohort["lanes"],
+            }
+    return pd.DataFrame(list(rows.values()))
+
+
+def time_texts(studies: Iterable[Study]) -> list[str]:
+    """Core hours and pace of all runs, by the kind of processor that they were trained on."""
+    sums = costs(studies).groupby("machine", sort=False)[["env_steps", "seconds"]].sum()
+    return [
+        f"{machine}: {cost.seconds / SECONDS_PER_HOUR:.2f} core hours of training, "
+        f"{cost.env_steps / cost.seconds:,.0f} env steps a second and core"
+        for machine, cost in sums.iterrows()
+    ]
 
 
 def scale_table(measures: pd.DataFrame, labels: Mapping[str, str]) -> Table:

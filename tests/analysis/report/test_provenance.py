@@ -14,7 +14,7 @@ from replicate.planning.studies import load_scale, load_study, study_runs
 from replicate.settings import RunSettings, validated
 from replicate.store import software
 from replicate.store.staleness import Answer
-from tests.analysis.report.pages import describe_runs
+from tests.analysis.report.pages import HOSTILE, describe_runs
 from tests.conftest import runs_of
 
 
@@ -160,6 +160,8 @@ def test_facts_say_where_runs_came_from_and_which_were_interrupted(page: Path) -
     facts = dict(provenance.facts([study]))
     assert facts["Commit"] == "not recorded"
     assert facts["Interrupted"] == "0 runs went on from a checkpoint, 6 did not"
+    pace = "0.02 core hours of training, 83 env steps a second and core"
+    assert facts["Time"] == f"{HOSTILE} (AVX2): {pace}"  # 6,000 env steps in twice 36 seconds
     describe_runs(study, resumed_dirty)
     facts = dict(provenance.facts([read_study(study.folder / "plan.json")]))
     assert facts["Commit"] == "c0ffeec0ffee, decadedecade with uncommitted changes"
