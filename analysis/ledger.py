@@ -106,9 +106,9 @@ def _levels(
         p_values: dict[tuple[str, str], float] = {}
         for name, claim in claims.items():
             if claim.family == family:
-                tests = _tests(evidence[name].parts) if name in evidence else {}
+                tests = parts_by_test(evidence[name].parts) if name in evidence else {}
                 if not tests:
-                    tests = {"": []}
+                    tests = {str(k or ""): [] for k in range(claim.tests)}
                 for test, parts in tests.items():
                     p_values[name, test] = _p_of_test(parts, settings)
         levels = holm_levels(list(p_values.values()), 1 - settings.alpha)
@@ -116,7 +116,7 @@ def _levels(
     return level_of
 
 
-def _tests(parts: Iterable[Part]) -> dict[str, list[Part]]:
+def parts_by_test(parts: Iterable[Part]) -> dict[str, list[Part]]:
     """The parts that have a p, by test."""
     tests: dict[str, list[Part]] = {}
     for part in parts:
@@ -129,7 +129,7 @@ def _p_of_test(parts: list[Part], settings: LedgerSettings) -> float:
     """The smallest level at which the test says something.
 
     For the claim all parts must pass; against it, one suffices, so Bonferroni; "no relevant effect"
-    is of all parts again.
+    is of all parts again, where some effect is claimed.
     """
     if not parts:
         return 1.0
@@ -138,7 +138,8 @@ def _p_of_test(parts: list[Part], settings: LedgerSettings) -> float:
     p = min(1.0, len(against) * min(against)) if against else 1.0
     if len(known) == len(parts):
         p = min(p, max(_p_for(part, settings) for part in parts))
-        p = min(p, max(_p_no_effect(part) for part in parts))
+        if any(part.aim == "above" for part in parts):
+            p = min(p, max(_p_no_effect(part) for part in parts))
     return p
 
 
@@ -169,7 +170,7 @@ def _p_against(part: Part) -> float:
 
 def _p_no_effect(part: Part) -> float:
     assert part.estimate is not None
-    if part.aim != "above" or part.margin == 0:
+    if part.aim not in ("above", "not below") or part.margin == 0:
         return 1.0
     return max(part.estimate.p_above(-part.margin), part.estimate.p_below(part.margin))
 
@@ -213,7 +214,10 @@ def judge(part: Part, level: float, settings: LedgerSettings, parts: int = 1) ->
         verdict, why = "", ""
     else:
         verdict, why = _for_the_claim(part, level, settings)
-        if verdict == INCONCLUSIVE and (p := _p_against(part)) <= 1 - level:
+        # Too small to matter is not against what is claimed, however short the runs.
+        small = part.aim == "above" and why == TOO_SHORT
+        open_ = verdict in (INCONCLUSIVE, IN_PART) and not small
+        if open_ and (p := _p_against(part)) <= 1 - level:
             corrected = p * parts <= 1 - level
             verdict, why = (CONTRADICTED, "") if corrected else (INCONCLUSIVE, UNCORRECTED)
     return Judged(part, verdict, level, low, high, why, seeds_to_tell(part, level, settings.power))
@@ -336,7 +340,7 @@ def _finding(
     env_labels: Mapping[str, str],
 ) -> Finding:
     judged = []
-    tests = _tests(evidence.parts)
+    tests = parts_by_test(evidence.parts)
     for part in evidence.parts:
         level = levels.get((claim.name, part.test), 1 - settings.alpha)
         judged.append(judge(part, level, settings, len(tests.get(part.test, [part]))))
@@ -398,9 +402,11 @@ def _no_effect(parts: Sequence[Judged]) -> bool:
     above = [each for each in parts if each.part.aim == "above"]
     sized = [each for each in above if each.part.margin > 0]
     others = [each for each in above if each.part.margin == 0]
+    equal = [each for each in parts if each.part.aim == "not below"]
     return (
         bool(sized)
         and all(each.verdict == NO_EFFECT for each in sized)
+        and all(each.verdict == SUPPORTED and each.high < each.part.margin for each in equal)
         and all(each.verdict == INCONCLUSIVE for each in others)
         and not any(each.verdict == CONTRADICTED for each in parts)
     )

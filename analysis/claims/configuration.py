@@ -50,6 +50,7 @@ class Claim(Section):
         studies, probes: what its function reads.
         without: environments of these studies that it is not about.
         margins: by the names that its function uses.
+        tests: how many it brings to its family: as many while it is not run.
         wording: None where no function judges it yet.
 
     """
@@ -61,6 +62,7 @@ class Claim(Section):
     probes: Names = ()
     without: Names = ()
     margins: dict[str, Annotated[float, Field(strict=False)]] = Field(default_factory=dict)
+    tests: Annotated[int, Field(strict=False, ge=1)] = 1
     wording: Wording | None = None
 
 

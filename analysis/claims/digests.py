@@ -44,7 +44,7 @@ def digests(claims: Mapping[str, Claim], settings: LedgerSettings) -> dict[str, 
 def digest_of(finding: Finding, settings: LedgerSettings) -> str:
     """SHA-256 of what is claimed and of what the ledger makes of the fixed data."""
     content = {
-        "claim": finding.claim.model_dump(mode="json", exclude={"statement", "wording"}),
+        "claim": finding.claim.model_dump(mode="json", exclude={"statement", "tests", "wording"}),
         "ledger": settings.model_dump(mode="json", exclude={"words"}),
         "verdict": finding.verdict,
         "seeds_needed": finding.seeds_needed,

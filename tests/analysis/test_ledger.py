@@ -100,6 +100,7 @@ def test_what_is_claimed_to_be_within(low: float, high: float, verdict: str) -> 
     ("part", "verdict"),
     [
         (above(-0.05, 0.05, learnt=0.49), "inconclusive"),
+        (above(-0.09, -0.01, learnt=0.49), "inconclusive"),  # not 0, and too small to matter
         (above(0.15, 0.25, learnt=0.1), "supported"),  # a difference needs no level
         (above(-0.25, -0.15, learnt=0.1), "contradicted"),
         (not_below(-0.05, 0.05, learnt=0.49), "inconclusive"),
@@ -118,6 +119,14 @@ def test_equality_on_some_environments_is_a_part() -> None:
     overall = mean_over_environments(list(by_env.values()))
     part = Part("b", "b", "not below", overall, 0.1, by_env, {"hopper": 0.9, "walker2d": 0.2}, 5)
     assert judge(part, LEVEL, SETTINGS).verdict == "supported in part"
+
+
+def test_a_loss_is_not_hidden_by_environments_on_which_nothing_was_learnt() -> None:
+    by_env = {"hopper": estimate(-0.04, 0.04), "walker2d": estimate(-0.5, -0.42)}
+    overall = mean_over_environments(list(by_env.values()))
+    part = Part("b", "b", "not below", overall, 0.1, by_env, {"hopper": 0.9, "walker2d": 0.4}, 5)
+    judged = judge(part, LEVEL, SETTINGS)
+    assert judged.high < -part.margin and (judged.verdict, judged.why) == ("contradicted", "")
 
 
 @pytest.mark.parametrize(
@@ -178,6 +187,13 @@ def test_the_order_of_the_verdicts() -> None:
     assert claim_verdict() == ("not run", "")
 
 
+def test_no_relevant_effect_is_of_all_that_is_judged() -> None:
+    small, equal = above(-0.05, 0.05), not_below(-0.05, 0.05)
+    assert claim_verdict(small, equal)[0] == "no relevant effect"
+    assert claim_verdict(small, not_below(0.05, 0.4))[0] == "supported in part"
+    assert claim_verdict(small, not_below(-0.3, 0.3))[0] == "inconclusive"
+
+
 def test_a_guard_spoils_what_holds_on_average() -> None:
     by_env = {"hopper": estimate(-0.4, -0.2), "walker2d": estimate(0.5, 0.7)}
     overall = mean_over_environments(list(by_env.values()))
@@ -228,6 +244,14 @@ def test_after_the_first_that_fails_the_rest_are_judged_at_its_level() -> None:
     levels = [findings[name].parts[0].level for name in ("E1", "E2", "E3")]
     assert levels == pytest.approx([1 - 0.05 / 4] * 3)
     assert not any(findings[name].verdict == "supported" for name in ("E1", "E2", "E3"))
+
+
+def test_claims_that_were_not_run_count_with_all_their_tests() -> None:
+    alone = findings_of(S3=[with_p(0.011, "a"), with_p(0.5, "b")])["S3"]
+    others = {"S1": [with_p(0.9, "x"), with_p(0.9, "y")], "S2": [with_p(0.9)]}
+    beside = findings_of(S3=[with_p(0.011, "a"), with_p(0.5, "b")], **others)["S3"]
+    assert alone.parts[0].level == beside.parts[0].level == pytest.approx(1 - 0.05 / 5)
+    assert alone.parts[0].verdict == beside.parts[0].verdict == "inconclusive"
 
 
 def test_other_families_do_not_matter() -> None:

@@ -12,6 +12,7 @@ from analysis.claims import rules
 from analysis.claims.configuration import load_claims, load_ledger
 from analysis.claims.digests import DIGESTS, SCALE, UNTRAINED, digests, rounded
 from analysis.claims.fixed_data import fixed_data
+from analysis.ledger import parts_by_test
 from analysis.measures import read_published_scale
 
 CLAIMS, SETTINGS = load_claims(), load_ledger()
@@ -33,6 +34,12 @@ def changed(today: dict[str, str], **claims: dict[str, object]) -> set[str]:
     others = {name: CLAIMS[name].model_copy(update=update) for name, update in claims.items()}
     new = digests({**CLAIMS, **others}, SETTINGS)
     return {name for name in today if new[name] != today[name]}
+
+
+def test_claims_say_how_many_tests_they_bring_to_their_family() -> None:
+    data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
+    for name, evidence in rules.gather(CLAIMS, data).items():
+        assert CLAIMS[name].tests == max(len(parts_by_test(evidence.parts)), 1), name
 
 
 def test_words_do_not_count(today: dict[str, str]) -> None:
