@@ -32,6 +32,7 @@ VERDICTS = (NOT_RUN, NO_EFFECT, SUPPORTED, CONTRADICTED, IN_PART, INCONCLUSIVE, 
 TOO_SHORT = "too short on"
 NOT_EVERYWHERE = "not on"
 TOO_FEW = "too few seeds"
+AT_LEAST = "what was measured is a lower bound"
 UNCORRECTED = "against the claim only if its parts are not corrected for each other"
 MAX_SEEDS = 10_000
 JUDGED = ("above", "not below", "within", "often", "rises", "never")
@@ -159,6 +160,8 @@ def _p_for(part: Part, settings: LedgerSettings) -> float:
 
 def _p_against(part: Part) -> float:
     assert part.estimate is not None
+    if part.at_least:
+        return 1.0
     if part.aim == "rises":
         return min(1.0, 2 * part.p_values[1]) if part.p_values else 1.0
     if part.aim == "often":
@@ -170,7 +173,7 @@ def _p_against(part: Part) -> float:
 
 def _p_no_effect(part: Part) -> float:
     assert part.estimate is not None
-    if part.aim not in ("above", "not below") or part.margin == 0:
+    if part.aim not in ("above", "not below") or part.margin == 0 or part.at_least:
         return 1.0
     return max(part.estimate.p_above(-part.margin), part.estimate.p_below(part.margin))
 
@@ -254,6 +257,8 @@ def _for_the_claim(part: Part, level: float, settings: LedgerSettings) -> tuple[
     if part.aim == "not below":
         # What is better needs no level that was reached.
         return (SUPPORTED, "") if better else _equal_or_better(part, level, settings)
+    if part.at_least:
+        return (SUPPORTED, "") if better else (INCONCLUSIVE, AT_LEAST)
     if inside:
         # Policies that have not learnt are alike; that says nothing of the methods.
         return (INCONCLUSIVE, TOO_SHORT) if _short(part, settings) else (NO_EFFECT, "")

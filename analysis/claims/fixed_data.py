@@ -59,6 +59,8 @@ STUDIES = {
     ),
     "trpo_exactness": ("paper2017", ("cg_40", "damping_0.01", "fifth", "trpo")),
 }
+CHANGED = ("no_undo", "fine_tuning")
+"""Studies in which something changes half-way."""
 PUBLISHED = {"clip_0.1": 0.76, "clip_0.2": 0.82, "clip_0.3": 0.70}
 MAX_KL = 0.01
 
@@ -126,7 +128,7 @@ def _plan(name: str, recipe: str, variants: tuple[str, ...]) -> dict[str, Any]:
                 "label": variant,
                 "published": variant,
                 "algo": _algo(name, variant),
-                **({"change": {"at_share": 0.5}} if name == "no_undo" else {}),
+                **({"change": {"at_share": 0.5}} if name in CHANGED else {}),
             }
             for variant in variants
         ],
@@ -163,7 +165,7 @@ def _run(
         course = level * np.where(share < 0.6, share / 0.6, 1 - 3 * (share - 0.6) / 0.4)
     elif fate < 0.25:  # learns nothing
         course = 0 * share
-    if study == "no_undo":  # learns at once, falls after the update, and comes back
+    if study in CHANGED:  # learns at once, falls after the update, and comes back
         away = (share > 0.55) & (share <= 0.6 + 0.3 * generator.random())
         course = (0.3 + level) * np.where(away, 0.1, 1.0)
     u = course + np.array([0.1 * (generator.random() - 0.5) for _ in steps])

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from analysis.claims.changes import course, first_changed_update, level_before
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import Data, Evidence, Table, often
 from analysis.study import Study
 
 STUDY = "no_undo"
 METHODS = {"vpg": "naive policy gradient", "ppo": "PPO", "trpo": "TRPO"}
-BEFORE = 0.1
-"""Share of the env steps before the update over which a policy is judged."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ def n2(data: Data, claim: Claim) -> Evidence:
                 sum(way.trained for way in ways),
                 len(fallen),
                 _median(taken),
-                sum(map(math.isinf, taken)),
+                sum(math.isinf(way.env_steps) and not math.isinf(way.left) for way in fallen),
+                sum(math.isinf(way.left) for way in fallen),
             ]
         )
     columns = [
@@ -67,6 +67,7 @@ def n2(data: Data, claim: Claim) -> Evidence:
         "of these halved by the update",
         "median env steps until 90 % is back (empty: over half never)",
         "never back",
+        "diverged",
     ]
     return Evidence(parts, tables=lambda: [Table("The way back", columns, rows)])
 
@@ -80,17 +81,10 @@ def way_back(study: Study, run: Any, claim: Claim) -> WayBack:
         claim: for its margins.
 
     """
-    change = next(v["change"] for v in study.plan["variants"] if v["name"] == run.variant)
-    updates = study.total_env_steps // study.num_steps
-    changed = int(change["at_share"] * updates)
-    episodes = study.episodes
-    mine = (episodes.env == run.env) & (episodes.variant == run.variant)
-    own = episodes[mine & (episodes.seed == run.seed)]
-    returns, ended = (own[name].to_numpy(np.float64) for name in ("episodic_return", "env_step"))
-    u = (returns - run.untrained) / (run.reference_return - run.untrained)
+    ended, u = course(study, run)
     # The changed update is made from the rollout that ends here; what follows is its doing.
-    start = (changed + 1) * study.num_steps
-    level = float(u[(ended > (1 - BEFORE) * start) & (ended <= start)].mean())
+    start = (first_changed_update(study, run.variant) + 1) * study.num_steps
+    level = level_before(ended, u, start)
     rollout = np.ceil((ended - start) / study.num_steps).astype(int)  # 1: the first after it
     means = {k: float(u[rollout == k].mean()) for k in sorted(set(rollout[rollout > 0].tolist()))}
     back = [k for k, mean in means.items() if mean >= claim.margins["back"] * level]

@@ -74,6 +74,7 @@ class Part:
         p_values: of ``rises``: one-sided, for and against.
         count: cases of the claim's event, and how many could have been one.
         test: parts of one test stand and fall together; each test has one p in its family.
+        at_least: whether the true value may be larger: then nothing speaks against the claim.
 
     """
 
@@ -88,6 +89,7 @@ class Part:
     p_values: tuple[float, float] | None = None
     count: tuple[int, int] | None = None
     test: str = ""
+    at_least: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ RULES = {
     "E1": Rule(epsilon.e1, frozenset({"factor"})),
     "E2": Rule(epsilon.e2, frozenset({"u", "not_slower"})),
     "E3": Rule(epsilon.e3, frozenset({"often", "runs"})),
-    "E4": Rule(uses.e4, frozenset({"u"})),
+    "E4": Rule(uses.e4, frozenset({"u", "trained"})),
     "E5": Rule(epsilon.e5, frozenset({"u", "settings"})),
     "I1": Rule(exact.i1, frozenset({"tolerance", "large_ratio", "variance_factor"})),
     "I2": Rule(clip.i2, frozenset({"factor"})),

@@ -104,6 +104,19 @@ def s2(data: Data, claim: Claim) -> Evidence:
         final_difference(data, claim, EPOCHS, pair, key=key, label=label, aim="above")
         for pair, key, label in (gain, harm)
     ]
+    # Where ten epochs have ruined a policy, thirty cannot do much more.
+    parts += [
+        final_difference(
+            data,
+            claim,
+            EPOCHS,
+            (few, "none_10"),
+            key=few,
+            label=f"final without a clip, {epochs} minus 10",
+            aim="shown",
+        )
+        for few, epochs in (("none_1", "1 epoch"), ("none_3", "3 epochs"))
+    ]
     label = "final, 30 epochs minus 10, with the clip minus without it"
     pairs = (EPOCHS, "clip_30", "clip_10"), (EPOCHS, "none_30", "none_10")
     return Evidence([*parts, interaction(data, pairs, label)])
@@ -169,6 +182,7 @@ def _approximations(data: Data) -> Table:
                 study.labels[variant],
                 len(made),
                 float(made.cg_residual.median()),
+                float((made.backtracks > 0).mean()),
                 float((full.kl / delta).median()),
                 float((taken.improvement / taken.expected_improvement).median()),
                 float(made.step_accepted.mean()),
@@ -179,7 +193,8 @@ def _approximations(data: Data) -> Table:
         "variant",
         "updates",
         "median residual of conjugate gradient, relative",
-        "median KL of a full step / δ (1: the quadratic model is exact)",
+        "share whose full step was refused",
+        "median KL of the full steps that were taken / δ (1: the quadratic model is exact)",
         "median improvement / what the linear model promises",
         "accepted share",
         "mean backtracks",

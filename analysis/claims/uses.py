@@ -1,7 +1,9 @@
 """E4: for what each width of the clip is said to serve."""
 
+from statistics import mean
 from typing import NamedTuple
 
+from analysis.claims.changes import course, first_changed_update, level_before
 from analysis.claims.configuration import Claim
 from analysis.claims.epsilon import VARIANTS
 from analysis.claims.parts import (
@@ -38,7 +40,9 @@ USES = (
 def e4(data: Data, claim: Claim) -> Evidence:
     """The named ε is not worse than the best of the others, and better than the worst of them.
 
-    Best and worst are chosen on other seeds than those that they are compared on.
+    Best and worst are chosen on other seeds than those that they are compared on.  Fine-tuning is
+    tried where a policy was trained: on environments where the mean u of all runs had reached the
+    claim's ``trained`` before the change.
     """
     parts = [made for use in USES for made in _parts(data, claim, use)]
     used = {use.study for use in USES if use.study in data.studies}
@@ -47,8 +51,9 @@ def e4(data: Data, claim: Claim) -> Evidence:
 
 def _parts(data: Data, claim: Claim, use: Use) -> list[Part]:
     others = [variant for variant in VARIANTS if variant != use.variant]
-    values = samples(data, use.study, use.variant, final_u, claim.without)
-    reached = reached_u(data, use.study, VARIANTS, claim.without)
+    without = (*claim.without, *_untrained(data, claim, use.study))
+    values = samples(data, use.study, use.variant, final_u, without)
+    reached = reached_u(data, use.study, VARIANTS, without)
     width = use.variant.removeprefix("clip_")
     kinds: list[tuple[str, Aim, bool]] = [("best", "not below", False), ("worst", "above", True)]
     return [
@@ -56,11 +61,22 @@ def _parts(data: Data, claim: Claim, use: Use) -> list[Part]:
             f"{use.key}_{which}",
             f"final on {use.name}, ε = {width} minus the {which} other (chosen on other seeds)",
             aim,
-            paired(
-                values, chosen_elsewhere(data, use.study, others, claim.without, worst=worst), U
-            ),
+            paired(values, chosen_elsewhere(data, use.study, others, without, worst=worst), U),
             claim.margins["u"],
             reached,
         )
         for which, aim, worst in kinds
     ]
+
+
+def _untrained(data: Data, claim: Claim, study_name: str) -> list[str]:
+    """Environments whose policies had not learnt enough when something changed."""
+    study = data.studies.get(study_name)
+    if study is None or not any("change" in variant for variant in study.plan["variants"]):
+        return []
+    runs = data.measures[study_name].dropna(subset="u")
+    levels: dict[str, list[float]] = {}
+    for run in runs.itertuples():
+        start = first_changed_update(study, run.variant) * study.num_steps
+        levels.setdefault(run.env, []).append(level_before(*course(study, run), start))
+    return [env for env, of_env in levels.items() if mean(of_env) < claim.margins["trained"]]

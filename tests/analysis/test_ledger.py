@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,23 @@ def test_what_is_claimed_to_be_above(low: float, high: float, verdict: str) -> N
     judged = judge(above(low, high), LEVEL, SETTINGS)
     assert judged.verdict == verdict
     assert (judged.low, judged.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (-0.05, 0.05, "inconclusive"),
+        (0.05, 0.25, "supported"),
+        (-0.35, -0.2, "inconclusive"),
+    ],
+)
+def test_a_lower_bound_speaks_for_a_claim_alone(low: float, high: float, verdict: str) -> None:
+    part = replace(above(low, high), at_least=True)
+    judged = judge(part, LEVEL, SETTINGS)
+    assert judged.verdict == verdict
+    assert (judged.why == "what was measured is a lower bound") == (verdict == "inconclusive")
+    (of_claim,) = ledger({"N3": CLAIMS["N3"]}, {"N3": Evidence([part])}, SETTINGS)["N3"].parts
+    assert of_claim.verdict == verdict
 
 
 @pytest.mark.parametrize(

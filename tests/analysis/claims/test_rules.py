@@ -567,13 +567,8 @@ def test_what_happens_beside_the_range_is_shown() -> None:
 def test_the_way_back_is_counted_from_the_destructive_update() -> None:
     found = find("N2", undo_world({"vpg": 1.0, "trpo": 0.0, "ppo": 0.2}))
     rows = {row[0]: row[1:] for row in found.evidence.tables()[0].rows}
-    assert rows["naive policy gradient"] == [10, 10, 10, 101 * 2048, 0] and rows["TRPO"] == [
-        10,
-        10,
-        10,
-        6 * 2048,
-        0,
-    ]
+    assert rows["naive policy gradient"] == [10, 10, 10, 101 * 2048, 0, 0]
+    assert rows["TRPO"] == [10, 10, 10, 6 * 2048, 0, 0]
     assert [judged.part.count for judged in found.parts] == [(10, 10), (2, 10), (0, 10)]
 
 
@@ -587,7 +582,7 @@ def test_only_what_was_trained_and_fell_has_a_way_back() -> None:
     never.studies["no_undo"].__dict__["episodes"] = cut  # diverged in that update
     found = find("N2", never)
     rows = {row[0]: row[1:] for row in found.evidence.tables()[0].rows}
-    assert rows["PPO"] == [10, 10, 10, None, 10] and found.verdict == SUPPORTED
+    assert rows["PPO"] == [10, 10, 10, None, 0, 10] and found.verdict == SUPPORTED
 
 
 def test_ppo_beats_or_matches() -> None:
@@ -700,8 +695,8 @@ def test_trpos_approximations_are_shown_as_they_were_measured() -> None:
     )
     (table,) = find("T3", data).evidence.tables()
     assert [len(row) for row in table.rows] == [len(table.columns)] * 4
-    # A full step's KL over δ; of taken steps the gain; two of three were taken.
-    assert table.rows[0][1:] == pytest.approx([3, 0.2, 0.9, 0.7, 2 / 3, 1.0])
+    # Two full steps were refused; the third's KL over δ; of taken steps the gain; two were taken.
+    assert table.rows[0][1:] == pytest.approx([3, 0.2, 2 / 3, 0.9, 0.7, 2 / 3, 1.0])
 
 
 def test_published_returns_stand_beside_ours_with_their_definitions() -> None:
@@ -879,3 +874,42 @@ def test_i2_shows_how_many_times_a_sample_counts() -> None:
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows[1.0] == [1, 1, 1]
     assert rows[2.0] == [2, 0, 2] and rows[0.5] == [0.5, 0.5, 0]
+
+
+def with_change(data: Data, study: str, u: Mapping[str, float]) -> Data:
+    """A change half-way in every run of a study; ``u`` of each environment before and after it."""
+    of_study = data.studies[study]
+    for variant in of_study.plan["variants"]:
+        variant["change"] = {"at_share": 0.5}
+    data.measures[study]["reference_return"] = 1.0
+    rows = [
+        {"env_step": 2048 * k, "episodic_return": u[run["env"]] * (1 if k <= 244 else 0)}
+        | {key: run[key] for key in ("env", "variant", "seed")}
+        for run in of_study.plan["runs"]
+        for k in range(1, 489)
+    ]
+    of_study.__dict__["episodes"] = pd.DataFrame(rows)
+    return data
+
+
+def test_fine_tuning_is_of_policies_that_were_trained() -> None:
+    few = dict.fromkeys(PAPER, 0.2)
+    data = with_change(use_world(0.3, 0.3, 0.3), "fine_tuning", {**few, "hopper": 0.3})
+    tuning, *_ = find("E4", data).parts
+    assert list(tuning.part.by_env) == ["hopper"]
+    nothing = find("E4", with_change(use_world(0.3, 0.3, 0.3), "fine_tuning", few))
+    assert nothing.verdict == IN_PART
+    assert "0.05 in fine-tuning was not tried on a trained policy" in sentence(
+        nothing, worlds.SETTINGS.words
+    )
+
+
+def test_a_method_that_never_fell_is_told_apart() -> None:
+    data = undo_world({"vpg": 1, "trpo": 1, "ppo": 1})
+    episodes = data.studies["no_undo"].episodes
+    episodes.loc[episodes.variant == "vpg", "episodic_return"] = 0.1
+    found = find("N2", data)
+    assert found.verdict == IN_PART
+    assert "no run of naive policy gradient, since none had learnt and was halved" in sentence(
+        found, worlds.SETTINGS.words
+    )

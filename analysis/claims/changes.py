@@ -1,0 +1,37 @@
+"""Runs in which something changes half-way: what a policy had learnt by then."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.study import Study
+
+Array = npt.NDArray[np.float64]
+BEFORE = 0.1
+"""Share of the env steps before a change over which a policy is judged."""
+
+
+def first_changed_update(study: Study, variant: str) -> int:
+    """Number of a variant's first update under its ``change``."""
+    change = next(v["change"] for v in study.plan["variants"] if v["name"] == variant)
+    return int(change["at_share"] * (study.total_env_steps // study.num_steps))
+
+
+def course(study: Study, run: Any) -> tuple[Array, Array]:
+    """Env step at which each episode of a run ended, and its return on the published scale.
+
+    Args:
+        run: row of the measures: its keys, ``untrained`` and ``reference_return``.
+
+    """
+    episodes = study.episodes
+    mine = (episodes.env == run.env) & (episodes.variant == run.variant)
+    own = episodes[mine & (episodes.seed == run.seed)]
+    returns, ended = (own[name].to_numpy(np.float64) for name in ("episodic_return", "env_step"))
+    return ended, (returns - run.untrained) / (run.reference_return - run.untrained)
+
+
+def level_before(ended: Array, u: Array, start: float) -> float:
+    """Mean u of the episodes that ended in the last tenth of the env steps up to ``start``."""
+    return float(u[(ended > (1 - BEFORE) * start) & (ended <= start)].mean())
