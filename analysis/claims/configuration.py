@@ -52,6 +52,7 @@ class Claim(Section):
         margins: by the names that its function uses.
         tests: how many it brings to its family: as many while it is not run.
         wording: None where no function judges it yet.
+        ending: of every sentence of ``wording``, in the same way.
 
     """
 
@@ -64,6 +65,7 @@ class Claim(Section):
     margins: dict[str, Annotated[float, Field(strict=False)]] = Field(default_factory=dict)
     tests: Annotated[int, Field(strict=False, ge=1)] = 1
     wording: Wording | None = None
+    ending: str = ""
 
 
 class Words(Section):
@@ -160,8 +162,9 @@ def _checked(model: type[Any], file: Path, known: dict[str, str]) -> Any:
 def _check_templates(file: Path, claim: Claim) -> None:
     if claim.wording is None:
         return
-    for verdict, text in claim.wording.model_dump().items():
+    sentences = {f"wording.{verdict}": text for verdict, text in claim.wording}
+    for key, text in {**sentences, "ending": claim.ending}.items():
         try:
             list(Formatter().parse(text or ""))
         except ValueError as error:
-            raise ClaimsError(f"conf/claims/{file.name}: wording.{verdict}: {error}") from None
+            raise ClaimsError(f"conf/claims/{file.name}: {key}: {error}") from None

@@ -27,6 +27,8 @@ DIGESTS = CONF / "digests.json"
 SCALE = CONF / "published_scale.yaml"
 UNTRAINED = CONF.parents[1] / "results" / "reference" / "untrained.csv"
 SIGNIFICANT_DIGITS = 4
+WORDS = {"statement", "wording", "ending", "tests"}
+"""Of a claim, what changes no verdict; ``tests`` does in the ledger, which is in the digest."""
 
 
 def digests(claims: Mapping[str, Claim], settings: LedgerSettings) -> dict[str, str]:
@@ -44,7 +46,7 @@ def digests(claims: Mapping[str, Claim], settings: LedgerSettings) -> dict[str, 
 def digest_of(finding: Finding, settings: LedgerSettings) -> str:
     """SHA-256 of what is claimed and of what the ledger makes of the fixed data."""
     content = {
-        "claim": finding.claim.model_dump(mode="json", exclude={"statement", "tests", "wording"}),
+        "claim": finding.claim.model_dump(mode="json", exclude=WORDS),
         "ledger": settings.model_dump(mode="json", exclude={"words"}),
         "verdict": finding.verdict,
         "seeds_needed": finding.seeds_needed,

@@ -90,6 +90,7 @@ def sentence(finding: Finding, words: Words) -> str:
     where = f"conf/claims/{finding.claim.name}.yaml: wording.{key}"
     if template is None:
         raise ClaimsError(f"{where}: missing")
+    template = f"{template} {finding.claim.ending}"
     values = _values(finding, words)
     for name in _names(template):
         if name not in values:
