@@ -182,7 +182,7 @@ def p2(data: Data, claim: Claim) -> Evidence:
 
     An exact count of this code: a line or an operation that both need counts for neither.
     """
-    rows = data.probes["update_lines"]
+    rows = data.probes["code_size"]
     lines = {name: int(part.lines.sum()) for name, part in rows.groupby("needed_by")}
     ppo, trpo, both = (lines.get(name, 0) for name in ("ppo", "trpo", "both"))
     objective = lines.get("objective", 0)

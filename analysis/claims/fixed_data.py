@@ -305,7 +305,7 @@ def probes() -> dict[str, pd.DataFrame]:
         "clipped_objective": pd.DataFrame(points),
         "importance_sampling": pd.DataFrame(averages),
         "update_cost": pd.DataFrame(costs),
-        "update_lines": pd.DataFrame(lines),
+        "code_size": pd.DataFrame(lines),
     }
 
 

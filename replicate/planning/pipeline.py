@@ -43,10 +43,10 @@ from replicate.store.software import code_digest
 
 PROBES = (
     "clipped_objective",
+    "code_size",
     "entropy_bias",
     "importance_sampling",
     "two_actions",
-    "update_lines",
 )
 """The probes that take seconds and that a claim is judged by: they are made with each report.
 

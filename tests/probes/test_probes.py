@@ -11,13 +11,13 @@ import pytest
 
 from replicate.probes import (
     clipped_objective,
+    code_size,
     entropy_bias,
     importance_sampling,
     two_actions,
     untrained,
     update_anatomy,
     update_cost,
-    update_lines,
 )
 from replicate.store.files import sha256
 
@@ -28,7 +28,7 @@ PROBES = [
     two_actions,
     untrained,
     update_cost,
-    update_lines,
+    code_size,
 ]
 
 
@@ -196,7 +196,7 @@ def test_c7_entropy_by_plain_arithmetic(clip: str, low: float, high: float, tmp_
 
 
 @pytest.mark.parametrize(
-    "probe", [clipped_objective, entropy_bias, importance_sampling, two_actions, update_lines]
+    "probe", [clipped_objective, entropy_bias, importance_sampling, two_actions, code_size]
 )
 def test_the_same_bytes_every_time(probe: ModuleType, tmp_path: Path) -> None:
     files = [tmp_path / "a.csv", tmp_path / "b.csv"]

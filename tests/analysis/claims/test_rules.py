@@ -254,10 +254,10 @@ def cost_world(**peaks: Callable[[int], float]) -> Data:
 
 def lines_world(**lines: int) -> Data:
     """Each group has so many lines; of the others a few."""
-    rows = worlds.probes()["update_lines"].drop_duplicates("needed_by")
+    rows = worlds.probes()["code_size"].drop_duplicates("needed_by")
     for group, number in lines.items():
         rows.loc[rows.needed_by == group, "lines"] = number
-    return Data(probes={"update_lines": rows})
+    return Data(probes={"code_size": rows})
 
 
 def scattered(parameters: int) -> float:

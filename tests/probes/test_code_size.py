@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from replicate.planning.imports import files_of
-from replicate.probes import update_lines
-from replicate.probes.update_lines import Code, code_lines, comparison
+from replicate.probes import code_size
+from replicate.probes.code_size import Code, code_lines, comparison
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,7 +111,7 @@ def test_a_name_that_a_function_binds_is_its_own() -> None:
 
 @pytest.fixture(scope="module")
 def found() -> pd.DataFrame:
-    rows = pd.DataFrame(update_lines.update_lines(), columns=update_lines.COLUMNS)
+    rows = pd.DataFrame(code_size.code_size(), columns=code_size.COLUMNS)
     return rows.set_index("name")
 
 
@@ -156,5 +156,5 @@ def test_what_is_counted_is_an_input_of_its_rule(
     found: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    files = files_of("replicate.probes.update_lines")
+    files = files_of("replicate.probes.code_size")
     assert {f"{module.replace('.', '/')}.py" for module in found.module} <= set(files)

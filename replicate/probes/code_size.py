@@ -1,6 +1,6 @@
 """Claim P2: what PPO's update is made of that TRPO's is not, and the other way round.
 
-python -m replicate.probes.update_lines OUT.csv [MANIFEST]
+python -m replicate.probes.code_size OUT.csv [MANIFEST]
 
 Counted in the very code that trains: from ``update`` of each algorithm along the names that it
 uses, through the algorithms, their maths and the networks.  What both reach counts for neither.
@@ -323,14 +323,14 @@ def comparison(code: Code, updates: dict[str, Key], objective: Key) -> list[list
     return rows
 
 
-def update_lines() -> list[list[object]]:
+def code_size() -> list[list[object]]:
     """:func:`comparison` of PPO's and TRPO's updates as they are here."""
     return comparison(Code(source_of), UPDATES, OBJECTIVE)
 
 
 def main(arguments: list[str]) -> int:
     """The command line."""
-    return probes.main("update_lines", COLUMNS, update_lines, arguments)
+    return probes.main("code_size", COLUMNS, code_size, arguments)
 
 
 if __name__ == "__main__":
