@@ -223,7 +223,8 @@ def judge(part: Part, level: float, settings: LedgerSettings, parts: int = 1) ->
         if open_ and (p := _p_against(part)) <= 1 - level:
             corrected = p * parts <= 1 - level
             verdict, why = (CONTRADICTED, "") if corrected else (INCONCLUSIVE, UNCORRECTED)
-    return Judged(part, verdict, level, low, high, why, seeds_to_tell(part, level, settings.power))
+    seeds = None if why == AT_LEAST else seeds_to_tell(part, level, settings.power)
+    return Judged(part, verdict, level, low, high, why, seeds)
 
 
 def _bounds(part: Part, level: float) -> tuple[float, float]:
@@ -385,7 +386,7 @@ def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
         ran = any(each.verdict != NOT_RUN for each in shown)
         return (NO_RULE, "") if ran else (NOT_RUN, "")
     verdicts = [each.verdict for each in parts]
-    if all(verdict == NOT_RUN for verdict in verdicts):
+    if all(verdict == NOT_RUN for verdict in verdicts) and not undecided:
         return NOT_RUN, ""
     if undecided:
         return INCONCLUSIVE, undecided
@@ -396,7 +397,8 @@ def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
         return (IN_PART, NOT_EVERYWHERE) if failing else (SUPPORTED, "")
     if CONTRADICTED in verdicts:
         return CONTRADICTED, ""
-    why = next((each.why for each in parts if each.why), "")
+    # What was not run, the sentence says in its own words.
+    why = next((each.why for each in parts if each.why and each.verdict != NOT_RUN), "")
     if SUPPORTED in verdicts or IN_PART in verdicts:
         return IN_PART, why
     return INCONCLUSIVE, why

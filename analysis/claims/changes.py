@@ -33,5 +33,9 @@ def course(study: Study, run: Any) -> tuple[Array, Array]:
 
 
 def level_before(ended: Array, u: Array, start: float) -> float:
-    """Mean u of the episodes that ended in the last tenth of the env steps up to ``start``."""
-    return float(u[(ended > (1 - BEFORE) * start) & (ended <= start)].mean())
+    """Mean u of the episodes that ended in the last tenth of the env steps up to ``start``.
+
+    NaN: none did.
+    """
+    window = u[(ended > (1 - BEFORE) * start) & (ended <= start)]
+    return float(window.mean()) if len(window) else np.nan

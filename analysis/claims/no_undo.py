@@ -40,7 +40,7 @@ def n2(data: Data, claim: Claim) -> Evidence:
     that never come back count among them.
     """
     study, table = data.studies[STUDY], data.measures[STUDY]
-    parts, rows = [], []
+    parts, rows, seen = [], [], 0
     for variant, label in METHODS.items():
         runs = table[(table.variant == variant) & ~table.env.isin(list(claim.without))]
         ways = [way_back(study, run, claim) for run in runs.itertuples() if not math.isnan(run.u)]
@@ -48,6 +48,7 @@ def n2(data: Data, claim: Claim) -> Evidence:
         long = sum(way.env_steps > way.limit for way in fallen)
         what = f"ways back that are long, {label}"
         parts.append(often(variant, what, long, len(fallen), claim.margins["often"]))
+        seen += len(ways)
         taken = [way.env_steps for way in fallen]
         rows.append(
             [
@@ -69,7 +70,9 @@ def n2(data: Data, claim: Claim) -> Evidence:
         "never back",
         "diverged",
     ]
-    return Evidence(parts, tables=lambda: [Table("The way back", columns, rows)])
+    nobody = bool(seen) and not any(part.count for part in parts)
+    undecided = "no policy had learnt and was halved" if nobody else ""
+    return Evidence(parts, undecided, tables=lambda: [Table("The way back", columns, rows)])
 
 
 def way_back(study: Study, run: Any, claim: Claim) -> WayBack:

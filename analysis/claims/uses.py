@@ -1,5 +1,6 @@
 """E4: for what each width of the clip is said to serve."""
 
+from math import isnan
 from statistics import mean
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ from analysis.claims.changes import course, first_changed_update, level_before
 from analysis.claims.configuration import Claim
 from analysis.claims.epsilon import VARIANTS
 from analysis.claims.parts import (
+    LOWEST_U,
     Aim,
     Data,
     Evidence,
@@ -78,5 +80,8 @@ def _untrained(data: Data, claim: Claim, study_name: str) -> list[str]:
     levels: dict[str, list[float]] = {}
     for run in runs.itertuples():
         start = first_changed_update(study, run.variant) * study.num_steps
-        levels.setdefault(run.env, []).append(level_before(*course(study, run), start))
+        level = level_before(*course(study, run), start)
+        # A run that had diverged by then counts as the worst.
+        held = LOWEST_U if isnan(level) else max(level, LOWEST_U)
+        levels.setdefault(run.env, []).append(held)
     return [env for env, of_env in levels.items() if mean(of_env) < claim.margins["trained"]]

@@ -74,6 +74,7 @@ def test_a_lower_bound_speaks_for_a_claim_alone(low: float, high: float, verdict
     part = replace(above(low, high), at_least=True)
     judged = judge(part, LEVEL, SETTINGS)
     assert judged.verdict == verdict
+    assert (judged.seeds_needed is None) == (verdict == "inconclusive")  # more would not help
     assert (judged.why == "what was measured is a lower bound") == (verdict == "inconclusive")
     (of_claim,) = ledger({"N3": CLAIMS["N3"]}, {"N3": Evidence([part])}, SETTINGS)["N3"].parts
     assert of_claim.verdict == verdict
@@ -199,8 +200,9 @@ def test_the_order_of_the_verdicts() -> None:
     assert claim_verdict(good, bad)[0] == claim_verdict(small, bad)[0] == "contradicted"
     assert claim_verdict(good, small)[0] == claim_verdict(good, open_)[0] == "supported in part"
     assert claim_verdict(small, open_)[0] == "inconclusive"
-    assert claim_verdict(good, missing) == ("supported in part", "not run")
+    assert claim_verdict(good, missing) == ("supported in part", "")
     assert claim_verdict(missing, missing) == ("not run", "")
+    assert claim_verdict(missing, undecided="no case") == ("inconclusive", "no case")
     assert claim_verdict(good, undecided="by design") == ("inconclusive", "by design")
     assert claim_verdict() == ("not run", "")
 
