@@ -142,7 +142,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, unit: str) -> None:
 def caption(claims: list[dict[str, Any]], parts: pd.DataFrame) -> str:
     """What is drawn, of which runs."""
     used = [claim for claim in claims if claim["claim"] in set(parts.claim)]
-    seeds = sorted({len(claim["seeds"]) for claim in used})
+    seeds = sorted({number for claim in used for number in claim["seeds"]})
     envs = list(dict.fromkeys(label for claim in used for label in claim["envs"].values()))
     return (
         "What is judged by a difference: every part with its interval, at the level at which it "

@@ -115,7 +115,7 @@ def record(
         "tables": [table_record(table) for table in finding.evidence.tables()] if ran else [],
         "seeds_needed": finding.seeds_needed,
         "runs": len(runs),
-        "seeds": sorted({seed for study in used for seed in study.seeds}),
+        "seeds": sorted({len(study.seeds) for study in used}),
         "envs": {env: labels.get(env, env) for env in envs},
         "recipes": list(dict.fromkeys(study.recipe for study in used)),
         "scales": list(dict.fromkeys(study.plan["scale"] for study in used)),

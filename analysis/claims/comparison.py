@@ -15,6 +15,7 @@ from analysis.claims.parts import (
     difference,
     final_difference,
     final_u,
+    of_one_length,
     paired,
     samples,
 )
@@ -75,7 +76,8 @@ def _details(data: Data, claim: Claim) -> Table:
     """What PPO's code-level details are worth, beside what the algorithm is.
 
     ``modern`` has them and ``paper2017`` has not (``conf/recipe``); either algorithm is run with
-    both.  Source of the question: Engstrom et al. 2020, Table 2.
+    both.  Source of the question: Engstrom et al. 2020, Table 2.  Recipes are compared where their
+    runs are of one length.
     """
     finals = {
         (name, recipe): samples(data, study, name, final_u, claim.without)
@@ -92,9 +94,10 @@ def _details(data: Data, claim: Claim) -> Table:
         "the details in TRPO: with minus without": ((trpo, detailed), (trpo, plain)),
     }
     rows: list[list[object]] = []
+    alike = of_one_length(data, RECIPES.values())
     for label, (one, other) in pairs.items():
         by_env = paired(finals[one], finals[other], U)
-        if by_env:
+        if by_env and (alike or one[1] == other[1]):
             estimate = mean_over_environments(list(by_env.values()))
             rows.append([label, estimate.value, *estimate.bounds(LEVEL), len(by_env)])
     columns = ["difference in final, u", "mean over environments", "low", "high", "environments"]

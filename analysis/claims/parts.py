@@ -348,6 +348,12 @@ def factor_difference(
     )
 
 
+def of_one_length(data: Data, studies: Iterable[str]) -> bool:
+    """Whether the runs of these studies, as far as they are there, have one number of env steps."""
+    there = [data.studies[study] for study in studies if study in data.studies]
+    return len({study.total_env_steps for study in there}) <= 1
+
+
 def interaction(
     data: Data,
     pairs: tuple[tuple[str, str, str], tuple[str, str, str]],
@@ -356,10 +362,14 @@ def interaction(
 ) -> Part:
     """What one change is worth in *final* u minus what another is, paired by seed; shown.
 
+    Nothing of studies whose runs are not of one length.
+
     Args:
         pairs: twice a study and two of its variants; a change is worth the first minus the second.
 
     """
+    if not of_one_length(data, (study for study, *_ in pairs)):
+        return part("interaction", label, "shown", {})
     worth = []
     for study, *variants in pairs:
         x, y = (samples(data, study, variant, final_u, without) for variant in variants)

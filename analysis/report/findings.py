@@ -211,7 +211,7 @@ def extent(claim: dict[str, Any]) -> str:
         return "single updates, no whole training" if measured else "exact, no training"
     envs = len(claim["envs"])
     where = f" × {_count(envs, 'environment')}" if envs else ""
-    return f"{_count(claim['runs'], 'run')}, {_count(len(claim['seeds']), 'seed')}{where}"
+    return f"{_count(claim['runs'], 'run')}, {_seeds(claim)}{where}"
 
 
 def scope(claim: dict[str, Any]) -> str:
@@ -221,12 +221,18 @@ def scope(claim: dict[str, Any]) -> str:
     parts = [
         f"{_plural('scale', claim['scales'])} {', '.join(claim['scales'])}",
         f"{_plural('recipe', claim['recipes'])} {', '.join(claim['recipes'])}",
-        _count(len(claim["seeds"]), "seed"),
+        _seeds(claim),
         ", ".join(claim["envs"].values()),
         f"{' or '.join(f'{steps:,}' for steps in claim['total_env_steps'])} env steps a run",
         _count(claim["runs"], "run") + (f" (n = {claim['n']:,})" if claim["n"] else ""),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _seeds(claim: dict[str, Any]) -> str:
+    """Of each study, where they have unlike numbers."""
+    numbers = claim["seeds"]
+    return f"{' or '.join(map(str, numbers))} seed{'' if numbers == [1] else 's'}"
 
 
 def _plural(noun: str, things: list[Any]) -> str:

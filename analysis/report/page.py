@@ -108,8 +108,13 @@ def _made(inputs: Inputs) -> dict[str, Any]:
     folder = inputs.root / inputs.name
     files = {study.name: folder / "measures" / f"{study.name}.csv" for study in inputs.studies}
     manifest.check(files.values())
+    scales = {study.name: study.plan["scale"] for study in inputs.studies}
     measures = pd.concat(
-        [pd.read_csv(file).assign(study=study) for study, file in files.items()], ignore_index=True
+        [
+            pd.read_csv(file).assign(study=study, scale=scales[study])
+            for study, file in files.items()
+        ],
+        ignore_index=True,
     )
     runs = provenance.unique_runs(inputs.studies)
     labels = provenance.env_labels(inputs.studies)

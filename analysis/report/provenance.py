@@ -126,11 +126,18 @@ def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
 def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
     """What a reader must know before the numbers."""
     texts = []
-    seeds = measures.groupby(["study", "env", "variant"]).seed.nunique().min()
-    if seeds < FEW_SEEDS:
+    counted = measures.groupby(["scale", "study", "env", "variant"]).seed.nunique()
+    least = counted.groupby("scale").min()
+    few = [
+        f"{seeds} seeds" + (f" at scale {scale}" if len(least) > 1 else "")
+        for scale, seeds in least.items()
+        if seeds < FEW_SEEDS
+    ]
+    if few:
         texts.append(
-            f"With {seeds} seeds, intervals are wide and pictures are no verdicts: the tables at "
-            "the end say how often such intervals hold the truth and such verdicts are wrong."
+            f"With {' and '.join(few)}, intervals are wide and pictures are no verdicts: the "
+            "tables at the end say how often such intervals hold the truth and such verdicts are "
+            "wrong."
         )
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:

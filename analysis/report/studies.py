@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.report.elements import Picture, Table, narrowed, stored_picture, stored_table
 from analysis.study import Study
-from analysis.summaries import OVERALL
+from analysis.summaries import OVERALL, count
 from analysis.summaries.epsilon import GROUPS, ROWS, chapter_epsilon
 from analysis.tables import NONE
 from analysis.tables.epsilon import cell
@@ -47,6 +47,7 @@ class Section:
     """What the page shows of a study.
 
     Args:
+        extent: scale, seeds, length and environments of its runs.
         chapter: the ε table.
         tables, pictures, curves: in sight.
         folded_tables, folded_pictures, folded_curves: folded away.
@@ -56,6 +57,7 @@ class Section:
     name: str
     title: str
     question: str
+    extent: str
     chapter: Chapter | None
     tables: list[Table]
     pictures: list[Picture]
@@ -88,6 +90,7 @@ def section(name: str, folder: Path, study: Study) -> Section:
         study.name,
         study.plan["title"],
         study.plan["question"],
+        extent(study),
         chapter(study, made / "epsilon.csv", tables["epsilon"]) if "epsilon" in tables else None,
         [*short, *(table for table in whole if not table.by_environment)],
         pictures[:shown],
@@ -98,6 +101,14 @@ def section(name: str, folder: Path, study: Study) -> Section:
         ],
         pictures[shown:],
         [] if curves_first else curves,
+    )
+
+
+def extent(study: Study) -> str:
+    """How much of a study was run."""
+    return (
+        f"Scale {study.plan['scale']}: {count(len(study.seeds), 'seed')}, "
+        f"{study.total_env_steps:,} env steps a run, {count(len(study.envs), 'environment')}."
     )
 
 

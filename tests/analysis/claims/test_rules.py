@@ -935,3 +935,17 @@ def test_a_method_that_never_fell_is_told_apart() -> None:
     assert "no run of naive policy gradient, since none had learnt and was halved" in sentence(
         found, worlds.SETTINGS.words
     )
+
+
+def test_recipes_are_compared_where_runs_are_of_one_length() -> None:
+    def shown(length: int) -> tuple[bool, list[object]]:
+        data = clip_world(0.3, 0.3, 10)
+        data.studies["comparison_modern"].plan["total_env_steps"] = length
+        (both,) = [judged for judged in find("C5", data).parts if judged.part.key == "interaction"]
+        details = find("P1", data).evidence.tables()[0]
+        return both.part.estimate is not None, [row[0] for row in details.rows]
+
+    alike, unlike = shown(999_424), shown(204_800)
+    assert alike[0] and not unlike[0]
+    assert len(alike[1]) == 5
+    assert unlike[1] == [label for label in alike[1] if "both" in str(label)]

@@ -156,7 +156,9 @@ def test_every_claim_has_a_topic_and_is_a_card_or_not_run() -> None:
 def test_a_claim_of_runs_of_two_scales_says_both() -> None:
     record = next(claim for claim in judged() if claim["claim"] == "E1")
     record |= {"scales": ["paper", "ledger"], "total_env_steps": [204_800, 999_424]}
+    record |= {"seeds": [3, 10]}
     scope = findings.scope(record)
+    assert "· 3 or 10 seeds ·" in scope and ", 3 or 10 seeds × " in findings.extent(record)
     assert "scales paper, ledger ·" in scope and "204,800 or 999,424 env steps a run" in scope
 
 

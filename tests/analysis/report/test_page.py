@@ -154,3 +154,12 @@ def test_the_coverage_of_the_repository_is_what_the_code_simulates() -> None:
     pd.testing.assert_frame_equal(stored[keys], simulated[keys])
     normal = stored[(stored.distribution == "normal") & (stored.method == "t")]
     assert len(normal) and normal.coverage.between(0.94, 0.97).all()
+
+
+def test_two_scales_are_told_apart(page_of_two_scales: Path) -> None:
+    text = " ".join(page_of_two_scales.read_text().split())
+    assert "Scale <code>paper</code>: 3 seeds, 999,424 env steps a run" in text
+    assert "And scale <code>ledger</code>: 3 seeds, 204,800 env steps a run" in text
+    for scale, steps in (("paper", "999,424"), ("ledger", "204,800")):
+        assert f"Scale {scale}: 3 seeds, {steps} env steps a run, 2 environments." in text
+    assert "With 3 seeds at scale ledger and 3 seeds at scale paper, intervals" in text

@@ -147,7 +147,9 @@ def test_runs_that_went_on_on_another_class_of_cpu_are_told(page: Path) -> None:
     assert provenance.elsewhere(study.runs) == 0
     describe_runs(study, moved_on)
     study = read_study(study.folder / "plan.json")
-    measures = pd.read_csv(page.parent / "quick/measures/table1.csv").assign(study="table1")
+    measures = pd.read_csv(page.parent / "quick/measures/table1.csv").assign(
+        study="table1", scale="paper"
+    )
     (note,) = [
         text for text in provenance.notes("quick", measures, study.runs) if "bit by bit" in text
     ]
@@ -166,3 +168,14 @@ def test_facts_say_where_runs_came_from_and_which_were_interrupted(page: Path) -
     facts = dict(provenance.facts([read_study(study.folder / "plan.json")]))
     assert facts["Commit"] == "c0ffeec0ffee, decadedecade with uncommitted changes"
     assert facts["Interrupted"] == "4 runs went on from a checkpoint, 2 did not"
+
+
+def test_few_seeds_are_told_of_the_scale_that_has_few() -> None:
+    keys = {"study": "a", "env": "hopper", "variant": "ppo"}
+    few = pd.DataFrame([{**keys, "scale": "paper", "seed": seed} for seed in range(3)])
+    many = pd.DataFrame([{**keys, "scale": "ledger", "seed": seed} for seed in range(10)])
+    (alone,) = provenance.notes("paper", few, [])
+    assert alone.startswith("With 3 seeds, intervals are wide")
+    (beside,) = provenance.notes("paper", pd.concat([few, many]), [])
+    assert beside.startswith("With 3 seeds at scale paper, intervals are wide")
+    assert provenance.notes("ledger", many, []) == []
