@@ -6,7 +6,7 @@ import pandas as pd
 from scipy import stats  # type: ignore[import-untyped]
 
 from analysis.claims.configuration import Claim
-from analysis.claims.exact import never
+from analysis.claims.exact import holds
 from analysis.claims.parts import (
     Aim,
     Data,
@@ -23,6 +23,7 @@ from analysis.claims.parts import (
     part,
     ruined_or_collapsed,
     samples,
+    without_each,
 )
 
 PAPER, MODERN = "comparison", "comparison_modern"
@@ -49,7 +50,7 @@ def i2(data: Data, claim: Claim) -> Evidence:
     ]
     rows = data.probes["clipped_objective"]
     amplified = (rows.unclipped_log_gradient - rows.advantage * rows.ratio).abs()
-    exact = never(
+    exact = holds(
         "gradient", "a sample's gradient is its ratio times that at r = 1", amplified > 1e-9
     )
     parts = [*sizes, _more_often(data, claim), exact]
@@ -130,4 +131,8 @@ def c5(data: Data, claim: Claim) -> Evidence:
         "final, what the clip is worth under paper2017 minus modern",
         claim.without,
     )
-    return Evidence([*worth, *safe, both], variants=(NO_CLIP, CLIP))
+    return Evidence(
+        [*worth, *safe, both],
+        variants=(NO_CLIP, CLIP),
+        tables=lambda: [without_each(data, [*worth, *safe])],
+    )

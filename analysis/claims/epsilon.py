@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ from analysis.significance import stratified_logrank
 from analysis.statistics import Array, Estimate, percentile_bounds
 
 STUDY, TABLE1 = "epsilon", "table1"
+NO_CLIPPING = "no_clipping"
 WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5)
 STEPS = tuple(itertools.pairwise(WIDTHS))
 LEAST_LEVEL = 0.05
@@ -368,4 +370,30 @@ def _table1(data: Data, claim: Claim, published: Mapping[str, float]) -> list[Ta
         "published",
         "published is inside",
     ]
-    return [Table("The paper’s statistic", columns, rows)]
+    return [
+        Table("The paper’s statistic", columns, rows),
+        _order(study.labels, names, ours, published),
+    ]
+
+
+def _order(
+    labels: Mapping[str, str], names: Sequence[str], ours: Array, published: Mapping[str, float]
+) -> Table:
+    """Spearman's rank correlation of our scores and the published ones; largest distance."""
+    known = [(i, name) for i, name in enumerate(names) if name in published]
+    groups = {
+        "all settings": known,
+        "without no clipping": [(i, name) for i, name in known if name != NO_CLIPPING],
+        "penalties alone": [(i, name) for i, name in known if "kl" in name],
+    }
+    rows: list[list[Any]] = []
+    for group, members in groups.items():
+        if len(members) > 2:
+            here = [float(ours[i]) for i, _ in members]
+            there = [published[name] for _, name in members]
+            apart = [abs(x - y) for x, y in zip(here, there, strict=True)]
+            farthest = labels[members[int(np.argmax(apart))][1]]
+            rank = float(stats.spearmanr(here, there).statistic)
+            rows.append([group, len(members), rank, max(apart), farthest])
+    columns = ["of", "settings", "rank correlation", "largest distance", "at"]
+    return Table("Ours against published scores", columns, rows)

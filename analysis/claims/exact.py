@@ -15,6 +15,11 @@ def never(key: str, label: str, violated: "pd.Series[bool]") -> Part:
     return Part(key, label, "never", None, count=(int(violated.sum()), len(violated)))
 
 
+def holds(key: str, rule: str, violated: "pd.Series[bool]") -> Part:
+    """:func:`never`, of a label that says what is to hold: what is counted are exceptions."""
+    return never(key, f"exceptions to: {rule}", violated)
+
+
 def sides(rows: pd.DataFrame) -> tuple["pd.Series[bool]", "pd.Series[bool]"]:
     """Where the objective is to be flat, and where it is not; the kinks are in neither."""
     beyond = (rows.ratio - 1) * rows.advantage.apply(lambda a: 1 if a > 0 else -1)
@@ -34,10 +39,10 @@ def c1(data: Data, claim: Claim) -> Evidence:
         spread = levels.transform("max") - levels.transform("min")
         where = "above 1 + ε" if sign > 0 else "below 1 − ε"
         key = "good" if sign > 0 else "bad"
-        parts.append(never(key, f"flat {where} for {name}", spread > tolerance))
+        parts.append(holds(key, f"flat {where} for {name}", spread > tolerance))
     # Everywhere else, the kink included, it is the un-clipped objective.
     same = (rows.clipped - rows.unclipped).abs()[~flat]
-    parts.append(never("elsewhere", "elsewhere the un-clipped objective", same > tolerance))
+    parts.append(holds("elsewhere", "elsewhere the un-clipped objective", same > tolerance))
     return Evidence(parts)
 
 
@@ -50,11 +55,11 @@ def c2(data: Data, claim: Claim) -> Evidence:
     pulls = rows.gradient * rows.advantage > tolerance
     return Evidence(
         [
-            never(
+            holds(
                 "flat", "zero where the objective is flat", rows.gradient[flat].abs() > tolerance
             ),
-            never("elsewhere", "not zero anywhere else", rows.gradient[rest].abs() <= tolerance),
-            never("back", "on the wrong side it pulls back", ~pulls[wrong_side]),
+            holds("elsewhere", "not zero anywhere else", rows.gradient[rest].abs() <= tolerance),
+            holds("back", "on the wrong side it pulls back", ~pulls[wrong_side]),
         ]
     )
 
@@ -74,7 +79,7 @@ def c7(data: Data, claim: Claim) -> Evidence:
     }
     columns = ["rare action's probability", "step size", *(CLIPS[clip] for clip in CLIPS)]
     return Evidence(
-        [never(key, label, ~(rise <= tolerance)) for key, (label, rise) in cases.items()],
+        [holds(key, label, ~(rise <= tolerance)) for key, (label, rise) in cases.items()],
         tables=lambda: [
             Table(
                 "Expected change of entropy, nats, by enumeration",
@@ -94,9 +99,9 @@ def i1(data: Data, claim: Claim) -> Evidence:
     columns = list(rows.columns)
     return Evidence(
         [
-            never("bias", "the expectation is that of the new policy", bias),
-            never("growth", "a larger ratio has a larger variance", times.diff().dropna() <= 0),
-            never(
+            holds("bias", "the expectation is that of the new policy", bias),
+            holds("growth", "a larger ratio has a larger variance", times.diff().dropna() <= 0),
+            holds(
                 "size",
                 "large ratios have many times the variance of fresh data",
                 ~(large >= claim.margins["variance_factor"]),
@@ -121,13 +126,13 @@ def n1(data: Data, claim: Claim) -> Evidence:
     apart = (first - naive.set_index(same).worse_after).abs()
     return Evidence(
         [
-            never(
+            holds(
                 "naive",
                 "some step size of naive policy gradient locks in the worse action",
                 pd.Series([bool((worst < locked_in).all())] if len(worst) else [], dtype=bool),
             ),
-            never("trpo", "TRPO stays within max_kl", ~(trpo.kl <= trpo.setting)),
-            never(
+            holds("trpo", "TRPO stays within max_kl", ~(trpo.kl <= trpo.setting)),
+            holds(
                 "first",
                 "PPO's first step is naive policy gradient's",
                 ~(apart <= tolerance),

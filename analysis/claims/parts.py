@@ -34,6 +34,8 @@ PROPORTION = "proportion"
 """Unit of shares that are no differences of shares."""
 
 U = "u"
+LEVEL = 0.95
+"""Of intervals that are shown and not judged."""
 LOWEST_U = -1.0
 LEAST_SPREAD_U = 0.01
 """Runs that all reach the same highest return do not make a difference of 0 certain."""
@@ -384,3 +386,22 @@ def without_env(whole: Part, env: str, name: str) -> list[Part]:
     rest = {other: estimate for other, estimate in whole.by_env.items() if other != env}
     label = f"{whole.label}, without {name}"
     return [part(f"{whole.key}_without_{env}", label, "shown", rest, reached=whole.reached)]
+
+
+def without_each(data: Data, parts: Iterable[Part]) -> Table:
+    """What differences are without one of their environments: whether one of them makes it all."""
+    labels: dict[str, str] = {}
+    for study in data.studies.values():
+        labels |= study.plan["envs"]
+    rows: list[list[Any]] = []
+    for whole in parts:
+        if whole.estimate is None or whole.aim == "guard" or len(whole.by_env) < 2:
+            continue
+        for env in whole.by_env:
+            rest = [estimate for other, estimate in whole.by_env.items() if other != env]
+            mean = mean_over_environments(rest)
+            read = math.exp if mean.unit == FACTOR else float
+            numbers = (mean.value, *mean.bounds(LEVEL))
+            rows.append([whole.label, labels[env], *(read(number) for number in numbers)])
+    columns = ["difference or factor", "without", "mean over the others", "low", "high"]
+    return Table("Without one environment (95 % intervals)", columns, rows)

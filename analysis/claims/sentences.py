@@ -24,7 +24,10 @@ CLAUSE = re.compile(r"\[\[(.*?)\|\|(.*?)\]\]", re.DOTALL)
 
 
 def effect(judged: Judged) -> str:
-    """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``, ``12 % [5, 22] (8 of 67 runs)``."""
+    """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``, ``12 % [5, 22] (8 of 67 runs)``.
+
+    Differences of percentages are in percentage points.
+    """
     part = judged.part
     if judged.verdict == NOT_RUN or (part.estimate is None and part.count is None):
         return "not run"
@@ -61,7 +64,7 @@ def _number(value: float, unit: str, bare: bool = False) -> str:
         return text if bare else f"×{text}"
     if unit in (SHARE, PROPORTION):
         text = f"{100 * value:+.1f}" if unit == SHARE else f"{100 * value:.1f}"
-        text = text if bare else f"{text} %"
+        text = text if bare else f"{text} {'points' if unit == SHARE else '%'}"
     elif unit == EXPONENT:
         text = f"{value:+.3f}"
     else:

@@ -305,8 +305,18 @@ def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
         axis = Axis(*limits([row["estimate"] for row in rows], bounds, margins, unit), unit)
     levels = sorted({r["level"] for r in rows if r["low"] is not None and not r["single"]})
     notes = [" and ".join(map(_percent, levels)) + " intervals"] if levels else []
-    notes += ["grey: up to the margin"] if margins else []
+    if margins:
+        largest, several = max(margins), len(set(margins)) > 1
+        notes.append(
+            f"grey: up to the margin{'s, the largest' if several else ''} {_size(largest, unit)}"
+        )
     return Forest([_interval(row, axis) for row in rows], _ticks(axis), "; ".join(notes))
+
+
+def _size(margin: float, unit: str) -> str:
+    if unit == FACTOR:
+        return f"×{margin:g}"
+    return f"{100 * margin:g} %" if unit in (SHARE, PROPORTION) else f"{margin:g} {unit}"
 
 
 def _interval(row: Mapping[str, Any], axis: Axis) -> Interval:

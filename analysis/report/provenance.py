@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from analysis.report.elements import Table, amount, grid
 from analysis.statistics import FEW_SEEDS
@@ -180,8 +182,15 @@ def facts(studies: list[Study]) -> list[tuple[str, str]]:
         ("Training code", ", ".join(sorted({run["code_digest"][:12] for run in runs}))),
         ("Commit", ", ".join(sorted(commits))),
         ("Interrupted", f"{resumed} runs went on from a checkpoint, {len(runs) - resumed} did not"),
+        ("To cite", cited()),
         ("Lock file", ", ".join(sorted({str(run["lock_digest"])[:12] for run in runs}))),
     ]
+
+
+def cited(file: Path = Path("CITATION.cff")) -> str:
+    """Title, version and date of the suite."""
+    known = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return f"{known['title']}, version {known['version']}, {known['date-released']} ({file.name})"
 
 
 def commit_text(checkout: dict[str, Any]) -> str:
@@ -207,7 +216,11 @@ def cost_table(studies: list[Study]) -> Table:
         for (env, algo), cost in sums.iterrows()
     ]
     header = ["environment", "algorithm", "env steps", "core seconds", "µs per env step"]
-    return grid("What these runs cost, with lanes in lockstep, one core per cohort.", header, rows)
+    caption = (
+        "What these runs cost, with lanes in lockstep, one core per cohort. Cohorts are of unlike "
+        "size: what an update of each algorithm costs is claim T2."
+    )
+    return grid(caption, header, rows)
 
 
 def costs(studies: Iterable[Study]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from replicate.store.records import TABLE_FILES
 NONE = "–"
 TOO_FEW = "too few"
 SIGNIFICANT_DIGITS = 3
+LARGEST_PLAIN = 1e9
 SMALLEST_PLAIN = 1e-5
 INTERVALS = f"Brackets: 95 % interval (“{TOO_FEW}”: too few runs for one)"
 
@@ -115,6 +116,8 @@ def _decimals(values: Sequence[float]) -> int:
 def _number(value: float, decimals: int) -> str:
     if isnan(value):
         return NONE
+    if abs(value) >= LARGEST_PLAIN:
+        return f"{value:.1e}".replace("e+", "e").replace("-", "−")
     if 0 < abs(value) < SMALLEST_PLAIN and decimals > SIGNIFICANT_DIGITS:
         return f"{value:.1e}".replace("-", "−")
     rounded = round(value, decimals) + 0.0  # not −0

@@ -129,6 +129,11 @@ def test_numbers_are_as_fine_as_the_largest_needs(
     assert tables.with_interval(*numbers) == text
 
 
+def test_numbers_that_nobody_reads_digit_by_digit_are_short() -> None:
+    assert tables.number(1_154_358_689_025_021) == "1.2e15"
+    assert tables.number(999_424_000) == "999,424,000"
+
+
 def test_no_minus_before_zero() -> None:
     assert tables.number(-0.001, 2) == "0.00"
     assert tables.p_text(0.00001) == "< 0.001" and tables.p_text(0.0312) == "0.031"

@@ -674,7 +674,7 @@ def test_runs_that_all_reach_the_top_do_not_make_no_difference_certain() -> None
 
 def test_table_1_says_whether_the_paper_could_have_had_these_seeds() -> None:
     finding = find("E5", table1_world(0.5, sd=0.05))
-    (table,) = finding.evidence.tables()
+    table, _ = finding.evidence.tables()
     rows = {row[0]: row for row in table.rows}
     assert rows["clip_0.2"][-2] == 0.82 and rows["clip_0.2"][2] < rows["clip_0.2"][3]
     assert rows["clip_0.1"][-1] is False  # 0.76 published, about 0.6 here
@@ -720,7 +720,7 @@ def test_trpos_approximations_are_shown_as_they_were_measured() -> None:
 def test_published_returns_stand_beside_ours_with_their_definitions() -> None:
     returns = pd.read_csv("results/published/reference_returns.csv")
     data = dataclasses.replace(methods_world(0.0, 0.0), published={"reference_returns": returns})
-    _, beside, table = find("P1", data).evidence.tables()
+    _, beside, table, _ = find("P1", data).evidence.tables()
     rows = pd.DataFrame(table.rows, columns=table.columns)
     hopper = rows[rows.environment.str.startswith("Hopper")]
     assert hopper.source.iloc[0].startswith("here, paper2017")
@@ -949,3 +949,28 @@ def test_recipes_are_compared_where_runs_are_of_one_length() -> None:
     assert alike[0] and not unlike[0]
     assert len(alike[1]) == 5
     assert unlike[1] == [label for label in alike[1] if "both" in str(label)]
+
+
+def test_one_environment_that_makes_it_all_is_seen() -> None:
+    table = find("P1", methods_world(0.0, 0.0, sd=0.0, hopper=0.7)).evidence.tables()[-1]
+    assert table.columns[:2] == ["difference or factor", "without"]
+    rows = {row[1]: row[2] for row in table.rows if "paper2017" in row[0]}
+    assert rows.pop("Hopper-v5") == pytest.approx(0.0)
+    assert len(rows) == len(PAPER) - 1
+    assert list(rows.values()) == pytest.approx([0.7 / (len(PAPER) - 1)] * len(rows))
+    kl = [
+        row
+        for row in find("C5", clip_world(0.3, 0.3, 10)).evidence.tables()[0].rows
+        if "KL" in row[0]
+    ]
+    assert [row[2] for row in kl] == pytest.approx([10.0] * len(kl), rel=0.05) and kl
+
+
+def test_ours_and_published_scores_are_ranked() -> None:
+    data = table1_world(0.5, better=0.9)
+    tables = find("E5", data).evidence.tables()
+    (order,) = [table for table in tables if table.title == "Ours against published scores"]
+    ((group, settings, rank, apart, at),) = order.rows[:1]
+    # Published are 0.76, 0.82 and 0.70 for 0.1, 0.2 and 0.3; ours rise.
+    assert (group, settings) == ("all settings", 3)
+    assert rank == pytest.approx(-0.5) and at == "clip_0.3" and apart > 0.1
