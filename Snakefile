@@ -241,6 +241,7 @@ rule report:
         error_rates=PLAN.error_rates,
         questions="conf/claims/questions.yaml",
         lock="requirements.lock",
+        citation="CITATION.cff",
         traces=["results/reference/traces.csv", "results/reference/traces_panel.csv"],
         code=files_of("analysis.report.__main__"),
         page=[

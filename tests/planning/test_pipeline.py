@@ -25,7 +25,7 @@ from replicate.upkeep.checks.workflow import dry_run, to_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("analysis", "conf", "profiles", "replicate", "results/reference", "results/published")
-FILES = ("Snakefile", "environment.yaml", "requirements.lock")
+FILES = ("Snakefile", "environment.yaml", "requirements.lock", "CITATION.cff")
 MADE = Path("results/replication")
 SMOKE = "--config", "scale=smoke"
 STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
