@@ -22,7 +22,7 @@ from analysis import manifest
 from analysis.claims import rules
 from analysis.claims.configuration import Claim, LedgerSettings, load_claims, load_ledger
 from analysis.claims.digests import digests
-from analysis.claims.parts import FACTOR, Data, Table
+from analysis.claims.parts import FACTOR, Data, Table, env_labels
 from analysis.claims.sentences import effect, sentence
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
 from analysis.study import read_study
@@ -135,14 +135,6 @@ def command(claim: Claim, name: str) -> str:
         return "snakemake figures"
     studies = f" studies={','.join(claim.studies)}" if claim.studies else ""
     return f"snakemake --config scale={name}{studies}"
-
-
-def env_labels(data: Data) -> dict[str, str]:
-    """Environment → what people read."""
-    labels: dict[str, str] = {}
-    for study in data.studies.values():
-        labels.update(study.plan["envs"])
-    return labels
 
 
 def _n(judged: Judged | None) -> int | None:

@@ -127,6 +127,14 @@ class Evidence:
     tables: Callable[[], list[Table]] = list
 
 
+def env_labels(data: Data) -> dict[str, str]:
+    """Environment → what people read."""
+    labels: dict[str, str] = {}
+    for study in data.studies.values():
+        labels.update(study.plan["envs"])
+    return labels
+
+
 Column = Callable[[pd.DataFrame], pd.Series]
 """Runs → the quantity of each."""
 
@@ -385,23 +393,20 @@ def without_env(whole: Part, env: str, name: str) -> list[Part]:
         return []
     rest = {other: estimate for other, estimate in whole.by_env.items() if other != env}
     label = f"{whole.label}, without {name}"
-    return [part(f"{whole.key}_without_{env}", label, "shown", rest, reached=whole.reached)]
+    reached = whole.reached or None  # of a factor nothing is known
+    return [part(f"{whole.key}_without_{env}", label, "shown", rest, reached=reached)]
 
 
 def without_each(data: Data, parts: Iterable[Part]) -> Table:
     """What differences are without one of their environments: whether one of them makes it all."""
-    labels: dict[str, str] = {}
-    for study in data.studies.values():
-        labels |= study.plan["envs"]
+    labels = env_labels(data)
     rows: list[list[Any]] = []
     for whole in parts:
-        if whole.estimate is None or whole.aim == "guard" or len(whole.by_env) < 2:
-            continue
-        for env in whole.by_env:
-            rest = [estimate for other, estimate in whole.by_env.items() if other != env]
-            mean = mean_over_environments(rest)
-            read = math.exp if mean.unit == FACTOR else float
-            numbers = (mean.value, *mean.bounds(LEVEL))
-            rows.append([whole.label, labels[env], *(read(number) for number in numbers)])
+        for env in whole.by_env if whole.aim != "guard" else ():
+            for rest in without_env(whole, env, labels[env]):
+                assert rest.estimate is not None
+                read = math.exp if rest.estimate.unit == FACTOR else float
+                numbers = (rest.estimate.value, *rest.estimate.bounds(LEVEL))
+                rows.append([whole.label, labels[env], *(read(number) for number in numbers)])
     columns = ["difference or factor", "without", "mean over the others", "low", "high"]
     return Table("Without one environment (95 % intervals)", columns, rows)

@@ -116,10 +116,9 @@ def _decimals(values: Sequence[float]) -> int:
 def _number(value: float, decimals: int) -> str:
     if isnan(value):
         return NONE
-    if abs(value) >= LARGEST_PLAIN:
+    tiny = 0 < abs(value) < SMALLEST_PLAIN and decimals > SIGNIFICANT_DIGITS
+    if tiny or abs(value) >= LARGEST_PLAIN:
         return f"{value:.1e}".replace("e+", "e").replace("-", "−")
-    if 0 < abs(value) < SMALLEST_PLAIN and decimals > SIGNIFICANT_DIGITS:
-        return f"{value:.1e}".replace("-", "−")
     rounded = round(value, decimals) + 0.0  # not −0
     return f"{rounded:,.{decimals}f}".replace("-", "−")
 

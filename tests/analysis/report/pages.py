@@ -9,9 +9,10 @@ import pandas as pd
 
 from analysis import manifest, slider
 from analysis.claims import rules
-from analysis.claims.__main__ import env_labels, record
+from analysis.claims.__main__ import record
 from analysis.claims.configuration import load_claims, load_ledger
 from analysis.claims.fixed_data import fixed_data
+from analysis.claims.parts import env_labels
 from analysis.ledger import ledger
 from analysis.measures import read_published_scale
 from analysis.report.__main__ import main
