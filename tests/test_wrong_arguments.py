@@ -23,6 +23,7 @@ PROGRAMS = [
     "replicate.probes.update_anatomy",
     *(f"analysis.{name}" for name in ("aggregate", "report", "clipped_objective", "forest")),
     *(f"analysis.{name}" for name in ("claims", "measures", "products", "update_line")),
+    "analysis.update_passes",
     *(f"analysis.{name}" for name in ("findings", "coverage", "compare_runs", "manifest")),
 ]
 

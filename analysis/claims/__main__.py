@@ -99,7 +99,7 @@ def record(
     }
     recorded = [study.plan.get("claims", {}).get(claim.name) for study in used]
     main = next((judged for judged in finding.parts if judged.verdict != NOT_RUN), None)
-    evidence = [*claim.studies, *claim.probes] if ran else []
+    evidence = [*claim.studies, *claim.probes, *claim.explained_by] if ran else []
     return {
         "claim": claim.name,
         "statement": " ".join(claim.statement.split()),

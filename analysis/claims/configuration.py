@@ -48,6 +48,7 @@ class Claim(Section):
         statement: in the repository's own words.
         family: claims whose p-values are adjusted together; None: it has no p-value.
         studies, probes: what its function reads.
+        explained_by: probes of which tables are shown beside the verdict, no part of its rule.
         without: environments of these studies that it is not about.
         margins: by the names that its function uses.
         tests: how many it brings to its family: as many while it is not run.
@@ -61,6 +62,7 @@ class Claim(Section):
     family: str | None = None
     studies: Names = ()
     probes: Names = ()
+    explained_by: Names = ()
     without: Names = ()
     margins: dict[str, Annotated[float, Field(strict=False)]] = Field(default_factory=dict)
     tests: Annotated[int, Field(strict=False, ge=1)] = 1

@@ -27,7 +27,7 @@ DIGESTS = CONF / "digests.json"
 SCALE = CONF / "published_scale.yaml"
 UNTRAINED = CONF.parents[1] / "results" / "reference" / "untrained.csv"
 SIGNIFICANT_DIGITS = 4
-WORDS = {"statement", "wording", "ending", "tests"}
+WORDS = {"statement", "wording", "ending", "tests", "explained_by"}
 """Of a claim, what changes no verdict; ``tests`` does in the ledger, which is in the digest."""
 
 

@@ -1,4 +1,4 @@
-"""C1, C2, C7, I1, N1: claims that a probe computes exactly; each row of its record is a case."""
+"""C1, C2, C7, C8, I1, N1: claims that a probe computes exactly; a row of its record is a case."""
 
 import pandas as pd
 
@@ -88,6 +88,38 @@ def c7(data: Data, claim: Claim) -> Evidence:
             )
         ],
     )
+
+
+def c8(data: Data, claim: Claim) -> Evidence:
+    """With either KL the gradient is the clip's; where the KL is never negative, β is not either.
+
+    The kinks, where the clip has no derivative, are no cases.
+    """
+    rows = data.probes["kl_per_sample"]
+    flat, rest = sides(rows)
+    cases, tolerance = rows[flat | rest], claim.margins["tolerance"]
+    kls = {"k1": "−log r", "k3": "r − 1 − log r"}
+    parts = [
+        holds(
+            key,
+            f"the same gradient with the KL {kl}",
+            ~((cases[f"{key}_gradient"] - cases.clipped_gradient).abs() <= tolerance),
+        )
+        for key, kl in kls.items()
+    ]
+    beyond = rows[flat]
+    parts.append(
+        holds("penalty", f"a penalty with the KL {kls['k3']}", ~(beyond.k3_coefficient > 0))
+    )
+    return Evidence(parts, tables=lambda: [_coefficients(beyond)])
+
+
+def _coefficients(beyond: pd.DataFrame) -> Table:
+    """Smallest and largest coefficient beyond the clip, of each ε and sign of A."""
+    columns = ["k1_coefficient", "k3_coefficient"]
+    ranges = beyond.groupby(["epsilon", "advantage"])[columns].agg(["min", "max"]).reset_index()
+    names = ["ε", "A", "smallest β, −log r", "largest", "smallest β, r − 1 − log r", "largest β"]
+    return Table("Coefficients of the KL beyond the clip", names, ranges.to_numpy().tolist())
 
 
 def i1(data: Data, claim: Claim) -> Evidence:

@@ -223,6 +223,17 @@ def probes() -> dict[str, pd.DataFrame]:
                 "unclipped_log_gradient": advantage * ratio,
             }
         )
+    coefficients = [
+        {
+            **{key: point[key] for key in ("epsilon", "advantage", "ratio")},
+            "clipped_gradient": point["gradient"] * point["ratio"],
+            "k1_coefficient": -point["unclipped"] if point["gradient"] == 0 else 0.0,
+            "k1_gradient": point["gradient"] * point["ratio"],
+            "k3_coefficient": 3.0 if point["gradient"] == 0 else 0.0,
+            "k3_gradient": point["gradient"] * point["ratio"],
+        }
+        for point in points
+    ]
     averages = [
         {
             "ratio": ratio,
@@ -297,10 +308,21 @@ def probes() -> dict[str, pd.DataFrame]:
         for clip, change in (("none", -0.1), ("low", 0.1), ("high", -0.3), ("both", -0.2))
     ]
     anatomy, line = updates_of_one_batch()
+    # With the clip the KL turns back after the third pass, without it it goes on.
+    passes = [
+        {"env": "hopper", "env_steps": 0, "seed": 0, "method": method, "passes": k, "kl": kl}
+        for method, kls in (
+            ("ppo", [0.01, 0.03, 0.06, 0.055, 0.05, 0.045, 0.04, 0.035, 0.03, 0.03]),
+            ("ppo_noclip", [0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]),
+        )
+        for k, kl in enumerate(kls, start=1)
+    ]
     return {
         "entropy_bias": pd.DataFrame(entropies),
+        "kl_per_sample": pd.DataFrame(coefficients),
         "update_anatomy": anatomy,
         "update_line": line,
+        "update_passes": pd.DataFrame(passes),
         "two_actions": pd.DataFrame(steps),
         "clipped_objective": pd.DataFrame(points),
         "importance_sampling": pd.DataFrame(averages),

@@ -54,6 +54,7 @@ def n2(data: Data, claim: Claim) -> Evidence:
             [
                 label,
                 len(ways),
+                _severity(study, variant) if ways else None,
                 sum(way.trained for way in ways),
                 len(fallen),
                 _median(taken),
@@ -64,6 +65,7 @@ def n2(data: Data, claim: Claim) -> Evidence:
     columns = [
         "method",
         "runs",
+        "KL of the update, median",
         "of them trained before",
         "of these halved by the update",
         "median env steps until 90 % is back (empty: over half never)",
@@ -97,6 +99,12 @@ def way_back(study: Study, run: Any, claim: Claim) -> WayBack:
         min(back) * study.num_steps if back else math.inf,
         claim.margins["tenth"] * start,
     )
+
+
+def _severity(study: Study, variant: str) -> float:
+    """Median KL(old‖new) in nats of a variant's changed update."""
+    made = study.updates[study.updates.variant == variant]
+    return float(made.kl[made["update"] == first_changed_update(study, variant)].median())
 
 
 def _median(env_steps: list[float]) -> float | None:

@@ -1,5 +1,7 @@
 """C3, C6, S1–S3, T3: what becomes of a method when one thing about it is changed."""
 
+import pandas as pd
+
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
     Data,
@@ -26,6 +28,9 @@ CONSTANT = "clip_0.2"
 CONSTANTS = ("clip_0.05", "clip_0.1", CONSTANT, "clip_0.3", "clip_0.5")
 SCHEDULES = {"linear_to_0": "0.3 to 0", "linear_to_0.05": "0.3 to 0.05"}
 TARGETS = {"tight": 0.01, "loose": 0.03}
+STOP_FACTOR = 1.5
+"""Passes end above so many times the target (``target_kl_factor`` of ``conf/algo/ppo.yaml``)."""
+SHOWN_PASSES = (1, 3, 10)
 
 
 def c3(data: Data, claim: Claim) -> Evidence:
@@ -149,7 +154,51 @@ def s3(data: Data, claim: Claim) -> Evidence:
                 test=name,
             ),
         ]
-    return Evidence(parts)
+    passes = data.probes.get("update_passes")
+    return Evidence(parts, tables=lambda: [] if passes is None else [_passes(passes)])
+
+
+def _passes(passes: pd.DataFrame) -> Table:
+    """Where within an update its KL is largest: what stopping between passes can do about it.
+
+    A stop keeps the policy of the first pass above the limit; the whole update that of the last.
+    """
+    rows: list[list[object]] = []
+    for env, made in passes.groupby("env", sort=False):
+        clip, free = (
+            made[made.method == method].pivot_table(
+                index=["env_steps", "seed"], columns="passes", values="kl"
+            )
+            for method in ("ppo", "ppo_noclip")
+        )
+        end = clip[clip.columns.max()]
+        row = [env, len(clip), *(clip[k].mean() for k in SHOWN_PASSES), free[end.name].mean()]
+        row.append(float((clip.idxmax(axis=1) < end.name).mean()))
+        for target in TARGETS.values():
+            limit = STOP_FACTOR * target
+            above = clip.gt(limit).any(axis=1)
+            first = clip[above].gt(limit).idxmax(axis=1)
+            stopped = [clip.at[batch, k] for batch, k in first.items()]
+            row += [
+                float(above.mean()),
+                float((end[above] > limit).mean()) if above.any() else None,
+                float((end[above] < stopped).mean()) if above.any() else None,
+            ]
+        rows.append(row)
+    columns = [
+        "environment",
+        "updates",
+        *(f"mean KL after pass {k}" for k in SHOWN_PASSES),
+        f"without the clip, after pass {SHOWN_PASSES[-1]}",
+        "share whose KL is largest before the last pass",
+    ]
+    for target in TARGETS.values():
+        columns += [
+            f"share that a target of {target:g} stops",
+            "of these, above its limit after all passes",
+            "of these, nearer to the old policy after all passes than where they are stopped",
+        ]
+    return Table("KL within an update: what stopping between passes can prevent", columns, rows)
 
 
 def t3(data: Data, claim: Claim) -> Evidence:

@@ -46,6 +46,7 @@ PROBES = (
     "code_size",
     "entropy_bias",
     "importance_sampling",
+    "kl_per_sample",
     "two_actions",
 )
 """The probes that take seconds and that a claim is judged by: they are made with each report.

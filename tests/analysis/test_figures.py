@@ -11,8 +11,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import clipped_objective, manifest, products, slider, style, update_line
-from analysis.claims.fixed_data import updates_of_one_batch
+from analysis import (
+    clipped_objective,
+    manifest,
+    products,
+    slider,
+    style,
+    update_line,
+    update_passes,
+)
+from analysis.claims.fixed_data import probes, updates_of_one_batch
 from analysis.figures import (
     front,
     learning_curves,
@@ -363,6 +371,30 @@ def test_the_clipped_objective_is_drawn_from_the_probe(tmp_path: Path) -> None:
     data = data[data.epsilon == clipped_objective.EPSILON]
     assert clipped_objective.flat(data[data.advantage > 0]) == (1.2, 2.0)
     assert clipped_objective.flat(data[data.advantage < 0]) == (0.0, 0.8)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_the_passes_of_an_update_are_drawn_and_the_title_says_what_is_so(
+    tmp_path: Path, holds: bool
+) -> None:
+    # With the clip the KL is largest after the third pass, 0.06, and 0.03 at the end.
+    passes = probes()["update_passes"]
+    if not holds:
+        passes.loc[(passes.method == "ppo") & (passes.passes == 10), "kl"] = 0.08
+    passes.to_csv(tmp_path / "in.csv", index=False)
+    made_up.list_beside(tmp_path / "in.csv")
+    suffixes = (".svg", ".png", ".csv", ".caption.txt", f".{MANIFEST}")
+    outputs = [tmp_path / f"out{suffix}" for suffix in suffixes]
+    arguments = [str(path) for path in (tmp_path / "in.csv", *outputs)]
+    assert update_passes.main(arguments) == 0
+    first = [path.read_bytes() for path in outputs]
+    assert (update_passes.HOLDS in first[0].decode()) == holds
+    share = "100" if holds else "0"
+    assert f"before the last pass in {share} % on Hopper-v5" in first[3].decode()
+    drawn = pd.read_csv(tmp_path / "out.csv")
+    assert len(drawn) == 2 * 10 and drawn["0.5"].max() == 0.7
+    assert update_passes.main(arguments) == 0
+    assert [path.read_bytes() for path in outputs] == first
 
 
 @pytest.mark.parametrize("turns", [True, False])

@@ -25,6 +25,7 @@ PROGRAMS = [
     "analysis.products",
     "analysis.clipped_objective",
     "analysis.update_line",
+    "analysis.update_passes",
     *(
         ".".join(file.relative_to(ROOT).with_suffix("").parts)
         for folder in ("analysis/figures", "analysis/tables", "replicate/probes")

@@ -14,10 +14,12 @@ from replicate.probes import (
     code_size,
     entropy_bias,
     importance_sampling,
+    kl_per_sample,
     two_actions,
     untrained,
     update_anatomy,
     update_cost,
+    update_passes,
 )
 from replicate.store.files import sha256
 
@@ -25,9 +27,11 @@ PROBES = [
     clipped_objective,
     entropy_bias,
     importance_sampling,
+    kl_per_sample,
     two_actions,
     untrained,
     update_cost,
+    update_passes,
     code_size,
 ]
 
@@ -164,6 +168,24 @@ def test_n1_trpo_keeps_its_bound_and_comes_near_it(updates: pd.DataFrame) -> Non
     assert ((rows.worse_after - 0.6) * gain > 0).all()
 
 
+def test_c8_the_clip_is_a_penalty_on_the_kl_of_each_sample(tmp_path: Path) -> None:
+    kl_per_sample.main([str(tmp_path / "out.csv")])
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert len(table) == 5 * 2 * 400
+    edge = (abs(table.ratio - 1) - table.epsilon).abs() < 1e-9
+    flat = ((table.ratio - 1) * table.advantage > table.epsilon) & ~edge
+    by_hand = table.ratio * table.advantage * ~flat
+    for column in ("clipped_gradient", "k1_gradient", "k3_gradient"):
+        assert table[column][~edge].tolist() == pytest.approx(by_hand[~edge].tolist(), abs=1e-12)
+    row = table[(table.epsilon == 0.2) & (table.advantage == 1) & (table.ratio == 1.5)].iloc[0]
+    # The jump is from 0 to (1 + ε)/ε at the edge, and falls to 2 at r = 2.
+    assert (row.k1_coefficient, row.k3_coefficient) == (-1.5, 3.0)
+    assert (table.k3_coefficient[flat] > 0).all() and not table.k3_coefficient[~flat & ~edge].any()
+    good = table.advantage > 0
+    assert (table.k1_coefficient[flat & good] < 0).all()
+    assert (table.k1_coefficient[flat & ~good] > 0).all()
+
+
 def entropy(rare: float) -> float:
     return -rare * math.log(rare) - (1 - rare) * math.log(1 - rare)
 
@@ -196,7 +218,15 @@ def test_c7_entropy_by_plain_arithmetic(clip: str, low: float, high: float, tmp_
 
 
 @pytest.mark.parametrize(
-    "probe", [clipped_objective, entropy_bias, importance_sampling, two_actions, code_size]
+    "probe",
+    [
+        clipped_objective,
+        entropy_bias,
+        importance_sampling,
+        kl_per_sample,
+        two_actions,
+        code_size,
+    ],
 )
 def test_the_same_bytes_every_time(probe: ModuleType, tmp_path: Path) -> None:
     files = [tmp_path / "a.csv", tmp_path / "b.csv"]

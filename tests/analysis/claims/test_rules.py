@@ -139,6 +139,14 @@ def entropy_world(clip: str, change: float) -> Data:
     return data
 
 
+def coefficient_world(column: str, value: float) -> Data:
+    """One number beyond the clip is another."""
+    data = exact_world()
+    rows = data.probes["kl_per_sample"]
+    rows.loc[(rows.ratio == 1.5) & (rows.advantage > 0), column] = value
+    return data
+
+
 def pair_world(
     study: str, gap: Mapping[str, float], sd: float = 0.02, u: float = 0.8, **measures: Value
 ) -> Data:
@@ -230,6 +238,11 @@ def undo_world(slow: Mapping[str, float], left: float = 0.1, before: float = 0.9
             keys = {name: run[name] for name in ("env", "variant", "seed")}
             rows.append({"env_step": 2048 * k, "episodic_return": u, **keys})
     study.__dict__["episodes"] = pd.DataFrame(rows)
+    study.__dict__["updates"] = pd.DataFrame(
+        {"variant": name, "update": k, "kl": 16.0 if k == 244 else 0.01}
+        for name in slow
+        for k in range(488)
+    )
     return data
 
 
@@ -320,6 +333,10 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("C7", CONTRADICTED, lambda: entropy_world("low", -0.2)),
     ("C7", CONTRADICTED, lambda: entropy_world("both", 0.0)),
     ("C7", CONTRADICTED, lambda: entropy_world("both", math.nan)),
+    ("C8", SUPPORTED, exact_world),
+    ("C8", CONTRADICTED, lambda: coefficient_world("k1_gradient", 0.01)),
+    ("C8", CONTRADICTED, lambda: coefficient_world("k3_gradient", math.nan)),
+    ("C8", CONTRADICTED, lambda: coefficient_world("k3_coefficient", -1.0)),
     ("I1", SUPPORTED, exact_world),
     ("I1", CONTRADICTED, changed("expectation", 10, 0.1)),
     ("I1", CONTRADICTED, changed("variance", 100, 0.1)),
@@ -587,8 +604,8 @@ def test_what_happens_beside_the_range_is_shown() -> None:
 def test_the_way_back_is_counted_from_the_destructive_update() -> None:
     found = find("N2", undo_world({"vpg": 1.0, "trpo": 0.0, "ppo": 0.2}))
     rows = {row[0]: row[1:] for row in found.evidence.tables()[0].rows}
-    assert rows["naive policy gradient"] == [10, 10, 10, 101 * 2048, 0, 0]
-    assert rows["TRPO"] == [10, 10, 10, 6 * 2048, 0, 0]
+    assert rows["naive policy gradient"] == [10, 16.0, 10, 10, 101 * 2048, 0, 0]
+    assert rows["TRPO"] == [10, 16.0, 10, 10, 6 * 2048, 0, 0]
     assert [judged.part.count for judged in found.parts] == [(10, 10), (2, 10), (0, 10)]
 
 
@@ -604,7 +621,7 @@ def test_only_what_was_trained_and_fell_has_a_way_back() -> None:
     never.studies["no_undo"].__dict__["episodes"] = cut  # diverged in that update
     found = find("N2", never)
     rows = {row[0]: row[1:] for row in found.evidence.tables()[0].rows}
-    assert rows["PPO"] == [10, 10, 10, None, 0, 10] and found.verdict == SUPPORTED
+    assert rows["PPO"] == [10, 16.0, 10, 10, None, 0, 10] and found.verdict == SUPPORTED
 
 
 def test_ppo_beats_or_matches() -> None:
@@ -719,6 +736,17 @@ def test_trpos_approximations_are_shown_as_they_were_measured() -> None:
     assert [len(row) for row in table.rows] == [len(table.columns)] * 4
     # Two full steps were refused; the third's KL over δ; of taken steps the gain; two were taken.
     assert table.rows[0][1:] == pytest.approx([3, 0.2, 2 / 3, 0.9, 0.7, 2 / 3, 1.0])
+
+
+def test_an_update_that_turns_back_is_stopped_where_it_is_furthest() -> None:
+    data = dataclasses.replace(stopping_world(1.0, 0.0), probes=worlds.probes())
+    (table,) = find("S3", data).evidence.tables()
+    (row,) = table.rows
+    assert len(row) == len(table.columns) and row[:2] == ["hopper", 1]
+    # After one, three and ten passes; without the clip after ten; the third of ten is the largest.
+    assert row[2:7] == pytest.approx([0.01, 0.06, 0.03, 0.7, 1.0])
+    # Stopped above 0.015 after the second pass, where it ends; above 0.045 after the third.
+    assert row[7:] == pytest.approx([1.0, 1.0, 0.0, 1.0, 0.0, 1.0])
 
 
 def test_published_returns_stand_beside_ours_with_their_definitions() -> None:
