@@ -21,7 +21,7 @@ import pandas as pd
 from analysis import manifest
 from analysis.claims import rules
 from analysis.claims.configuration import Claim, LedgerSettings, load_claims, load_ledger
-from analysis.claims.digests import digests
+from analysis.claims.digests import digests, same_data
 from analysis.claims.parts import FACTOR, Data, Table, env_labels
 from analysis.claims.sentences import effect, sentence
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
@@ -243,7 +243,7 @@ def main(arguments: list[str]) -> int:
     data = read_data(options.plans, options.measures, options.probes, options.published)
     files = {file.stem: file for file in (*options.measures, *options.probes)}
     findings = ledger(claims, rules.gather(claims, data), settings, env_labels(data))
-    known = digests(claims, settings)
+    known = digests(claims, settings, same_data())
     records = [
         record(finding, data, settings, known.get(name), files, options.name)
         for name, finding in findings.items()

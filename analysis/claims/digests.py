@@ -18,6 +18,7 @@ import pandas as pd
 from analysis.claims import rules
 from analysis.claims.configuration import CONF, Claim, LedgerSettings, load_claims, load_ledger
 from analysis.claims.fixed_data import fixed_data
+from analysis.claims.parts import Data
 from analysis.ledger import Finding, ledger
 from analysis.measures import read_published_scale
 from replicate.messages import one_line_errors
@@ -31,9 +32,18 @@ WORDS = {"statement", "wording", "ending", "tests", "explained_by"}
 """Of a claim, what changes no verdict; ``tests`` does in the ledger, which is in the digest."""
 
 
-def digests(claims: Mapping[str, Claim], settings: LedgerSettings) -> dict[str, str]:
-    """Claim → digest, of every claim that a function judges."""
-    data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
+def same_data() -> Data:
+    """What every digest is made of: ``fixed_data`` on the published scale of ``conf/claims``."""
+    return fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
+
+
+def digests(claims: Mapping[str, Claim], settings: LedgerSettings, data: Data) -> dict[str, str]:
+    """Claim → digest, of every claim that a function judges.
+
+    Args:
+        data: of :func:`same_data`.
+
+    """
     evidence = rules.gather(claims, data)
     return {
         name: digest_of(finding, settings)
@@ -83,7 +93,7 @@ def main(arguments: list[str]) -> int:
         return 2
     claims = load_claims()
     rules.check(claims)
-    write_json(DIGESTS, digests(claims, load_ledger()))
+    write_json(DIGESTS, digests(claims, load_ledger(), same_data()))
     return 0
 
 

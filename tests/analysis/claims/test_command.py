@@ -22,8 +22,13 @@ Judge = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
-def judge(tmp_path: Path) -> Judge:
-    """Judges the ε study, whose KL rises with ε; the plan has the claims' digests."""
+def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """Judges the ε study, whose KL rises with ε; the plan has the claims' digests.
+
+    Today's digests are those of the file, as tests/analysis/claims/test_digests.py finds.
+    """
+    monkeypatch.setattr(command, "same_data", lambda: None)
+    monkeypatch.setattr(command, "digests", lambda *_: DIGEST)
 
     def run(claims: dict[str, str | None] | None = DIGEST, probed: bool = True) -> Any:
         study = made_up.study(tmp_path / "epsilon", made_up.EPSILONS, ENVS, name="epsilon")

@@ -1,5 +1,6 @@
 """Digests: current, of margins and of what is made of data, and of nothing else."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -10,17 +11,19 @@ import pytest
 
 from analysis.claims import rules
 from analysis.claims.configuration import load_claims, load_ledger
-from analysis.claims.digests import DIGESTS, SCALE, UNTRAINED, digests, rounded
-from analysis.claims.fixed_data import fixed_data
+from analysis.claims.digests import DIGESTS, digests, rounded, same_data
+from analysis.claims.parts import Data
 from analysis.ledger import parts_by_test
-from analysis.measures import read_published_scale
 
 CLAIMS, SETTINGS = load_claims(), load_ledger()
 
 
+same = functools.cache(same_data)
+
+
 @pytest.fixture(scope="module")
 def today() -> dict[str, str]:
-    return digests(CLAIMS, SETTINGS)
+    return digests(CLAIMS, SETTINGS, same())
 
 
 def test_the_committed_digests_are_current(today: dict[str, str]) -> None:
@@ -29,16 +32,17 @@ def test_the_committed_digests_are_current(today: dict[str, str]) -> None:
     assert today.keys() == rules.RULES.keys()
 
 
-def changed(today: dict[str, str], **claims: dict[str, object]) -> set[str]:
-    """Claims whose digest is another with these fields."""
+def changed(
+    today: dict[str, str], data: Data | None = None, **claims: dict[str, object]
+) -> set[str]:
+    """Claims whose digest is another with these fields, or of other data."""
     others = {name: CLAIMS[name].model_copy(update=update) for name, update in claims.items()}
-    new = digests({**CLAIMS, **others}, SETTINGS)
+    new = digests({**CLAIMS, **others}, SETTINGS, data or same())
     return {name for name in today if new[name] != today[name]}
 
 
 def test_claims_say_how_many_tests_they_bring_to_their_family() -> None:
-    data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
-    for name, evidence in rules.gather(CLAIMS, data).items():
+    for name, evidence in rules.gather(CLAIMS, same()).items():
         assert CLAIMS[name].tests == max(len(parts_by_test(evidence.parts)), 1), name
 
 
@@ -58,7 +62,7 @@ def test_a_claim_that_gets_a_rule_leaves_its_family_as_it_is(
     today: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(rules.RULES, "E2")
-    before = digests(CLAIMS, SETTINGS)
+    before = digests(CLAIMS, SETTINGS, same())
     assert before == {name: digest for name, digest in today.items() if name != "E2"}
 
 
@@ -66,19 +70,18 @@ def test_what_is_made_of_data_counts(
     today: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("analysis.measures.EARLY_BINS", 6)
-    assert changed(today) == {"E2"}
+    assert changed(today, same_data()) == {"E2"}
     monkeypatch.undo()
     monkeypatch.setattr("analysis.ledger.JUDGED", ("above", "within", "often", "rises", "never"))
     assert {"P1"} <= changed(today) <= {"C6", "E2", "E4", "P1", "S3", "T3"}
 
 
 def test_all_rules_have_something_to_judge_in_the_fixed_data() -> None:
-    data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
-    evidence = rules.gather(CLAIMS, data)
+    evidence = rules.gather(CLAIMS, same())
     assert evidence.keys() == rules.RULES.keys()
     for of_claim in evidence.values():
         assert all(part.estimate is not None or part.count is not None for part in of_claim.parts)
-    runs = pd.concat(data.measures.values())
+    runs = pd.concat(same().measures.values())
     assert runs.diverged.any() and runs.collapsed.any() and runs.ruined.any()
     assert not (runs.collapsed | runs.ruined).all() and np.isinf(runs.steps_to_half).any()
 
