@@ -207,6 +207,27 @@ rule update_line:
         "python -m analysis.update_line {input.data:q} {output:q} > {log:q} 2>&1"
 
 
+rule update_passes:
+    input:
+        data="results/reference/probes/update_passes.csv",
+        code=files_of("analysis.update_passes"),
+    output:
+        multiext(
+            f"{ROOT}/{{name}}/figures/update_passes",
+            ".svg",
+            ".png",
+            ".csv",
+            ".caption.txt",
+            ".manifest.json",
+        ),
+    log:
+        f"{LOGS}/{{name}}_update_passes.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m analysis.update_passes {input.data:q} {output:q} > {log:q} 2>&1"
+
+
 rule forest:
     input:
         claims=rules.claims.output[0],
@@ -235,6 +256,7 @@ rule report:
         products=lambda wildcards: PLAN.products(wildcards.name),
         clipped=rules.clipped_objective.output,
         line=rules.update_line.output,
+        passes=rules.update_passes.output,
         forest=rules.forest.output,
         claims=rules.claims.output,
         coverage="results/reference/coverage.csv",

@@ -30,7 +30,12 @@ MAX_KL = 0.01
 EVERY = 2
 """Of the line's points one in so many is a step of the slider: t = 0, 0.2, … 2."""
 STEP = "t = {t:g}"
-NAMES = {"hopper": "Hopper-v5", "half_cheetah": "HalfCheetah-v5"}
+NAMES = {
+    "half_cheetah": "HalfCheetah-v5",
+    "hopper": "Hopper-v5",
+    "inverted_double_pendulum": "InvertedDoublePendulum-v5",
+    "inverted_pendulum": "InvertedPendulum-v5",
+}
 TITLE = "One update: from the old policy through the new one, and as far again"
 TURNS = "PPO's clipped objective turns back where the unclipped one still rises"
 CAPTION = """\

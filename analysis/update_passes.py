@@ -1,4 +1,4 @@
-"""One update pass by pass: KL with the clip, which later passes take back, and without it.
+"""One update pass by pass: how far the policy has moved, with the clip and without it.
 
 python -m analysis.update_passes IN.csv OUT.svg OUT.png OUT.csv OUT.caption.txt MANIFEST
 
@@ -9,64 +9,56 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import StrMethodFormatter
 
 from analysis import manifest, style
+from analysis.summaries.update_passes import last_over_largest, paths
+from analysis.update_line import NAMES
 from replicate.messages import given_files, one_line_errors
 from replicate.store.files import write_atomically
 
 LABELS = {"ppo": "PPO, ε = 0.2", "ppo_noclip": "the same without its clip"}
-NAMES = {
-    "half_cheetah": "HalfCheetah-v5",
-    "hopper": "Hopper-v5",
-    "inverted_double_pendulum": "InvertedDoublePendulum-v5",
-    "inverted_pendulum": "InvertedPendulum-v5",
-}
 MIDDLE, LOW, HIGH = 0.5, 0.05, 0.95
-TITLE = "One update pass by pass: how far the policy has moved"
-HOLDS = "With the clip the later passes of an update hardly move the policy on"
-ON = 1.25
-"""The last pass hardly moves on what has at most so many times the median KL of the third."""
-EARLY = 3
+TITLE = (
+    "From an update's first pass to its last, KL grows\n{clip} with the clip and {free} without it"
+)
 CAPTION = """\
-KL from the old policy after each pass over the batch, of one update of PPO at ε = 0.2 and of the \
+KL from the old policy after each pass over the batch, in one update of PPO at ε = 0.2 and of the \
 same without its clip, from the same policies, batches and optimisers. Line: median, band: 5 to \
-95 %, of {batches} updates of each environment ({seeds} seeds, PPO's training up to {env_steps:,} \
-env steps). With the clip the KL is largest before the last pass in {before}: the first passes \
-overshoot, and where they did the clip's gradient brings samples back.
+95 %, of the updates of each environment ({batches} in all, {seeds} seeds, PPO's training up to \
+{env_steps:,} env steps). After the last pass the KL is, in the median, this share of the largest \
+on the way to it: {falls}. Past the edge of the clip a sample has no gradient; what moves it then \
+is the gradient of the others.
 """
 
 
 def quantiles(data: pd.DataFrame) -> pd.DataFrame:
     """Of KL over the batches: a row for each environment, method and pass, a column for each."""
-    of_pass = data.groupby(["env", "method", "passes"], sort=False).kl
-    return of_pass.quantile([LOW, MIDDLE, HIGH]).unstack().reset_index()
+    tables = []
+    for method in LABELS:
+        by_env = paths(data, method).groupby("env", sort=False)
+        # Between two ∞ there is no other number.
+        of_pass = {
+            q: by_env.quantile(q, interpolation="higher").stack() for q in (LOW, MIDDLE, HIGH)
+        }
+        tables.append(pd.DataFrame(of_pass).reset_index().assign(method=method))
+    return pd.concat(tables, ignore_index=True)
 
 
-def share_before_last(data: pd.DataFrame) -> dict[str, float]:
-    """Environment → share of PPO's updates whose KL is largest before the last pass."""
-    clipped = data[data.method == "ppo"]
-    table = clipped.pivot_table(index=["env", "env_steps", "seed"], columns="passes", values="kl")
-    before = table.idxmax(axis=1) < table.columns.max()
-    return {
-        str(env): float(share) for env, share in before.groupby("env", sort=False).mean().items()
-    }
-
-
-def holds(data: pd.DataFrame) -> bool:
-    """Whether, with the clip, the median KL hardly grows after the third pass, everywhere."""
-    table = quantiles(data[data.method == "ppo"]).pivot_table(
-        index="env", columns="passes", values=MIDDLE
-    )
-    return bool((table[table.columns.max()] <= ON * table[EARLY]).all())
+def growth(data: pd.DataFrame, method: str) -> str:
+    """Median KL after the last pass over that after the first: the range over environments."""
+    rows = quantiles(data)[lambda table: table.method == method]
+    medians = rows.pivot_table(index="env", columns="passes", values=MIDDLE)
+    times = medians.iloc[:, -1] / medians.iloc[:, 0]
+    low, high = (f"{time:.{1 if time < 10 else 0}f}" for time in (times.min(), times.max()))
+    return f"{low} times" if low == high else f"{low} to {high} times"
 
 
 def draw(data: pd.DataFrame) -> Figure:
     """A panel for each environment."""
     envs = list(dict.fromkeys(data.env))
-    figure, axes = style.wrapped_panels(len(envs), 2.5, sharex=True)
+    figure, axes = style.wrapped_panels(len(envs), 2.5, sharex=True, sharey=True)
     looks = style.lines(list(LABELS), front="ppo")
     table = quantiles(data)
     for axis, env in zip(axes, envs, strict=True):
@@ -74,34 +66,36 @@ def draw(data: pd.DataFrame) -> Figure:
             rows = table[(table.env == env) & (table.method == method)]
             style.band(axis, rows.passes, rows[LOW], rows[HIGH], look["color"])
             axis.plot(rows.passes, rows[MIDDLE], **look)
-        axis.set_title(NAMES.get(env, env))
-        _scale(axis)
+        axis.set_title(NAMES.get(env, env), fontsize="medium")
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_xticks([1, 3, 5, 10])
     for axis in axes[:: style.COLUMNS]:
         axis.set_ylabel("KL(old‖new)\nin nats")
     for axis in axes[-style.COLUMNS :]:
         axis.set_xlabel("passes over the batch")
-    figure.suptitle(HOLDS if holds(data) else TITLE, fontsize="medium", weight="bold")
+    title = TITLE.format(clip=growth(data, "ppo"), free=growth(data, "ppo_noclip"))
+    figure.suptitle(title, fontsize="medium", weight="bold")
     note = "Line: median; band: 5 to 95 % of updates. Both from the same policies and batches."
     style.legend_below(figure, looks, LABELS, note)
     return figure
 
 
-def _scale(axis: Axes) -> None:
-    axis.set_yscale("log")
-    axis.yaxis.set_major_formatter(LogFormatter())
-    axis.set_xticks([1, 3, 5, 10])
-
-
 def caption(data: pd.DataFrame) -> str:
-    """What is drawn, and in how many updates the clip's later passes turn back."""
-    before = share_before_last(data)
+    """What is drawn, and how far the KL of an update falls again."""
+    shares = {
+        method: last_over_largest(paths(data, method)).groupby("env", sort=False).median()
+        for method in LABELS
+    }
+    falls = "; ".join(
+        f"{NAMES.get(env, env)} {share:.2f} with the clip, {shares['ppo_noclip'][env]:.2f} without"
+        for env, share in shares["ppo"].items()
+    )
     return CAPTION.format(
-        batches=len(data[["env_steps", "seed"]].drop_duplicates()),
+        batches=len(paths(data, "ppo")),
         seeds=data.seed.nunique(),
         env_steps=int(data.env_steps.max()),
-        before=", ".join(
-            f"{100 * share:.0f} % on {NAMES.get(env, env)}" for env, share in before.items()
-        ),
+        falls=falls,
     )
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import Data, Evidence, Part, Table
 
+KLS = {"k1": "k1 = −log r", "k3": "k3 = r − 1 − log r"}
 CLIPS = {"none": "no clip", "low": "lower end", "high": "upper end", "both": "both ends"}
 
 
@@ -91,35 +92,41 @@ def c7(data: Data, claim: Claim) -> Evidence:
 
 
 def c8(data: Data, claim: Claim) -> Evidence:
-    """With either KL the gradient is the clip's; where the KL is never negative, β is not either.
+    """With either KL the gradient is the clip's, and β is 0 where the clip is not flat.
 
-    The kinks, where the clip has no derivative, are no cases.
+    Beyond its edge β is above 0 with k3, and with k1 of the sign of −A.
     """
     rows = data.probes["kl_per_sample"]
     flat, rest = sides(rows)
-    cases, tolerance = rows[flat | rest], claim.margins["tolerance"]
-    kls = {"k1": "−log r", "k3": "r − 1 − log r"}
-    parts = [
+    inside, beyond, tolerance = rows[rest], rows[flat], claim.margins["tolerance"]
+    parts = []
+    for key, name in KLS.items():
+        gap = (rows[f"{key}_gradient"] - rows.clipped_gradient).abs()
+        parts += [
+            holds(key, f"the same gradient with {name}", ~(gap <= tolerance)),
+            holds(f"{key}_0", f"no {name} within the clip", ~(inside[f"{key}_coefficient"] == 0)),
+        ]
+    parts += [
+        holds("penalty", "beyond it, a penalty with k3", ~(beyond.k3_coefficient > 0)),
         holds(
-            key,
-            f"the same gradient with the KL {kl}",
-            ~((cases[f"{key}_gradient"] - cases.clipped_gradient).abs() <= tolerance),
-        )
-        for key, kl in kls.items()
+            "sign",
+            "beyond it, with k1 a penalty for bad actions and a reward for good ones",
+            ~(beyond.k1_coefficient * beyond.advantage < 0),
+        ),
     ]
-    beyond = rows[flat]
-    parts.append(
-        holds("penalty", f"a penalty with the KL {kls['k3']}", ~(beyond.k3_coefficient > 0))
-    )
     return Evidence(parts, tables=lambda: [_coefficients(beyond)])
 
 
 def _coefficients(beyond: pd.DataFrame) -> Table:
-    """Smallest and largest coefficient beyond the clip, of each ε and sign of A."""
-    columns = ["k1_coefficient", "k3_coefficient"]
-    ranges = beyond.groupby(["epsilon", "advantage"])[columns].agg(["min", "max"]).reset_index()
-    names = ["ε", "A", "smallest β, −log r", "largest", "smallest β, r − 1 − log r", "largest β"]
-    return Table("Coefficients of the KL beyond the clip", names, ranges.to_numpy().tolist())
+    """The coefficients of each ε and sign of A, nearest to the edge of the clip and farthest."""
+    away = (beyond.ratio - 1).abs()
+    names = ["epsilon", "advantage", "ratio", "k1_coefficient", "k3_coefficient"]
+    of_case = away.groupby([beyond.epsilon, beyond.advantage])
+    places = [place for ends in (of_case.idxmin(), of_case.idxmax()) for place in ends]
+    rows = beyond.loc[places, names].sort_values(names[:3]).to_numpy().tolist()
+    return Table(
+        "Coefficients of the KL beyond the clip", ["ε", "A", "r", "β of k1", "β of k3"], rows
+    )
 
 
 def i1(data: Data, claim: Claim) -> Evidence:

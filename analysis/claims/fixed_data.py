@@ -233,6 +233,7 @@ def probes() -> dict[str, pd.DataFrame]:
             "k3_gradient": point["gradient"] * point["ratio"],
         }
         for point in points
+        if point["ratio"] > 0
     ]
     averages = [
         {

@@ -21,6 +21,7 @@ class WayBack:
 
     Args:
         trained: whether it had learnt anything before.
+        kl: KL(old‖new) of the update, in nats.
         left: share of what it had gained that it kept in the next rollout; −∞: it diverged.
         env_steps: until a rollout's mean return was back; ∞: never.
         limit: env steps above which the way is long.
@@ -28,6 +29,7 @@ class WayBack:
     """
 
     trained: bool
+    kl: float
     left: float
     env_steps: float
     limit: float
@@ -54,9 +56,9 @@ def n2(data: Data, claim: Claim) -> Evidence:
             [
                 label,
                 len(ways),
-                _severity(study, variant) if ways else None,
                 sum(way.trained for way in ways),
                 len(fallen),
+                _median([way.kl for way in fallen]),
                 _median(taken),
                 sum(math.isinf(way.env_steps) and not math.isinf(way.left) for way in fallen),
                 sum(math.isinf(way.left) for way in fallen),
@@ -65,9 +67,9 @@ def n2(data: Data, claim: Claim) -> Evidence:
     columns = [
         "method",
         "runs",
-        "KL of the update, median",
         "of them trained before",
         "of these halved by the update",
+        "KL of these updates, median",
         "median env steps until 90 % is back (empty: over half never)",
         "never back",
         "diverged",
@@ -87,26 +89,30 @@ def way_back(study: Study, run: Any, claim: Claim) -> WayBack:
 
     """
     ended, u = course(study, run)
+    changed = first_changed_update(study, run.variant)
     # The changed update is made from the rollout that ends here; what follows is its doing.
-    start = (first_changed_update(study, run.variant) + 1) * study.num_steps
+    start = (changed + 1) * study.num_steps
     level = level_before(ended, u, start)
     rollout = np.ceil((ended - start) / study.num_steps).astype(int)  # 1: the first after it
     means = {k: float(u[rollout == k].mean()) for k in sorted(set(rollout[rollout > 0].tolist()))}
     back = [k for k, mean in means.items() if mean >= claim.margins["back"] * level]
     return WayBack(
         level >= claim.margins["trained"],
+        _kl(study, run, changed),
         next(iter(means.values()), -math.inf) / level,
         min(back) * study.num_steps if back else math.inf,
         claim.margins["tenth"] * start,
     )
 
 
-def _severity(study: Study, variant: str) -> float:
-    """Median KL(old‖new) in nats of a variant's changed update."""
-    made = study.updates[study.updates.variant == variant]
-    return float(made.kl[made["update"] == first_changed_update(study, variant)].median())
+def _kl(study: Study, run: Any, update: int) -> float:
+    """KL of one update of a run; ∞: it left the finite numbers."""
+    made = study.updates
+    mine = (made.env == run.env) & (made.variant == run.variant) & (made.seed == run.seed)
+    kl = made.kl[mine & (made["update"] == update)].fillna(math.inf)
+    return float(kl.iloc[0]) if len(kl) else math.inf
 
 
-def _median(env_steps: list[float]) -> float | None:
-    middle = float(np.median(env_steps)) if env_steps else math.inf
+def _median(values: list[float]) -> float | None:
+    middle = float(np.median(values)) if values else math.inf
     return None if math.isinf(middle) else middle

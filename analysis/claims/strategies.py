@@ -1,5 +1,6 @@
 """C3, C6, S1–S3, T3: what becomes of a method when one thing about it is changed."""
 
+import numpy as np
 import pandas as pd
 
 from analysis.claims.configuration import Claim
@@ -19,6 +20,12 @@ from analysis.claims.parts import (
     part,
     reached_u,
     samples,
+)
+from analysis.summaries.update_passes import (
+    kl_where_stopped,
+    last_over_largest,
+    paths,
+    stopped_after,
 )
 
 BOUND, EPOCHS, EARLY_STOPPING = "bound", "epochs", "early_stopping"
@@ -158,47 +165,51 @@ def s3(data: Data, claim: Claim) -> Evidence:
     return Evidence(parts, tables=lambda: [] if passes is None else [_passes(passes)])
 
 
-def _passes(passes: pd.DataFrame) -> Table:
-    """Where within an update its KL is largest: what stopping between passes can do about it.
+def _passes(record: pd.DataFrame) -> Table:
+    """How the KL of an update comes about, pass by pass, and what a stop leaves of it.
 
-    A stop keeps the policy of the first pass above the limit; the whole update that of the last.
+    Over the updates of the record, not over all of a run.
     """
+    clipped, free = (paths(record, method) for method in ("ppo", "ppo_noclip"))
     rows: list[list[object]] = []
-    for env, made in passes.groupby("env", sort=False):
-        clip, free = (
-            made[made.method == method].pivot_table(
-                index=["env_steps", "seed"], columns="passes", values="kl"
-            )
-            for method in ("ppo", "ppo_noclip")
-        )
-        end = clip[clip.columns.max()]
-        row = [env, len(clip), *(clip[k].mean() for k in SHOWN_PASSES), free[end.name].mean()]
-        row.append(float((clip.idxmax(axis=1) < end.name).mean()))
+    for env, path in clipped.groupby("env", sort=False):
+        without, end = free.loc[[env]], path.iloc[:, -1]
+        row = [env, len(path), *(path[k].median() for k in SHOWN_PASSES)]
+        row += [without.iloc[:, -1].median()]
+        row += [float(last_over_largest(each).median()) for each in (path, without)]
         for target in TARGETS.values():
             limit = STOP_FACTOR * target
-            above = clip.gt(limit).any(axis=1)
-            first = clip[above].gt(limit).idxmax(axis=1)
-            stopped = [clip.at[batch, k] for batch, k in first.items()]
+            stopped = kl_where_stopped(path, limit)
+            early = stopped_after(path, limit) < path.columns[-1]
             row += [
-                float(above.mean()),
-                float((end[above] > limit).mean()) if above.any() else None,
-                float((end[above] < stopped).mean()) if above.any() else None,
+                float(early.mean()),
+                _geometric(end[early] / stopped[early]) if early.any() else None,
+                _geometric(_largest_of_seeds(end) / _largest_of_seeds(stopped)),
             ]
         rows.append(row)
     columns = [
         "environment",
         "updates",
-        *(f"mean KL after pass {k}" for k in SHOWN_PASSES),
-        f"without the clip, after pass {SHOWN_PASSES[-1]}",
-        "share whose KL is largest before the last pass",
+        *(f"KL after pass {k}, median" for k in SHOWN_PASSES),
+        "without the clip, after the last",
+        "KL after the last pass / largest on the way, median",
+        "the same without the clip",
     ]
     for target in TARGETS.values():
         columns += [
-            f"share that a target of {target:g} stops",
-            "of these, above its limit after all passes",
-            "of these, nearer to the old policy after all passes than where they are stopped",
+            f"share that a target of {target:g} ends before the last pass",
+            f"KL of these after all passes / where {target:g} ends them, geometric mean",
+            f"largest KL of a seed, all passes / ended by {target:g}, geometric mean",
         ]
-    return Table("KL within an update: what stopping between passes can prevent", columns, rows)
+    return Table("The KL of single updates, pass by pass", columns, rows)
+
+
+def _geometric(values: pd.Series) -> float:
+    return float(np.exp(np.log(values).mean()))
+
+
+def _largest_of_seeds(kl: pd.Series) -> pd.Series:
+    return kl.groupby("seed").max()
 
 
 def t3(data: Data, claim: Claim) -> Evidence:

@@ -100,6 +100,7 @@ def _shown(inputs: Inputs) -> dict[str, Any]:
         "forest": stored_picture(figures / "forest", inputs.name),
         "clipped": moving_picture(figures / "clipped_objective", inputs.name, probe),
         "line": moving_picture(figures / "update_line", inputs.name),
+        "passes": stored_picture(figures / "update_passes", inputs.name),
     }
 
 

@@ -1,4 +1,7 @@
-"""Floor 4: experiments that are not trainings; they write records for the analysis."""
+"""Floor 6: experiments that no study runs – exact computations, and updates measured one by one.
+
+Each module is a program that writes a record for the analysis.
+"""
 
 import csv
 import io

@@ -2,15 +2,15 @@
 
 python -m replicate.probes.update_passes OUT.csv [MANIFEST]
 
-PPO trains under the recipe of its paper, on the environments of study ``early_stopping``.  At every
-eighth update the batch is frozen that the training takes next; from the same parameters, optimiser
-and random numbers an update of one pass is made, one of two passes, and so on: the policies after
-each pass of the whole one.  The training goes on as if nothing had happened.
+PPO trains under the recipe of its paper, on the environments that study ``early_stopping`` has at
+scale ``ledger``.  Before updates 0, 8, … 72 the batch is frozen that the training takes next; from
+the same parameters, optimiser and random numbers an update of one pass is made, one of two passes,
+and so on: the policies after each pass of the whole one.  The training goes on as if nothing had
+happened.
 
 ``results/reference/probes/update_passes.csv`` has a row for each, with ``COLUMNS``: ``env_steps``:
 trained so far.  ``method``: ``ppo`` at the ε of ``conf/algo``, ``ppo_noclip`` without its clip.
 ``passes``: made over the batch.  ``kl``: KL(old‖new) in nats, mean over the states of the batch.
-``outside``: share of its samples with |r − 1| > 0.2.
 """
 
 import sys
@@ -19,9 +19,7 @@ from collections.abc import Iterator
 import torch
 
 from replicate import probes
-from replicate.algorithms.learner import REFERENCE_CLIP_EPSILON
 from replicate.engine.cohort import Cohort
-from replicate.maths.diagnostics import clip_fraction
 from replicate.messages import say
 from replicate.probes.update_anatomy import Clock, Extent, Row, freeze, policy_on, rows, updated
 
@@ -32,7 +30,7 @@ WHOLE = Extent(
     envs=("half_cheetah", "hopper", "inverted_double_pendulum", "inverted_pendulum"),
     updates=tuple(range(0, 80, 8)),
 )
-COLUMNS = ["env", "env_steps", "seed", "method", "passes", "kl", "outside"]
+COLUMNS = ["env", "env_steps", "seed", "method", "passes", "kl"]
 
 
 @torch.no_grad()
@@ -54,12 +52,8 @@ def update_passes(extent: Extent = WHOLE) -> Iterator[Row]:
             frozen = freeze(cohort)
             for method, passes, runs in variants:
                 parameters = updated(frozen, runs).policy_state.parameters
-                new, log_ratio = policy_on(frozen, parameters)
-                epsilon = torch.full(log_ratio.shape[:1], REFERENCE_CLIP_EPSILON)
-                numbers = {
-                    "kl": frozen.batch.old.kl(new).mean(1),
-                    "outside": clip_fraction(log_ratio.exp(), epsilon),
-                }
+                new, _ = policy_on(frozen, parameters)
+                numbers = {"kl": frozen.batch.old.kl(new).mean(1)}
                 yield from rows([env, updates * num_steps], [method, passes], numbers)
             clock.tick("batch")
             say(f"{env}: frozen batch after {updates} updates, {clock.left} left")

@@ -1,1 +1,1 @@
-"""Floor 6: what looks after a checkout – doctor, estimate, retrain, self-test, traces."""
+"""Floor 7: what looks after a checkout – doctor, estimate, retrain, self-test, traces."""

@@ -1,5 +1,6 @@
 """From files to claims.json, and from there to the terminal."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,14 @@ import pytest
 
 from analysis import findings
 from analysis.claims import __main__ as command
+from analysis.claims.configuration import load_claims, load_ledger
 from analysis.claims.digests import DIGESTS
 from analysis.claims.fixed_data import probes
+from analysis.claims.strategies import s3
+from analysis.ledger import ledger
 from replicate.store.files import MANIFEST
 from tests.analysis import made_up
+from tests.analysis.claims.test_rules import stopping_world
 
 DIGEST = json.loads(DIGESTS.read_text())
 ENVS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5"}
@@ -91,6 +96,23 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
     assert c4["verdict"] == "supported in part" and c4["why"] == "not on Hopper-v5"
     assert c4["envs"] == {"hopper": "Hopper-v5", "half_cheetah": "half_cheetah"}
     assert c4["runs"] == 0 and len(c4["evidence"]) == 3
+
+
+def test_digests_are_those_of_the_fixed_data(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    judged = by_claim(judge())
+    assert judged["E1"]["digest"] == DIGEST["E1"] and not judged["E1"]["post_hoc"]
+
+
+def test_what_explains_a_verdict_is_named_with_its_evidence(tmp_path: Path) -> None:
+    claims, settings = load_claims(), load_ledger()
+    data = dataclasses.replace(stopping_world(3, 0.0), probes=probes())
+    finding = ledger(claims, {"S3": s3(data, claims["S3"])}, settings)["S3"]
+    files = {name: tmp_path / f"{name}.csv" for name in ("early_stopping", "update_passes")}
+    record = command.record(finding, data, settings, None, files, "ledger")
+    assert record["evidence"] == [str(files[name]) for name in ("early_stopping", "update_passes")]
+    (table,) = record["tables"]
+    assert "pass by pass" in table["title"] and len(table["rows"]) == 1
 
 
 def test_the_same_bytes_every_time(judge: Judge, tmp_path: Path) -> None:

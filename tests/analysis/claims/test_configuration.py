@@ -1,5 +1,6 @@
 """``conf/claims``: all claims are there, and what is wrong in a file is one line that names it."""
 
+import importlib.util
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def test_every_claim_is_listed_with_its_statement() -> None:
     assert sorted(claims) == sorted(CLAIMS)
     rules.check(claims)
     assert all(len(claim.statement) > 30 for claim in claims.values())
+
+
+def test_probes_that_are_named_are_modules() -> None:
+    for claim in load_claims().values():
+        for probe in (*claim.probes, *claim.explained_by):
+            # One module writes two records.
+            name = {"update_line": "update_anatomy"}.get(probe, probe)
+            assert importlib.util.find_spec(f"replicate.probes.{name}"), (claim.name, probe)
 
 
 def test_families_are_those_of_the_design() -> None:

@@ -139,11 +139,11 @@ def entropy_world(clip: str, change: float) -> Data:
     return data
 
 
-def coefficient_world(column: str, value: float) -> Data:
-    """One number beyond the clip is another."""
+def coefficient_world(column: str, value: float, ratio: float = 1.5) -> Data:
+    """One number, of a good action, is another; the clip is flat above 1.2."""
     data = exact_world()
     rows = data.probes["kl_per_sample"]
-    rows.loc[(rows.ratio == 1.5) & (rows.advantage > 0), column] = value
+    rows.loc[(rows.ratio == ratio) & (rows.advantage > 0), column] = value
     return data
 
 
@@ -239,9 +239,13 @@ def undo_world(slow: Mapping[str, float], left: float = 0.1, before: float = 0.9
             rows.append({"env_step": 2048 * k, "episodic_return": u, **keys})
     study.__dict__["episodes"] = pd.DataFrame(rows)
     study.__dict__["updates"] = pd.DataFrame(
-        {"variant": name, "update": k, "kl": 16.0 if k == 244 else 0.01}
-        for name in slow
-        for k in range(488)
+        {
+            **{name: run[name] for name in ("env", "variant", "seed")},
+            "update": k,
+            "kl": 12.0 + run["seed"] if k == 244 else 0.01,
+        }
+        for run in study.plan["runs"]
+        for k in (0, 243, 244, 245)
     )
     return data
 
@@ -337,6 +341,9 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("C8", CONTRADICTED, lambda: coefficient_world("k1_gradient", 0.01)),
     ("C8", CONTRADICTED, lambda: coefficient_world("k3_gradient", math.nan)),
     ("C8", CONTRADICTED, lambda: coefficient_world("k3_coefficient", -1.0)),
+    ("C8", CONTRADICTED, lambda: coefficient_world("k1_coefficient", 1.0)),
+    ("C8", CONTRADICTED, lambda: coefficient_world("k1_coefficient", -1.0, ratio=1.0)),
+    ("C8", CONTRADICTED, lambda: coefficient_world("k3_coefficient", 1.0, ratio=1.0)),
     ("I1", SUPPORTED, exact_world),
     ("I1", CONTRADICTED, changed("expectation", 10, 0.1)),
     ("I1", CONTRADICTED, changed("variance", 100, 0.1)),
@@ -604,8 +611,8 @@ def test_what_happens_beside_the_range_is_shown() -> None:
 def test_the_way_back_is_counted_from_the_destructive_update() -> None:
     found = find("N2", undo_world({"vpg": 1.0, "trpo": 0.0, "ppo": 0.2}))
     rows = {row[0]: row[1:] for row in found.evidence.tables()[0].rows}
-    assert rows["naive policy gradient"] == [10, 16.0, 10, 10, 101 * 2048, 0, 0]
-    assert rows["TRPO"] == [10, 16.0, 10, 10, 6 * 2048, 0, 0]
+    assert rows["naive policy gradient"] == [10, 10, 10, 14.0, 101 * 2048, 0, 0]
+    assert rows["TRPO"] == [10, 10, 10, 14.0, 6 * 2048, 0, 0]
     assert [judged.part.count for judged in found.parts] == [(10, 10), (2, 10), (0, 10)]
 
 
@@ -621,7 +628,7 @@ def test_only_what_was_trained_and_fell_has_a_way_back() -> None:
     never.studies["no_undo"].__dict__["episodes"] = cut  # diverged in that update
     found = find("N2", never)
     rows = {row[0]: row[1:] for row in found.evidence.tables()[0].rows}
-    assert rows["PPO"] == [10, 16.0, 10, 10, None, 0, 10] and found.verdict == SUPPORTED
+    assert rows["PPO"] == [10, 10, 10, 14.0, None, 0, 10] and found.verdict == SUPPORTED
 
 
 def test_ppo_beats_or_matches() -> None:
@@ -744,9 +751,18 @@ def test_an_update_that_turns_back_is_stopped_where_it_is_furthest() -> None:
     (row,) = table.rows
     assert len(row) == len(table.columns) and row[:2] == ["hopper", 1]
     # After one, three and ten passes; without the clip after ten; the third of ten is the largest.
-    assert row[2:7] == pytest.approx([0.01, 0.06, 0.03, 0.7, 1.0])
-    # Stopped above 0.015 after the second pass, where it ends; above 0.045 after the third.
-    assert row[7:] == pytest.approx([1.0, 1.0, 0.0, 1.0, 0.0, 1.0])
+    assert row[2:8] == pytest.approx([0.01, 0.06, 0.03, 0.7, 0.5, 1.0])
+    # Ended above 0.015 after the second pass, at 0.03; above 0.045 after the third, at 0.06.
+    assert row[8:] == pytest.approx([1.0, 1.0, 1.0, 1.0, 0.5, 0.5])
+
+
+def test_an_update_that_passes_the_limit_at_its_end_is_not_stopped_early() -> None:
+    record = worlds.probes()["update_passes"]
+    record.loc[record.method == "ppo", "kl"] = [0.001] * 9 + [0.05]
+    data = dataclasses.replace(stopping_world(1.0, 0.0), probes={"update_passes": record})
+    (table,) = find("S3", data).evidence.tables()
+    (row,) = table.rows
+    assert row[8:] == [0.0, None, 1.0, 0.0, None, 1.0]
 
 
 def test_published_returns_stand_beside_ours_with_their_definitions() -> None:

@@ -90,8 +90,9 @@ def arguments(root: Path, out: Path, plans: list[Path]) -> list[str]:
 def write(root: Path, studies: list[Study], records: list[dict[str, Any]]) -> Path:
     """The report of studies whose products and measures are stored."""
     store_claims(root / "quick", records)
-    for name in ("clipped_objective", "update_line", "forest"):
-        store_product(root / "quick/figures" / name, moves=name != "forest")
+    for name in ("clipped_objective", "update_line", "update_passes", "forest"):
+        moves = name in ("clipped_objective", "update_line")
+        store_product(root / "quick/figures" / name, moves=moves)
     (root / "probes").mkdir()
     (root / "probes/clipped_objective.csv").write_text("ratio\n")
     made_up.list_beside(root / "probes/clipped_objective.csv")

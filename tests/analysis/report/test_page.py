@@ -37,6 +37,7 @@ class Elements(HTMLParser):
         "quick/figures/clipped_objective.svg",
         "quick/figures/update_line.svg",
         "quick/figures/update_line.slider.json",
+        "quick/figures/update_passes.svg",
         "quick/figures/forest.svg",
         "quick/figures/table1/hopper/learning_curves.svg",
         "quick/claims.json",
