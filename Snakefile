@@ -57,7 +57,6 @@ for job in PLAN.jobs:
         log:
             f"{LOGS}/{job.name}.log",
         priority: job.priority
-        retries: 0
         conda:
             "environment.yaml"
         threads: 1
@@ -167,7 +166,7 @@ rule claims:
 rule clipped_objective:
     input:
         data=f"{ROOT}/probes/clipped_objective.csv",
-        code=files_of("analysis.clipped_objective"),
+        code=files_of("analysis.probe_figures.clipped_objective"),
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/clipped_objective",
@@ -182,13 +181,13 @@ rule clipped_objective:
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.clipped_objective {input.data:q} {output:q} > {log:q} 2>&1"
+        "python -m analysis.probe_figures.clipped_objective {input.data:q} {output:q} > {log:q} 2>&1"
 
 
 rule update_line:
     input:
         data="results/reference/probes/update_line.csv",
-        code=files_of("analysis.update_line"),
+        code=files_of("analysis.probe_figures.update_line"),
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/update_line",
@@ -204,13 +203,13 @@ rule update_line:
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.update_line {input.data:q} {output:q} > {log:q} 2>&1"
+        "python -m analysis.probe_figures.update_line {input.data:q} {output:q} > {log:q} 2>&1"
 
 
 rule update_passes:
     input:
         data="results/reference/probes/update_passes.csv",
-        code=files_of("analysis.update_passes"),
+        code=files_of("analysis.probe_figures.update_passes"),
     output:
         multiext(
             f"{ROOT}/{{name}}/figures/update_passes",
@@ -225,7 +224,7 @@ rule update_passes:
     conda:
         "environment.yaml"
     shell:
-        "python -m analysis.update_passes {input.data:q} {output:q} > {log:q} 2>&1"
+        "python -m analysis.probe_figures.update_passes {input.data:q} {output:q} > {log:q} 2>&1"
 
 
 rule forest:

@@ -1,5 +1,6 @@
-"""Floor A: scores → figures, tables → report.  Reads records; trains nothing, knows no formula
-of an algorithm.
+"""The analysis: measures → statistics → summaries → figures and tables; claims → ledger → report.
+
+It reads records, trains nothing and knows no formula of an algorithm.
 """
 
 from replicate.messages import end_quietly_until_begun

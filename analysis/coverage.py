@@ -24,7 +24,7 @@ from numpy.random import Generator
 from scipy import special, stats  # type: ignore[import-untyped]
 
 from analysis import manifest
-from analysis.aggregates import iqm
+from analysis.run_statistics import iqm
 from analysis.statistics import (
     BOOTSTRAP,
     EXACT,
@@ -226,11 +226,11 @@ def _true_iqm(distribution: str) -> float:
     return float(iqm(DISTRIBUTIONS[distribution](np.random.default_rng(0), (1, 1_000_000))))
 
 
-def all_coverages(seed: int = 0) -> Iterator[Coverage]:
+def all_coverages() -> Iterator[Coverage]:
     """The coverage of every case; two methods of one case judge the same data sets."""
     for case in cases():
         values = [case.statistic, case.distribution, case.environments, case.seeds]
-        yield coverage_of(case, np.random.default_rng([seed, *repr(values).encode()]))
+        yield coverage_of(case, np.random.default_rng([0, *repr(values).encode()]))
 
 
 @one_line_errors

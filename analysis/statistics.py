@@ -153,7 +153,7 @@ def mean_over_environments(estimates: Sequence[Estimate]) -> Estimate:
         estimates: one per environment, independent of each other, of one unit.
 
     Raises:
-        ValueError: none.
+        ValueError: ``estimates`` is empty.
 
     """
     return weighted_sum(estimates, [1 / max(len(estimates), 1)] * len(estimates))

@@ -106,11 +106,9 @@ def panels(
     return figure, [list(row) for row in axes]
 
 
-def wrapped_panels(
-    count: int, height: float = 2.4, columns: int = COLUMNS, **sharing: Any
-) -> tuple[Figure, list[Axes]]:
-    """``count`` axes in rows of up to ``columns``."""
-    columns = min(count, columns)
+def wrapped_panels(count: int, height: float = 2.4, **sharing: Any) -> tuple[Figure, list[Axes]]:
+    """``count`` axes in rows of up to ``COLUMNS``."""
+    columns = min(count, COLUMNS)
     figure, rows = panels(-(-count // columns), columns, height, **sharing)
     axes = [axis for row in rows for axis in row]
     for unused in axes[count:]:

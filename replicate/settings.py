@@ -1,7 +1,7 @@
 """Floor 0: the schema of a run – names, bounds, units, canonical form, digest.
 
-The values live in ``conf/`` and nowhere else; here stands what a value may be.  The module is
-free of torch, so that the Snakefile starts fast.
+The values live in ``conf/``; here stands what a value may be.  The module is free of torch, so that
+the Snakefile starts fast.
 
 A key that a published result was made without may be added with a default that means "as
 before": the canonical form leaves such a key out at its default, and old digests stay valid.
@@ -22,7 +22,7 @@ from replicate.messages import ConfigError
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """`` – did you mean …?`` with the closest choice, or the choices if none is close."""
+    """Ask ``did you mean …?`` with the closest choice, or list them if none is close."""
     options = sorted(set(choices))
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(options)}"

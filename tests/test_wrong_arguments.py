@@ -21,9 +21,12 @@ from replicate.store.locks import NOBODY, holder, only_writer
 PROGRAMS = [
     *(f"replicate.probes.{name}" for name in ("clipped_objective", "untrained", "two_actions")),
     "replicate.probes.update_anatomy",
-    *(f"analysis.{name}" for name in ("aggregate", "report", "clipped_objective", "forest")),
-    *(f"analysis.{name}" for name in ("claims", "measures", "products", "update_line")),
-    "analysis.update_passes",
+    *(f"analysis.{name}" for name in ("aggregate", "report", "forest")),
+    *(f"analysis.{name}" for name in ("claims", "measures", "products")),
+    *(
+        f"analysis.probe_figures.{name}"
+        for name in ("clipped_objective", "update_line", "update_passes")
+    ),
     *(f"analysis.{name}" for name in ("findings", "coverage", "compare_runs", "manifest")),
 ]
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.claims.configuration import Claim
 from analysis.claims.exact import holds, never, sides
-from analysis.claims.parts import FACTOR, PROPORTION, Data, Evidence, Part, Table, part
+from analysis.claims.parts import FACTOR, PROPORTION, SHARE, Data, Evidence, Part, Table, part
 from analysis.statistics import Estimate, mean_estimate
 
 METHODS = {
@@ -128,7 +128,7 @@ def c4(data: Data, claim: Claim) -> Evidence:
                 "stays",
                 f"{100 * allowed:g} % minus the share of samples outside 1 ± ε {after}",
                 "guard",
-                _of_seeds(made, allowed - outside, "share"),
+                _of_seeds(made, allowed - outside, SHARE),
             ),
             _shown("outside", f"samples outside 1 ± ε {after}", made, outside, PROPORTION),
             _shown("largest", f"largest ratio of a batch {after}", made, largest, FACTOR),

@@ -8,6 +8,7 @@ from scipy import stats  # type: ignore[import-untyped]
 from analysis.claims.configuration import Claim
 from analysis.claims.exact import holds
 from analysis.claims.parts import (
+    SHARE,
     Aim,
     Data,
     Evidence,
@@ -79,7 +80,7 @@ def _more_often(data: Data, claim: Claim) -> Part:
         for variant in (NO_CLIP, CLIP)
     )
     label = "share of runs ruined or collapsed, no clip minus ε = 0.2"
-    rises = part("share", label, "rises", paired(x, y, "share"))
+    rises = part("share", label, "rises", paired(x, y, SHARE))
     if rises.estimate is None:
         return rises
     differences = pd.concat([x[env] - y[env] for env in rises.by_env]).dropna()

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from analysis.aggregates import iqm, probability_of_improvement
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
     LEVEL,
@@ -21,6 +20,7 @@ from analysis.claims.parts import (
     samples,
     without_each,
 )
+from analysis.run_statistics import iqm, probability_of_improvement
 from analysis.statistics import Array, bootstrap_intervals, mean_over_environments
 
 RECIPES = {"paper2017": "comparison", "modern": "comparison_modern"}

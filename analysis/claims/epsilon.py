@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats  # type: ignore[import-untyped]
 
-from analysis.aggregates import redrawn_statistic, table1_scores
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
     FACTOR,
     LEAST_SPREAD_U,
+    SHARE,
     Aim,
     Column,
     Data,
@@ -33,6 +33,7 @@ from analysis.claims.parts import (
     ruined_or_collapsed,
     samples,
 )
+from analysis.run_statistics import redrawn_statistic, table1_scores
 from analysis.significance import stratified_logrank
 from analysis.statistics import Array, Estimate, percentile_bounds
 
@@ -142,7 +143,7 @@ def e3(data: Data, claim: Claim, permutations: int = PERMUTATIONS) -> Evidence:
         )
     runs = sum(len(block) for block in unsafe.values())
     parts = [
-        _trend("share", labels[0], unsafe, _mean_slope, "share", permutations),
+        _trend("share", labels[0], unsafe, _mean_slope, SHARE, permutations),
         _trend("spread", labels[1], final, _spread_slope, FACTOR, permutations),
         _often(label_often, unsafe, claim),
     ]

@@ -43,7 +43,6 @@ from replicate.store.files import write_atomically
 
 SEEDS = (3, 5, 10)
 DATA_SETS = 500
-PERMUTATIONS = 199
 LEARNT = 0.9
 """Mean u of what has learnt enough to be compared."""
 LARGE = 1.0

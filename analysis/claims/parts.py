@@ -31,7 +31,9 @@ FACTOR = "factor"
 EXPONENT = "exponent"
 """Unit of the power with which one quantity grows with another."""
 PROPORTION = "proportion"
-"""Unit of shares that are no differences of shares."""
+"""Unit of shares, which are shown in per cent."""
+SHARE = "share"
+"""Unit of differences of shares, which are shown in percentage points."""
 
 U = "u"
 LEVEL = 0.95
@@ -274,7 +276,7 @@ def often(key: str, label: str, hits: int, total: int, margin: float, seeds: int
     """A part whose estimate is a share of cases; without a case it was not run."""
     if not total:
         return Part(key, label, "often", None, margin)
-    estimate = Estimate(hits / total, math.nan, 1.0, total, "share")
+    estimate = Estimate(hits / total, math.nan, 1.0, total, PROPORTION)
     return Part(key, label, "often", estimate, margin, seeds=seeds, count=(hits, total))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from string import Formatter
 
 from analysis.claims.configuration import ClaimsError, Words
-from analysis.claims.parts import EXPONENT, FACTOR, PROPORTION, Part
+from analysis.claims.parts import EXPONENT, FACTOR, PROPORTION, SHARE, Part
 from analysis.ledger import (
     CONTRADICTED,
     IN_PART,
@@ -17,7 +17,6 @@ from analysis.ledger import (
     Judged,
 )
 
-SHARE = "share"
 LISTED = ("passed", "failed", "open")
 CLAUSE = re.compile(r"\[\[(.*?)\|\|(.*?)\]\]", re.DOTALL)
 """``[[clause||else]]`` in a sentence: else where a part that the clause names was not run."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from analysis.claims.configuration import Claim
-from analysis.claims.parts import Data, Evidence, Part, Table
+from analysis.claims.parts import PROPORTION, Data, Evidence, Part, Table
 from analysis.statistics import Estimate
 from analysis.study import RUN_KEYS
 
@@ -60,7 +60,7 @@ def t1(data: Data, claim: Claim) -> Evidence:
         "accepted share",
         "mean backtracks",
     ]
-    share = Estimate(runs_over / runs, float("nan"), 1.0, runs, "share")
+    share = Estimate(runs_over / runs, float("nan"), 1.0, runs, PROPORTION)
     return Evidence(
         [
             Part(

@@ -1,9 +1,9 @@
 """Figures of a study.  Each module has ``draw(study, measures) -> Drawing``.
 
-``python -m analysis.products`` draws them.
+The measures are those of ``analysis.measures``, a row for each run.  ``python -m
+analysis.products`` draws them.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,10 +40,6 @@ class Drawing(NamedTuple):
     data: pd.DataFrame
     figure: Figure
     caption: str
-
-
-Draw = Callable[[Study, pd.DataFrame], Drawing]
-"""A study and its measures (``analysis.measures``, one row per run) → the drawing."""
 
 
 def save(drawing: Drawing, stem: Path) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import style
-from analysis.aggregates import performance_profile
 from analysis.figures import Drawing, front, variant_groups
+from analysis.run_statistics import performance_profile
 from analysis.statistics import FEW_SEEDS, Array, bootstrap_intervals
 from analysis.study import Study
 from analysis.summaries import count, held_u, runs_text, scale_text, scaled_envs

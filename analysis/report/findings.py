@@ -9,8 +9,7 @@ from typing import Any
 import yaml
 
 from analysis.claims.configuration import CONF
-from analysis.claims.parts import FACTOR, PROPORTION
-from analysis.claims.sentences import SHARE
+from analysis.claims.parts import FACTOR, PROPORTION, SHARE
 from analysis.forest import limits, opposite, place
 from analysis.ledger import (
     CONTRADICTED,
@@ -298,8 +297,7 @@ def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
     rows = [row for part in parts for row in _rows_of(part)]
     margins = [float(part["margin"]) for part in parts if part["margin"] is not None]
     bounds = [float(x) for row in rows for x in (row["low"], row["high"]) if x is not None]
-    shares = unit == SHARE and min(bounds, default=0.0) >= 0  # a difference may be negative
-    if shares or unit == PROPORTION:
+    if unit == PROPORTION:
         axis = Axis(0.0, max([*bounds, *margins]), unit)
     else:
         axis = Axis(*limits([row["estimate"] for row in rows], bounds, margins, unit), unit)
@@ -363,11 +361,12 @@ def _rows_of(part: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def interval_text(each: Mapping[str, Any], unit: str) -> str:
-    """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``."""
-    form = "{:.3g}" if unit == FACTOR else "{:+.2f}"
-    scale = 100 if unit == SHARE else 1
+    """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``, ``−4.5 points [−6.0, −3.1]``."""
+    form = {FACTOR: "{:.3g}", SHARE: "{:+.1f}", PROPORTION: "{:.1f}"}.get(unit, "{:+.2f}")
+    scale = 100 if unit in (SHARE, PROPORTION) else 1
     value = form.format(scale * each["estimate"])
-    text = f"×{value}" if unit == FACTOR else f"{value} {'%' if unit == SHARE else unit}"
+    named = {SHARE: "points", PROPORTION: "%"}.get(unit, unit)
+    text = f"×{value}" if unit == FACTOR else f"{value} {named}"
     if each["low"] is None:
         return f"{text} (too few seeds for an interval)".replace("-", "−")
     bounds = ", ".join(form.format(scale * each[end]) for end in ("low", "high"))

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -165,8 +164,3 @@ def sections(name: str, folder: Path, studies: list[Study]) -> list[Section]:
     order = sorted(studies, key=lambda study: not set(study.plan["tables"]) & {"table1", "epsilon"})
     order.sort(key=lambda study: "table1" not in study.plan["tables"])
     return [section(name, folder, study) for study in order]
-
-
-def verdict_of(claims: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
-    """The record of a claim, if it is there."""
-    return next((claim for claim in claims if claim["claim"] == name), None)

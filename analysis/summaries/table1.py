@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from analysis.aggregates import iqm, normalise, redrawn_statistic, table1_scores
+from analysis.run_statistics import iqm, normalise, redrawn_statistic, table1_scores
 from analysis.statistics import (
     FEW_SEEDS,
     Array,

@@ -1,10 +1,11 @@
 r"""Tables of a study.  Each module has ``make(study, measures) -> Table``.
 
-``python -m analysis.products`` makes them.  The CSV holds the numbers; Markdown and LaTeX
+The measures are those of ``analysis.measures``, a row for each run.  ``python -m
+analysis.products`` makes them.  The CSV holds the numbers; Markdown and LaTeX
 (``\usepackage{booktabs}``) hold the same table, formatted for people.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import floor, isnan, log10
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis import manifest
-from analysis.study import Study
 from replicate.store.files import write_atomically
 from replicate.store.records import TABLE_FILES
 
@@ -60,10 +60,6 @@ class Table(NamedTuple):
     data: pd.DataFrame
     shown: pd.DataFrame
     caption: str
-
-
-Make = Callable[[Study, pd.DataFrame], Table]
-"""A study and its measures (``analysis.measures``, one row per run) → the table."""
 
 
 def save(table: Table, stem: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from analysis.aggregates import probability_of_improvement
+from analysis.run_statistics import probability_of_improvement
 from analysis.significance import holm, holm_levels
 from analysis.statistics import (
     FEW_SEEDS,

@@ -1,1 +1,5 @@
-"""Floor 2: one file per algorithm, same skeleton: a diff of two is the comparison of two."""
+"""Floor 2: one file per algorithm.
+
+``vpg`` and ``trpo`` share a skeleton, so that their diff is their comparison; ``ppo`` makes its own
+steps on minibatches.
+"""

@@ -237,12 +237,12 @@ def standardise_minibatch_(batch: Batch, recipe: Shared[RecipeSettings]) -> None
 
 
 def whole_batch_gradient(
-    learner: Learner, batch: Batch, objective: Callable[[Tensor, Tensor, Tensor], Tensor]
+    learner: Learner, batch: Batch, function: Callable[[Tensor, Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """∇ mean over the batch of ``objective`` at the policy's parameters: ``[R, P]``.
+    """∇ mean over the batch of an objective or a loss at the policy's parameters: ``[R, P]``.
 
     Args:
-        objective: (log π(a|s), log π_old(a|s), Â), each ``[R, B]`` ↦ ``[R, B]``; autograd
+        function: (log π(a|s), log π_old(a|s), Â), each ``[R, B]`` ↦ ``[R, B]``; autograd
             differentiates it in the first.
 
     """
@@ -254,7 +254,7 @@ def whole_batch_gradient(
         old_log_prob = batch.old_log_prob[:, part]
 
         def share(log_prob: Tensor) -> Tensor:
-            return objective(log_prob, old_log_prob, advantages).sum(1) / batch.size  # noqa: B023
+            return function(log_prob, old_log_prob, advantages).sum(1) / batch.size  # noqa: B023
 
         (cotangent,), _ = gradients(share, new.log_prob(actions))
         cotangents = new.log_prob_pullback(actions, cotangent)

@@ -79,7 +79,7 @@ def update(
 
     Args:
         learner: changed in place.
-        batch: ``[R, T, …]``.
+        batch: ``[R, T, …]``; advantages are standardised in place where the recipe says so.
         algo, recipe: what the lanes share.
         lane: ``max_kl``, ``accept_kl_factor``, ``damping``, ``value_learning_rate``, each ``[R]``.
 

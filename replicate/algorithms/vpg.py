@@ -36,7 +36,7 @@ def update(
 
     Args:
         learner: changed in place.
-        batch: ``[R, T, …]``.
+        batch: ``[R, T, …]``; advantages are standardised in place where the recipe says so.
         algo, recipe: what the lanes share.
         lane: ``learning_rate``, ``value_learning_rate``, each ``[R]``, schedules applied.
 

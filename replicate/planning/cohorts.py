@@ -13,7 +13,6 @@ MAX_LANES = 33
 
 def cohorts(
     runs: Iterable[RunSettings],
-    max_lanes: int = MAX_LANES,
     interrupted: Iterable[set[str]] = (),
 ) -> list[list[RunSettings]]:
     """Runs grouped into cohorts, in order of first appearance, in parts as even as can be.
@@ -31,7 +30,7 @@ def cohorts(
     for run in left.values():
         groups.setdefault(run.cohort_key(), []).append(run)
     for group in groups.values():
-        parts = -(-len(group) // max_lanes)
+        parts = -(-len(group) // MAX_LANES)
         size, longer = divmod(len(group), parts)
         start = 0
         for part in range(parts):

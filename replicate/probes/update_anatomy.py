@@ -81,7 +81,7 @@ class Method:
     usual: float
 
     def overrides(self, setting: float) -> list[str]:
-        """Of the composition."""
+        """Hydra overrides that compose this rule at a setting."""
         return [*self.choice, *([f"{self.key}={setting}"] if self.key else [])]
 
     @property
@@ -203,7 +203,7 @@ class Clock:
 
     @property
     def left(self) -> str:
-        """At the mean pace of each kind so far."""
+        """Time left, h:mm:ss, if updates and batches go on at their mean pace so far."""
         pace = {kind: self._seconds[kind] / max(self._done[kind], 1) for kind in self._left}
         seconds = sum(pace[kind] * self._left[kind] for kind in self._left)
         return str(timedelta(seconds=round(seconds)))

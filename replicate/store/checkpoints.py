@@ -86,17 +86,24 @@ def _opened(file: Path) -> Iterator[Arrays]:
     """The arrays of a file, each read when it is asked for.
 
     Raises:
-        UnusableCheckpointError: it is damaged, which may show only when an array is read.
+        UnusableCheckpointError: it is not there, or damaged, which may show only when an array is
+            read.
+        OSError: it cannot be read, which says nothing of what it holds.
 
     """
     try:
         data = memoryview(file.read_bytes())
+    except FileNotFoundError:
+        raise UnusableCheckpointError(f"{file}: not there") from None
+    try:
         content, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
         # A zip knows of damage to what it holds, not of damage to the list of what it holds.
         if hashlib.sha256(content).digest() != digest:
             raise ValueError("not the bytes that were written")
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             yield arrays
+    except MemoryError:
+        raise
     except Exception as error:  # whatever zipfile, numpy and json make of wrong bytes
         raise UnusableCheckpointError(f"{file}: damaged ({first_line(error)})") from None
 

@@ -29,13 +29,13 @@ ENV_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
 
 FIGURE_FILES = (".svg", ".png", ".csv", ".caption.txt", f".{MANIFEST}")
 TABLE_FILES = (".csv", ".md", ".tex", ".caption.txt", f".{MANIFEST}")
-"""Of a figure and of a table of a study, after its name."""
+"""Suffixes of the files of a figure and of a table of a study."""
 
 REFERENCE = "reference"
 """Name of the repository's data and of its report; in file names it stands where a scale does."""
 
 RUN = "run"
-"""Column of those tables: the id of the run that a row belongs to."""
+"""Column of the tables in ``ENV_TABLES``: id of the run that a row belongs to."""
 
 
 def write_run(

@@ -269,7 +269,7 @@ def command(answers: Iterable[Answer]) -> str:
 
 
 def label(made: Mapping[str, Any], runs: Iterable[RunSettings]) -> str:
-    """Eight digits for file names, equal for software here that is known to do the same.
+    """Part of a checkpoint's file name: eight digits, the same for codes whose traces are equal.
 
     Args:
         made: has the class of CPU.

@@ -234,7 +234,7 @@ def _receive(stream: BinaryIO, inbox: "SimpleQueue[bytes | None]") -> None:
 
 def follow(store: Path) -> int:
     """Mirror the lines of standard input; a run whose mirror fails is given up, with one line."""
-    os.nice(10)  # a tenth of a core that a training wants; more would starve us, less harm it
+    os.nice(10)  # beside a busy training about a tenth of a core: enough here, and no harm there
     inbox: SimpleQueue[bytes | None] = SimpleQueue()
     Thread(target=_receive, args=(sys.stdin.buffer, inbox), daemon=True).start()
     runs: dict[str, wandb.Run] = {}

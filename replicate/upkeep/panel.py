@@ -12,9 +12,9 @@ from replicate.store import software
 from replicate.store.staleness import DIGITS
 
 FILE = software.CONF / "traces.yaml"
-WHAT_A_TRACE_IS = 1
-"""Part of each row's digest: to be raised with any change of ``trace_of`` or ``train_rows`` in
-``replicate.upkeep.tracing``."""
+TRACE_VERSION = 1
+"""Part of each row's digest: raise it with any change of ``trace_of`` or ``train_rows`` in
+``replicate.upkeep.tracing``, and all traces are new."""
 
 
 class PanelRow(Section):
@@ -84,4 +84,4 @@ def _lanes(panel: Panel) -> Iterator[tuple[str, list[RunSettings]]]:
 
 def row_digest(lanes: Iterable[RunSettings]) -> str:
     """Digest of a row: of what is trained, not of its name."""
-    return digest_of([WHAT_A_TRACE_IS, *(run.digest for run in lanes)])[:DIGITS]
+    return digest_of([TRACE_VERSION, *(run.digest for run in lanes)])[:DIGITS]

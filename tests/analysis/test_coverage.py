@@ -10,7 +10,6 @@ import pytest
 from scipy import special, stats
 
 from analysis import coverage
-from analysis.aggregates import iqm
 from analysis.coverage import (
     DISTRIBUTIONS,
     Case,
@@ -22,6 +21,7 @@ from analysis.coverage import (
     draw_counts,
     t_bounds,
 )
+from analysis.run_statistics import iqm
 from analysis.statistics import BOOTSTRAP, EXACT, T, bootstrap_intervals, interval, mean_of_runs
 
 

@@ -12,15 +12,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import (
-    clipped_objective,
-    manifest,
-    products,
-    slider,
-    style,
-    update_line,
-    update_passes,
-)
+from analysis import manifest, products, slider, style
 from analysis.claims.fixed_data import probes, updates_of_one_batch
 from analysis.figures import (
     front,
@@ -30,6 +22,7 @@ from analysis.figures import (
     update_size,
     variant_groups,
 )
+from analysis.probe_figures import clipped_objective, update_line, update_passes
 from analysis.study import Study, read_study
 from replicate.probes import clipped_objective as probe
 from replicate.store.files import MANIFEST

@@ -23,9 +23,9 @@ PROGRAMS = [
     "analysis.claims.__main__",
     "analysis.report.__main__",
     "analysis.products",
-    "analysis.clipped_objective",
-    "analysis.update_line",
-    "analysis.update_passes",
+    "analysis.probe_figures.clipped_objective",
+    "analysis.probe_figures.update_line",
+    "analysis.probe_figures.update_passes",
     *(
         ".".join(file.relative_to(ROOT).with_suffix("").parts)
         for folder in ("analysis/figures", "analysis/tables", "replicate/probes")

@@ -312,6 +312,28 @@ def test_no_bit_of_a_checkpoint_may_differ(runs: list[RunSettings], tmp_path: Pa
             checkpoints.read_header(file)
 
 
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(
+    runs: list[RunSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And training does not start anew: a file server that fails must cost no hours."""
+    train(runs, tmp_path, crash=4)
+    (file,) = checkpoint_files(tmp_path)
+    read = Path.read_bytes
+
+    def fails(path: Path) -> bytes:
+        if path == file:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", fails)
+        with pytest.raises(PermissionError):
+            resume.begin(runs, tmp_path, "cpu", 1)
+    file.unlink()
+    with pytest.raises(UnusableCheckpointError, match="not there"):
+        checkpoints.read_header(file)
+
+
 @pytest.mark.parametrize("then", ["a full disk", "a crash"])
 def test_a_damaged_checkpoint_does_not_take_the_place_of_a_good_one(
     then: str,

@@ -79,7 +79,7 @@ def test_an_interval_without_end_goes_on_at_the_edge() -> None:
 
 
 def test_a_share_begins_at_0_and_its_threshold_is_its_margin() -> None:
-    interval = row(unit="share", aim="often", estimate=0.4, low=0.2, high=0.7, margin=0.1)
+    interval = row(unit="proportion", aim="often", estimate=0.4, low=0.2, high=0.7, margin=0.1)
     assert interval.zone is not None and interval.low is not None
     assert interval.zero == EDGE == interval.zone[0] and interval.zone[1] < interval.low
 
@@ -183,7 +183,7 @@ def test_shares_are_percentages() -> None:
     found = row(unit="proportion", estimate=0.12, low=0.08, high=0.16, margin=None)
     assert found.low is not None and EDGE == found.zero < found.low < found.at
     left = {"env": "hopper", "label": "Hopper-v5", "estimate": -0.11, "low": -0.15, "high": -0.07}
-    assert findings.interval_text(left, "share") == "−11.00 % [−15.00, −7.00]"
+    assert findings.interval_text(left, "share") == "−11.0 points [−15.0, −7.0]"
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,9 @@ def test_it_shows_the_numbers_and_what_is_behind_them(page: Path) -> None:
     assert "u = 1: the literature" in text and "3 seeds" in text
     assert "snakemake --config scale=quick" in text
     downloads = [a for tag, a in Elements(text).tags if tag == "a" and "download" in a]
-    # A table; the figures of the study and of two environments; the clip, an update's line and the
-    # forest; behind the verdicts their table and the measures.
-    assert len(downloads) == 1 + 1 + 2 + 3 + 2
+    # A table; the figures of the study and of two environments; the clip, an update as a line and
+    # pass by pass, and the forest; behind the verdicts their table and the measures.
+    assert len(downloads) == 1 + 1 + 2 + 4 + 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 r"""One update as a line from the old policy through the new one: objectives, KL, clip fraction.
 
-python -m analysis.update_line IN.csv OUT.svg OUT.png OUT.csv OUT.caption.txt OUT.slider.json \
-    MANIFEST
+python -m analysis.probe_figures.update_line IN.csv OUT.svg OUT.png OUT.csv OUT.caption.txt \
+    OUT.slider.json MANIFEST
 
 IN.csv is written by ``replicate.probes.update_anatomy``; nothing is computed again here.  After
 Figure 2 of the PPO paper (arXiv 1707.06347).
@@ -152,7 +152,7 @@ def main(arguments: list[str]) -> int:
     """The command line."""
     kinds = "svg", "png", "csv", "caption.txt", "slider.json"
     names = "IN.csv", *(f"OUT.{kind}" for kind in kinds), "MANIFEST"
-    given = given_files("analysis.update_line", names, arguments)
+    given = given_files("analysis.probe_figures.update_line", names, arguments)
     source, svg, png, csv, text, moving, listed = map(Path, given)
     manifest.check([source])
     data = shown(pd.read_csv(source))

@@ -1,6 +1,7 @@
-"""Claim C1 as a picture: PPO's clipped objective, and below it the gradient that it leaves.
+r"""Claim C1 as a picture: PPO's clipped objective, and below it the gradient that it leaves.
 
-python -m analysis.clipped_objective IN.csv OUT.svg OUT.png OUT.caption.txt OUT.slider.json MANIFEST
+python -m analysis.probe_figures.clipped_objective IN.csv OUT.svg OUT.png OUT.caption.txt \
+    OUT.slider.json MANIFEST
 
 IN.csv is written by ``replicate.probes.clipped_objective``; nothing is computed again here.
 """
@@ -93,7 +94,7 @@ def _explain(axis: Axes, sign: int, ends: tuple[float, float]) -> None:
 def main(arguments: list[str]) -> int:
     """The command line."""
     names = "IN.csv", "OUT.svg", "OUT.png", "OUT.caption.txt", "OUT.slider.json", "MANIFEST"
-    given = given_files("analysis.clipped_objective", names, arguments)
+    given = given_files("analysis.probe_figures.clipped_objective", names, arguments)
     source, svg, png, caption, moving, listed = map(Path, given)
     manifest.check([source])
     of_epsilon = {float(value): rows for value, rows in pd.read_csv(source).groupby("epsilon")}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
-from analysis.aggregates import (
+from analysis.run_statistics import (
     Best,
     iqm,
     normalise,
@@ -45,7 +45,7 @@ def scores_of(*shape: int, seed: int = 0) -> np.ndarray:
     return rng(seed).normal(size=shape)
 
 
-# ------------------------------------------------------------------------------------ aggregates
+# ------------------------------------------------------------------------------------ statistics
 
 
 def test_numbers_of_rliable() -> None:

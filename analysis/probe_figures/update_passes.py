@@ -1,6 +1,7 @@
-"""One update pass by pass: how far the policy has moved, with the clip and without it.
+r"""One update pass by pass: how far the policy has moved, with the clip and without it.
 
-python -m analysis.update_passes IN.csv OUT.svg OUT.png OUT.csv OUT.caption.txt MANIFEST
+python -m analysis.probe_figures.update_passes IN.csv OUT.svg OUT.png OUT.csv OUT.caption.txt \
+    MANIFEST
 
 IN.csv is written by ``replicate.probes.update_passes``; nothing is computed again here.
 """
@@ -13,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from analysis import manifest, style
+from analysis.probe_figures.update_line import NAMES
 from analysis.summaries.update_passes import last_over_largest, paths
-from analysis.update_line import NAMES
 from replicate.messages import given_files, one_line_errors
 from replicate.store.files import write_atomically
 
@@ -103,7 +104,7 @@ def caption(data: pd.DataFrame) -> str:
 def main(arguments: list[str]) -> int:
     """The command line."""
     names = "IN.csv", "OUT.svg", "OUT.png", "OUT.csv", "OUT.caption.txt", "MANIFEST"
-    given = given_files("analysis.update_passes", names, arguments)
+    given = given_files("analysis.probe_figures.update_passes", names, arguments)
     source, svg, png, csv, text, listed = map(Path, given)
     manifest.check([source])
     data = pd.read_csv(source)
