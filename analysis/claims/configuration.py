@@ -48,7 +48,8 @@ class Claim(Section):
         statement: in the repository's own words.
         family: claims whose p-values are adjusted together; None: it has no p-value.
         studies, probes: what its function reads.
-        explained_by: probes of which tables are shown beside the verdict, no part of its rule.
+        explained_by: probes and studies of which tables are shown beside the verdict; they are no
+            part of its rule.
         without: environments of these studies that it is not about.
         margins: by the names that its function uses.
         tests: how many it brings to its family: as many while it is not run.

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats  # type: ignore[import-untyped]
 
 from analysis.claims.configuration import Claim
+from analysis.claims.no_clipping_row import no_clipping_row
 from analysis.claims.parts import (
     FACTOR,
     LEAST_SPREAD_U,
@@ -306,7 +307,16 @@ def e5(data: Data, claim: Claim) -> Evidence:
         for other in (0.1, 0.3)
         if best in scores and variant(other) in scores and variant(other) in published
     ]
-    return Evidence([*parts, *told_apart], tables=lambda: _table1(data, claim, published))
+
+    def tables() -> list[Table]:
+        row = (
+            scores.get(NO_CLIPPING, {}),
+            data.measures[TABLE1],
+            published.get(NO_CLIPPING, math.nan),
+        )
+        return [*_table1(data, claim, published), *no_clipping_row(data, *row)]
+
+    return Evidence([*parts, *told_apart], tables=tables)
 
 
 def _published_scores(data: Data, name: str) -> dict[str, float]:
