@@ -74,7 +74,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Scale:
+class PublishedScale:
     """Return ↦ u on one environment.
 
     Args:
@@ -197,7 +197,7 @@ def mean_of_last(env_steps: Array, returns: Array, total_env_steps: int) -> tupl
 def return_measures(
     env_steps: Array,
     returns: Array,
-    scale: Scale,
+    scale: PublishedScale,
     start: float,
     total_env_steps: int,
     diverged_at: float | None,
@@ -308,7 +308,9 @@ def start_returns(episodes: pd.DataFrame, num_steps: int) -> pd.Series:
     return by_run.groupby(["env", "variant"]).mean()
 
 
-def scales(study: Study, untrained: pd.DataFrame, published: Mapping[str, Any]) -> dict[str, Scale]:
+def scales(
+    study: Study, untrained: pd.DataFrame, published: Mapping[str, Any]
+) -> dict[str, PublishedScale]:
     """Environment → scale.
 
     Args:
@@ -320,7 +322,7 @@ def scales(study: Study, untrained: pd.DataFrame, published: Mapping[str, Any]) 
     constants = untrained.set_index("env").untrained
     starts = start_returns(study.episodes, study.num_steps).groupby("env").mean()
     return {
-        env: Scale(
+        env: PublishedScale(
             float(constants.get(env, starts.get(env, np.nan))),
             float(published.get(env, {"return": np.nan})["return"]),
         )
@@ -328,7 +330,7 @@ def scales(study: Study, untrained: pd.DataFrame, published: Mapping[str, Any]) 
     }
 
 
-def run_measures(study: Study, scale_of: Mapping[str, Scale]) -> pd.DataFrame:
+def run_measures(study: Study, scale_of: Mapping[str, PublishedScale]) -> pd.DataFrame:
     """One row per run, in the order of the plan: ``env, variant, seed`` and ``COLUMNS``."""
     episodes, updates = (dict(iter(t.groupby(RUN_KEYS))) for t in (study.episodes, study.updates))
     diverged = {tuple(run[k] for k in RUN_KEYS): run["diverged_at_env_step"] for run in study.runs}

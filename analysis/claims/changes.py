@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.measures import PublishedScale
 from analysis.study import Study
 
 Array = npt.NDArray[np.float64]
@@ -29,7 +30,7 @@ def course(study: Study, run: Any) -> tuple[Array, Array]:
     mine = (episodes.env == run.env) & (episodes.variant == run.variant)
     own = episodes[mine & (episodes.seed == run.seed)]
     returns, ended = (own[name].to_numpy(np.float64) for name in ("episodic_return", "env_step"))
-    return ended, (returns - run.untrained) / (run.reference_return - run.untrained)
+    return ended, PublishedScale(run.untrained, run.reference_return)(returns)
 
 
 def level_before(ended: Array, u: Array, start: float) -> float:

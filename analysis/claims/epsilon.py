@@ -37,12 +37,12 @@ from analysis.claims.parts import (
 from analysis.run_statistics import redrawn_statistic, table1_scores
 from analysis.significance import stratified_logrank
 from analysis.statistics import Array, Estimate, percentile_bounds
+from analysis.summaries.epsilon import LEAST_LEVEL
 
 STUDY, TABLE1 = "epsilon", "table1"
 NO_CLIPPING = "no_clipping"
 WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5)
 STEPS = tuple(itertools.pairwise(WIDTHS))
-LEAST_LEVEL = 0.05
 PERMUTATIONS = 9_999
 REDRAWN = 2000
 

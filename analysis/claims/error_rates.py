@@ -27,7 +27,7 @@ from analysis.claims import rules
 from analysis.claims.configuration import Claim, LedgerSettings, load_claims, load_ledger
 from analysis.claims.epsilon import VARIANTS
 from analysis.claims.fixed_data import METHODS, SETTINGS, STUDIES, probes
-from analysis.claims.parts import LOWEST_U, Data, Evidence
+from analysis.claims.parts import Data, Evidence
 from analysis.ledger import (
     CONTRADICTED,
     IN_PART,
@@ -36,6 +36,7 @@ from analysis.ledger import (
     SUPPORTED,
     ledger,
 )
+from analysis.measures import WORST
 from analysis.statistics import Array
 from analysis.study import Study
 from replicate.messages import DataError, one_line_errors
@@ -132,7 +133,7 @@ def noise_of(measures: pd.DataFrame) -> dict[str, Noise]:
 
     """
     table = measures.assign(log_kl_95=np.log(measures.kl_95))
-    table[NOISY["u"]] = table[NOISY["u"]].clip(lower=LOWEST_U)
+    table[NOISY["u"]] = table[NOISY["u"]].clip(lower=WORST)
     columns = [*NOISY["u"], *NOISY["log"]]
     table = table[table.u.notna()]
     groups = table.groupby(["study", "env", "variant"])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.configuration import Claim
+from analysis.measures import SIZE_RANGE, WORST
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 from analysis.study import Study
 
@@ -38,11 +39,8 @@ SHARE = "share"
 U = "u"
 LEVEL = 0.95
 """Of intervals that are shown and not judged."""
-LOWEST_U = -1.0
 LEAST_SPREAD_U = 0.01
 """Runs that all reach the same highest return do not make a difference of 0 certain."""
-KL_RANGE = (1e-8, 1e2)
-"""Quantities that span decades are held within, before their logarithm."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ Column = Callable[[pd.DataFrame], pd.Series]
 
 def held_u(runs: pd.DataFrame, column: str = "u") -> pd.Series:
     """The published scale as it goes into means: below −1 counts as −1."""
-    return runs[column].clip(lower=LOWEST_U)
+    return runs[column].clip(lower=WORST)
 
 
 def final_u(runs: pd.DataFrame) -> pd.Series:
@@ -172,7 +170,7 @@ def log_kl_max(runs: pd.DataFrame) -> pd.Series:
 
 
 def _log_held(kl: pd.Series) -> pd.Series:
-    return np.log(kl.fillna(np.inf).clip(*KL_RANGE))
+    return np.log(kl.fillna(np.inf).clip(*SIZE_RANGE))
 
 
 def log_ratio_99(runs: pd.DataFrame) -> pd.Series:

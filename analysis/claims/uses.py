@@ -8,7 +8,6 @@ from analysis.claims.changes import course, first_changed_update, level_before
 from analysis.claims.configuration import Claim
 from analysis.claims.epsilon import VARIANTS
 from analysis.claims.parts import (
-    LOWEST_U,
     Aim,
     Data,
     Evidence,
@@ -21,6 +20,7 @@ from analysis.claims.parts import (
     reached_u,
     samples,
 )
+from analysis.measures import WORST
 
 
 class Use(NamedTuple):
@@ -82,6 +82,6 @@ def _untrained(data: Data, claim: Claim, study_name: str) -> list[str]:
         start = first_changed_update(study, run.variant) * study.num_steps
         level = level_before(*course(study, run), start)
         # A run that had diverged by then counts as the worst.
-        held = LOWEST_U if isnan(level) else max(level, LOWEST_U)
+        held = WORST if isnan(level) else max(level, WORST)
         levels.setdefault(run.env, []).append(held)
     return [env for env, of_env in levels.items() if mean(of_env) < claim.margins["trained"]]

@@ -5,13 +5,12 @@ import pandas as pd
 
 from analysis import style
 from analysis.figures import Drawing, front, variant_groups
+from analysis.measures import WORST
 from analysis.run_statistics import performance_profile
 from analysis.statistics import FEW_SEEDS, Array, bootstrap_intervals
 from analysis.study import Study
 from analysis.summaries import count, held_u, runs_text, scale_text, scaled_envs
 
-LEAST = -1.0
-"""u at the left edge: what is below counts as it."""
 STEP = 0.02
 
 
@@ -28,7 +27,7 @@ def profiles(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=["variant", "u", "share", "low", "high"], dtype="float64")
     runs = held_u(study, measures, envs)
     most = max(1.0, np.ceil(runs.max() * 10) / 10)
-    thresholds = np.round(np.arange(LEAST, most + STEP / 2, STEP), 2)
+    thresholds = np.round(np.arange(WORST, most + STEP / 2, STEP), 2)
 
     def profile(values: Array) -> Array:
         return performance_profile(values, thresholds)

@@ -16,7 +16,7 @@ from analysis.measures import (
     BINS,
     COLUMNS,
     Measures,
-    Scale,
+    PublishedScale,
     course,
     held,
     mean_of_last,
@@ -77,8 +77,8 @@ RECIPE_START = {"half_cheetah": -645.9, "reacher": -109.6}
 """What the untrained policy gets where actions are not clipped, if that differs."""
 
 
-def scale_of(env: str) -> Scale:
-    return Scale(float(UNTRAINED[env]), PUBLISHED[env]["return"])
+def scale_of(env: str) -> PublishedScale:
+    return PublishedScale(float(UNTRAINED[env]), PUBLISHED[env]["return"])
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def evenly(values: list[float], total: int = 20_000, each: int = 5) -> Measures:
     """A run with ``each`` episodes of every value, on the scale from 0 to 1."""
     returns = np.repeat(np.array(values, dtype=float), each)
     steps = total * (np.arange(len(returns)) + 1) / len(returns)
-    return return_measures(steps, returns, Scale(0.0, 1.0), 0.0, total, None)
+    return return_measures(steps, returns, PublishedScale(0.0, 1.0), 0.0, total, None)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_final_is_of_the_last_tenth_of_env_steps_or_the_last_episode() -> None:
 
 @pytest.mark.parametrize("infinite", [math.inf, -math.inf, math.nan])
 def test_a_return_that_is_not_finite_counts_as_the_worst(infinite: float) -> None:
-    scale = Scale(10.0, 30.0)
+    scale = PublishedScale(10.0, 30.0)
     steps = np.arange(1.0, 41.0)
     returns = np.where(np.arange(40) < 36, 30.0, infinite)
     measures = return_measures(steps, returns, scale, 10.0, 40, None)
@@ -299,7 +299,7 @@ def test_a_return_that_is_not_finite_counts_as_the_worst(infinite: float) -> Non
 
 def test_a_run_that_ends_no_episode_is_the_worst() -> None:
     nothing = np.array([])
-    measures = return_measures(nothing, nothing, Scale(10.0, 30.0), math.nan, 40, 0)
+    measures = return_measures(nothing, nothing, PublishedScale(10.0, 30.0), math.nan, 40, 0)
     assert measures["u"] == -1.0 and measures["score"] == -10.0 and measures["final_episodes"] == 0
     assert measures["early_u"] == -1.0 and measures["peak_u"] == -1.0
     assert measures["steps_to_half"] == math.inf
@@ -307,11 +307,11 @@ def test_a_run_that_ends_no_episode_is_the_worst() -> None:
 
 def test_an_environment_without_a_published_return_has_no_u() -> None:
     steps, returns = np.arange(1.0, 41.0), np.full(40, 20.0)
-    measures = return_measures(steps, returns, Scale(10.0, math.nan), 10.0, 40, None)
+    measures = return_measures(steps, returns, PublishedScale(10.0, math.nan), 10.0, 40, None)
     assert measures["final"] == 20.0 and not measures["ruined"] and not measures["collapsed"]
     nothing = ("u", "early_u", "steps_to_half", "peak_u", "drawdown")
     assert all(math.isnan(measures[name]) for name in nothing)
-    gone = return_measures(steps, returns, Scale(10.0, math.nan), 10.0, 40, 40)
+    gone = return_measures(steps, returns, PublishedScale(10.0, math.nan), 10.0, 40, 40)
     assert gone["final"] == 10.0 and gone["ruined"] and gone["collapsed"]
 
 
@@ -319,7 +319,7 @@ def test_ruin_is_below_what_the_recipe_begins_with() -> None:
     """On Reacher, unclipped actions cost an untrained policy u = −0.9: that is no ruin."""
     steps, returns = np.arange(1.0, 41.0), np.full(40, -0.9)
     for start, ruined in ((-0.9, False), (-0.7, False), (-0.6, True), (0.5, True)):
-        measures = return_measures(steps, returns, Scale(0.0, 1.0), start, 40, None)
+        measures = return_measures(steps, returns, PublishedScale(0.0, 1.0), start, 40, None)
         assert measures["ruined"] is ruined
 
 
@@ -362,7 +362,7 @@ def test_updates_that_a_diverged_run_never_made_are_the_largest() -> None:
 # ------------------------------------------------------------------------------ whole studies
 
 ENVS = {"hopper": "Hopper-v5", "swimmer": "Swimmer-v5"}
-KNOWN = {"hopper": Scale(0.0, 100.0), "swimmer": Scale(0.0, math.nan)}
+KNOWN = {"hopper": PublishedScale(0.0, 100.0), "swimmer": PublishedScale(0.0, math.nan)}
 
 
 @pytest.fixture
@@ -401,7 +401,7 @@ def test_a_diverged_run_in_a_study(study: Study) -> None:
 def test_what_is_0_and_1(study: Study) -> None:
     untrained = pd.DataFrame({"env": ["hopper"], "untrained": [7.0]})
     known = scales(study, untrained, {"hopper": {"return": 50.0}})
-    assert known["hopper"] == Scale(7.0, 50.0)
+    assert known["hopper"] == PublishedScale(7.0, 50.0)
     # Without a constant, the returns before the first update: none ends here before it.
     assert math.isnan(known["swimmer"].untrained) and math.isnan(known["swimmer"].reference)
 

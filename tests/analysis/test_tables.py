@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis import manifest, products, tables
-from analysis.measures import Scale, run_measures
+from analysis.measures import PublishedScale, run_measures
 from analysis.study import Study
 from replicate.store.records import TABLE_FILES
 from tests.analysis import made_up
@@ -62,7 +62,9 @@ def test_every_table_at_every_number_of_seeds(tmp_path: Path, name: str, seeds: 
 
 def test_a_table_of_runs_as_the_pipeline_measures_them(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, made_up.EPSILONS, TWO)
-    measures = run_measures(study, {"hopper": Scale(0.0, 100.0), "reacher": Scale(0.0, 1000.0)})
+    measures = run_measures(
+        study, {"hopper": PublishedScale(0.0, 100.0), "reacher": PublishedScale(0.0, 1000.0)}
+    )
     # Returns rise evenly to 100: half-way at 0.6 of the run on Hopper, never on Reacher.
     text = run("epsilon", study, measures, tmp_path / "out")[".md"]
     assert "| 3 of 6 there |" in text and "0.100 [0.100, 0.100]" in text
