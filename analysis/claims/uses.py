@@ -12,6 +12,7 @@ from analysis.claims.parts import (
     Data,
     Evidence,
     Part,
+    Table,
     U,
     chosen_elsewhere,
     final_u,
@@ -48,7 +49,11 @@ def e4(data: Data, claim: Claim) -> Evidence:
     """
     parts = [made for use in USES for made in _parts(data, claim, use)]
     used = {use.study for use in USES if use.study in data.studies}
-    return Evidence(parts, variants=tuple(VARIANTS) if used else ())
+    return Evidence(
+        parts,
+        variants=tuple(VARIANTS) if used else (),
+        tables=lambda: [table for use in USES for table in _changed(data, use)],
+    )
 
 
 def _parts(data: Data, claim: Claim, use: Use) -> list[Part]:
@@ -71,11 +76,33 @@ def _parts(data: Data, claim: Claim, use: Use) -> list[Part]:
     ]
 
 
-def _untrained(data: Data, claim: Claim, study_name: str) -> list[str]:
+def _untrained(data: Data, claim: Claim, study: str) -> list[str]:
     """Environments whose policies had not learnt enough when something changed."""
+    levels = _levels_before(data, study)
+    return [env for env, level in levels.items() if level < claim.margins["trained"]]
+
+
+def _changed(data: Data, use: Use) -> list[Table]:
+    """How far policies were before something changed, and at the end, whether judged or not."""
+    levels = _levels_before(data, use.study)
+    if not levels:
+        return []
+    measures = data.measures[use.study]
+    rows: list[list[object]] = []
+    for env, level in levels.items():
+        here = measures[measures.env == env]
+        finals = [float(final_u(here[here.variant == variant]).mean()) for variant in VARIANTS]
+        rows.append([env, level, *finals])
+    labels = [f"final u, {data.studies[use.study].labels[variant]}" for variant in VARIANTS]
+    columns = ["environment", "mean u before the change", *labels]
+    return [Table(f"Policies of {use.name} before the change and at the end", columns, rows)]
+
+
+def _levels_before(data: Data, study_name: str) -> dict[str, float]:
+    """Environment → mean u of all runs before something changed; none where nothing does."""
     study = data.studies.get(study_name)
     if study is None or not any("change" in variant for variant in study.plan["variants"]):
-        return []
+        return {}
     runs = data.measures[study_name].dropna(subset="u")
     levels: dict[str, list[float]] = {}
     for run in runs.itertuples():
@@ -84,4 +111,4 @@ def _untrained(data: Data, claim: Claim, study_name: str) -> list[str]:
         # A run that had diverged by then counts as the worst.
         held = WORST if isnan(level) else max(level, WORST)
         levels.setdefault(run.env, []).append(held)
-    return [env for env, of_env in levels.items() if mean(of_env) < claim.margins["trained"]]
+    return {env: mean(of_env) for env, of_env in levels.items()}

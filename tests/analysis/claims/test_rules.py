@@ -961,8 +961,14 @@ def with_change(data: Data, study: str, u: Mapping[str, float]) -> Data:
 def test_fine_tuning_is_of_policies_that_were_trained() -> None:
     few = dict.fromkeys(PAPER, 0.2)
     data = with_change(use_world(0.3, 0.3, 0.3), "fine_tuning", {**few, "hopper": 0.3})
-    tuning, *_ = find("E4", data).parts
-    assert list(tuning.part.by_env) == ["hopper"]
+    found = find("E4", data)
+    assert list(found.parts[0].part.by_env) == ["hopper"]
+    # Those that had not learnt are shown all the same: before, and ε = 0.05 and 0.5 at the end.
+    (table,) = found.evidence.tables()
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["hopper"][0] == pytest.approx(0.3) and rows["walker2d"][0] == pytest.approx(0.2)
+    assert rows["walker2d"][1] == pytest.approx(0.8, abs=0.05)
+    assert rows["walker2d"][5] == pytest.approx(0.5, abs=0.05)
     # Two of the five seeds had diverged by then.
     episodes = data.studies["fine_tuning"].episodes
     gone = (episodes.env == "hopper") & (episodes.seed < 2) & (episodes.env_step > 2048 * 9)
