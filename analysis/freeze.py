@@ -59,7 +59,7 @@ PICTURES = (
     "table1/table1",
     "epsilon/epsilon",
     "comparison/learning_curves",
-    "clipped_objective",
+    "update_passes",
 )
 """What the README shows."""
 
