@@ -109,7 +109,8 @@ def commit() -> dict[str, Any]:
     """``commit`` and ``dirty`` (tracked files changed) of the checkout; both None outside one."""
 
     def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(PACKAGE), *arguments]
+        # Whoever kills us must not find the checkout's index locked.
+        command = ["git", "--no-optional-locks", "-C", str(PACKAGE), *arguments]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, encoding="utf-8", timeout=30
