@@ -3,7 +3,7 @@
 import io
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ COLUMNS = 2
 """Most panels side by side."""
 CHARACTERS_PER_INCH = 13
 """Characters of small text in an inch."""
+HANDLE_CHARACTERS = 8
+"""Room that the line before a name takes."""
 FRONT = {"color": "#004c8c", "dashes": (None, None), "lw": 2.6, "zorder": 5}
 """The line that stands out: dark, solid, thick and above the others."""
 BEHIND_WIDTH = 1.4
@@ -118,6 +120,12 @@ def wrapped_panels(count: int, height: float = 2.4, **sharing: Any) -> tuple[Fig
     return figure, axes[:count]
 
 
+def fit_beside(labels: Iterable[str]) -> bool:
+    """Whether names of lines can stand over panels side by side."""
+    widest = max((len(label) for label in labels), default=0)
+    return COLUMNS * (widest + HANDLE_CHARACTERS) <= WIDTH * CHARACTERS_PER_INCH
+
+
 def band(
     axis: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], color: Any
 ) -> None:
@@ -151,7 +159,7 @@ def patches_below(
 def handles_below(figure: Figure, handles: Sequence[Artist], note: str) -> None:
     """:func:`legend_below` of what has its label already."""
     widest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    fitting = int(figure.get_figwidth() * CHARACTERS_PER_INCH) // (widest + 8)
+    fitting = int(figure.get_figwidth() * CHARACTERS_PER_INCH) // (widest + HANDLE_CHARACTERS)
     rows = max(-(-len(handles) // max(fitting, 1)), 1)
     columns = -(-len(handles) // rows)  # as even as rows allow
     legend = figure.legend(

@@ -113,11 +113,19 @@ def _one_row_each(
     untrained: Mapping[str, float],
     note: str,
 ) -> Figure:
-    """Environments below each other, kinds of variants side by side; of one the kinds wrap."""
+    """Environments below each other, kinds of variants side by side; of one the kinds wrap.
+
+    Names that are too long to stand side by side would squeeze the panels: then kinds, too, stand
+    below each other.
+    """
     places = [(env, kind) for env in study.envs for kind in groups]
-    if len(study.envs) == 1:
+    if len(study.envs) == 1 and style.fit_beside(study.labels.values()):
         columns = style.COLUMNS
         figure, axes = style.wrapped_panels(len(places), 2.9, sharex=True, sharey=True)
+    elif len(study.envs) == 1:
+        columns = 1
+        figure, rows = style.panels(len(places), 1, 3.3, sharex=True, sharey=True)
+        axes = [axis for (axis,) in rows]
     else:
         columns, width = len(groups), max(style.WIDTH, KIND_WIDTH * len(groups))
         figure, rows = style.panels(

@@ -367,6 +367,11 @@ def test_the_clipped_objective_is_drawn_from_the_probe(tmp_path: Path) -> None:
     assert clipped_objective.flat(data[data.advantage < 0]) == (0.0, 0.8)
 
 
+def test_long_names_of_lines_do_not_squeeze_the_panels() -> None:
+    assert style.fit_beside(["ε = 0.2", "adaptive KL, target 0.003"])
+    assert not style.fit_beside(["ε = 0.2", "no clip, advantages not standardised"])
+
+
 def test_the_passes_of_an_update_are_drawn_and_the_title_says_how_far_they_go(
     tmp_path: Path,
 ) -> None:
