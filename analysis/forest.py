@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis import manifest, style
+from analysis import style
 from analysis.claims.parts import FACTOR, U
+from analysis.figures import Drawing, save
 from analysis.findings import read_claims
 from analysis.ledger import CONTRADICTED, IN_PART, INCONCLUSIVE, NO_EFFECT, SUPPORTED
 from replicate.messages import given_files, one_line_errors
-from replicate.store.files import write_atomically
 
 MARKS: dict[str, dict[str, Any]] = {
     SUPPORTED: {"marker": "D", "color": "#00694e"},
@@ -159,13 +159,10 @@ def main(arguments: list[str]) -> int:
     """The command line."""
     names = "CLAIMS.json", "OUT.svg", "OUT.png", "OUT.csv", "OUT.caption.txt", "MANIFEST"
     given = given_files("analysis.forest", names, arguments)
-    source, svg, png, csv, text, listed = map(Path, given)
+    source, *files = map(Path, given)
     claims = read_claims(source)
     parts = judged_parts(claims)
-    style.save(draw(parts), svg, png)
-    write_atomically(csv, parts.to_csv(index=False, float_format="%.6g").encode())
-    write_atomically(text, (caption(claims, parts) + "\n").encode())
-    manifest.write(listed, [svg, png, csv, text])
+    save(Drawing(parts, draw(parts), caption(claims, parts)), files)
     return 0
 
 

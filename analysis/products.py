@@ -18,6 +18,7 @@ from analysis import figures, manifest, style, tables
 from analysis.study import Study, read_study
 from replicate.messages import DataError, Parser, one_line_errors
 from replicate.settings import nearest
+from replicate.store.records import FIGURE_FILES
 
 PACKAGES = {"figures": figures, "tables": tables}
 
@@ -44,7 +45,8 @@ def make(study: Study, measures: pd.DataFrame, folder: Path, product: str) -> No
     stem.parent.mkdir(parents=True, exist_ok=True)
     if kind == "figures":
         style.use()
-        figures.save(module.draw(study, measures), stem)
+        files = [stem.with_suffix(suffix) for suffix in FIGURE_FILES]
+        figures.save(module.draw(study, measures), files)
     else:
         tables.save(module.make(study, measures), stem)
 

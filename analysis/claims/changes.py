@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from analysis.measures import PublishedScale
 from analysis.study import Study
@@ -19,6 +20,12 @@ def first_changed_update(study: Study, variant: str) -> int:
     return int(change["at_share"] * (study.total_env_steps // study.num_steps))
 
 
+def of_run(table: pd.DataFrame, run: Any) -> pd.DataFrame:
+    """The rows of one run: of its environment, variant and seed."""
+    mine = (table.env == run.env) & (table.variant == run.variant)
+    return table[mine & (table.seed == run.seed)]
+
+
 def course(study: Study, run: Any) -> tuple[Array, Array]:
     """Env step at which each episode of a run ended, and its return on the published scale.
 
@@ -26,9 +33,7 @@ def course(study: Study, run: Any) -> tuple[Array, Array]:
         run: row of the measures: its keys, ``untrained`` and ``reference_return``.
 
     """
-    episodes = study.episodes
-    mine = (episodes.env == run.env) & (episodes.variant == run.variant)
-    own = episodes[mine & (episodes.seed == run.seed)]
+    own = of_run(study.episodes, run)
     returns, ended = (own[name].to_numpy(np.float64) for name in ("episodic_return", "env_step"))
     return ended, PublishedScale(run.untrained, run.reference_return)(returns)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.claims.changes import course, first_changed_update, level_before
+from analysis.claims.changes import course, first_changed_update, level_before, of_run
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import Data, Evidence, Table, often
 from analysis.study import Study
@@ -107,9 +107,8 @@ def way_back(study: Study, run: Any, claim: Claim) -> WayBack:
 
 def _kl(study: Study, run: Any, update: int) -> float:
     """KL of one update of a run; ∞: it left the finite numbers."""
-    made = study.updates
-    mine = (made.env == run.env) & (made.variant == run.variant) & (made.seed == run.seed)
-    kl = made.kl[mine & (made["update"] == update)].fillna(math.inf)
+    made = of_run(study.updates, run)
+    kl = made.kl[made["update"] == update].fillna(math.inf)
     return float(kl.iloc[0]) if len(kl) else math.inf
 
 

@@ -4,6 +4,7 @@ The measures are those of ``analysis.measures``, a row for each run.  ``python -
 analysis.products`` draws them.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,6 @@ from matplotlib.figure import Figure
 from analysis import manifest, style
 from analysis.study import Study
 from replicate.store.files import write_atomically
-from replicate.store.records import FIGURE_FILES
 
 MAX_LINES = 6
 """More variants in one panel cannot be told apart."""
@@ -42,9 +42,14 @@ class Drawing(NamedTuple):
     caption: str
 
 
-def save(drawing: Drawing, stem: Path) -> None:
-    """Write ``FIGURE_FILES``: pictures, data, caption and the manifest that lists them."""
-    svg, png, csv, caption, listed = (stem.with_suffix(suffix) for suffix in FIGURE_FILES)
+def save(drawing: Drawing, files: Iterable[Path]) -> None:
+    """Write pictures, data, caption and the manifest that lists them.
+
+    Args:
+        files: one for each of ``FIGURE_FILES``, in their order.
+
+    """
+    svg, png, csv, caption, listed = files
     style.save(drawing.figure, svg, png)
     write_atomically(csv, drawing.data.to_csv(index=False, float_format="%.6g").encode())
     write_atomically(caption, (drawing.caption.strip() + "\n").encode())

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from analysis import manifest, style
+from analysis.figures import Drawing, save
 from analysis.probe_figures.update_line import NAMES
 from analysis.summaries.update_passes import last_over_largest, paths
 from replicate.messages import given_files, one_line_errors
-from replicate.store.files import write_atomically
 
 LABELS = {"ppo": "PPO, ε = 0.2", "ppo_noclip": "the same without its clip"}
 MIDDLE, LOW, HIGH = 0.5, 0.05, 0.95
@@ -105,13 +105,10 @@ def main(arguments: list[str]) -> int:
     """The command line."""
     names = "IN.csv", "OUT.svg", "OUT.png", "OUT.csv", "OUT.caption.txt", "MANIFEST"
     given = given_files("analysis.probe_figures.update_passes", names, arguments)
-    source, svg, png, csv, text, listed = map(Path, given)
+    source, *files = map(Path, given)
     manifest.check([source])
     data = pd.read_csv(source)
-    style.save(draw(data), svg, png)
-    write_atomically(csv, quantiles(data).to_csv(index=False, float_format="%.6g").encode())
-    write_atomically(text, caption(data).encode())
-    manifest.write(listed, [svg, png, csv, text])
+    save(Drawing(quantiles(data), draw(data), caption(data)), files)
     return 0
 
 
