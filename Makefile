@@ -1,6 +1,7 @@
 # make replicate – the pipeline at quick scale, ends with what was found and the path of the report
 # make test      – the tests
 # make test-fast – those of maths, settings, store and statistics: half a minute, on every save
+SCALE ?= quick
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -19,9 +20,9 @@ $(READY): requirements.lock
 	@touch $@
 
 replicate: setup
-	snakemake --quiet rules --config scale=quick
-	@python -m analysis.findings results/replication/quick/claims.json
-	@echo "Report: $(CURDIR)/results/replication/quick/report.html"
+	snakemake --quiet rules --config scale=$(SCALE)
+	@python -m analysis.findings results/replication/$(SCALE)/claims.json
+	@echo "Report: $(CURDIR)/results/replication/$(SCALE)/report.html"
 
 figures: setup
 	snakemake figures

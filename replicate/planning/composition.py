@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -20,7 +21,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep, ValueType
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
@@ -74,16 +75,28 @@ def check_choice(group: str, choice: str) -> None:
 
 
 @cache
-def _composed(conf: Path, overrides: tuple[str, ...]) -> str:
+def _of_choices(conf: Path, choices: tuple[str, ...]) -> DictConfig:
+    """What Hydra composes of the choices of the groups, which takes it a sixth of a second."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf), version_base="1.3"):
-        try:
-            config = hydra_compose("config", list(overrides))
-            data: Any = OmegaConf.to_container(config, throw_on_missing=True)
-            text = json.dumps(data)
-        except Exception as error:  # whatever Hydra makes of a broken file
-            _check_files(overrides)
-            raise ConfigError(_reason(error)) from None
+        return hydra_compose("config", list(choices))
+
+
+@cache
+def _composed(conf: Path, overrides: tuple[str, ...]) -> str:
+    """The composition of overrides, as JSON; variants of the same choices cost one of Hydra's."""
+    choices = tuple(text for text in overrides if text.partition("=")[0] in GROUPS)
+    try:
+        config = deepcopy(_of_choices(conf, choices))
+        for override in _parsed(text for text in overrides if text not in choices):
+            # As Hydra sets it.
+            key, value, new = override.key_or_group, override.value(), override.is_force_add()
+            OmegaConf.update(config, key, value, merge=True, force_add=new)
+        data: Any = OmegaConf.to_container(config, throw_on_missing=True)
+        text = json.dumps(data)
+    except Exception as error:  # whatever Hydra makes of a broken file
+        _check_files(overrides)
+        raise ConfigError(_reason(error)) from None
     if not all(isinstance(data.get(group), dict) for group in GROUPS):
         _check_files(overrides)
     _refuse_interpolations(data)

@@ -25,7 +25,7 @@ from replicate.upkeep.checks.workflow import dry_run, to_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("analysis", "conf", "profiles", "replicate", "results/reference", "results/published")
-FILES = ("Snakefile", "environment.yaml", "requirements.lock", "CITATION.cff")
+FILES = ("Makefile", "Snakefile", "environment.yaml", "requirements.lock", "CITATION.cff")
 MADE = Path("results/replication")
 SMOKE = "--config", "scale=smoke"
 STUDIES = ("comparison", "comparison_modern", "table1", "epsilon")
@@ -83,10 +83,14 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished smoke replication; tests that change it work on a copy."""
+    """A smoke replication, finished by the README's command; tests that change it copy it."""
     tree = copy_of(fresh, tmp_path_factory.mktemp("finished") / "tree")
-    done = snakemake(tree, *SMOKE)
+    # -o: what runs this test is set up.
+    command = "make --no-print-directory -o .venv/.ready replicate SCALE=smoke"
+    done = subprocess.run(command.split(), cwd=tree, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "\nE1  " in done.stdout
+    assert done.stdout.splitlines()[-1] == f"Report: {tree}/{MADE}/smoke/report.html"
     return tree
 
 
@@ -354,9 +358,6 @@ def test_it_ends_with_the_verdict_of_every_claim(finished: Path) -> None:
     assert by_name["N1"]["verdict"] == "supported" and by_name["N2"]["verdict"] == "not run"
     # The rules were there before the runs.
     assert not any(claim["post_hoc"] for claim in claims)
-    command = [sys.executable, "-m", "analysis.findings", MADE / "smoke/claims.json"]
-    done = subprocess.run(command, cwd=finished, capture_output=True, text=True)
-    assert done.returncode == 0 and "E1  " in done.stdout
 
 
 def test_a_rule_that_changes_after_the_runs_is_post_hoc(tree: Path) -> None:

@@ -1,0 +1,47 @@
+"""Composition against Hydra's own."""
+
+from typing import Any
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from replicate.planning.composition import compose, options
+from replicate.planning.studies import load_study
+from replicate.settings import RunSettings, validated
+from replicate.store.software import CONF
+
+
+def by_hydra(*overrides: str) -> RunSettings:
+    """What Hydra makes of the overrides, all at once."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra_compose("config", list(overrides))
+    data: Any = OmegaConf.to_container(config)
+    return validated(RunSettings, {key: data[key] for key in RunSettings.model_fields})
+
+
+@pytest.mark.parametrize("name", options("study"))
+def test_a_variant_is_what_hydra_composes(name: str) -> None:
+    """The last variant of each study, which differs most from the defaults."""
+    study = load_study(name)
+    overrides = *study.overrides, *list(study.variants.values())[-1].overrides
+    added = [f"++{text}" if text.startswith("change.") else text for text in overrides]
+    (run,) = compose(*overrides).runs
+    assert run == by_hydra(*added)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("algo.clip_epsilon=0.3", "algo=ppo"),  # values in front of choices
+        ("algo.clip_epsilon=0.3", "algo.clip_epsilon=0.1"),
+        ("algo.hidden_sizes=[8,8]", "change={at_share:0.5,updates:1,algo:{learning_rate:0.1}}"),
+        ("++env.kwargs.max_episode_steps=5", "++env.kwargs.name='a b'"),
+    ],
+)
+def test_overrides_are_set_as_hydra_sets_them(overrides: tuple[str, ...]) -> None:
+    (run,) = compose(*(text.lstrip("+") for text in overrides)).runs
+    assert run == by_hydra(*overrides)
