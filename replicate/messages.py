@@ -9,7 +9,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import ClassVar, NoReturn, ParamSpec
@@ -21,6 +21,12 @@ def say(text: str) -> None:
     """Print a line on standard error; a reader that closed the pipe does not end a training."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def first_line(error: object) -> str:

@@ -381,6 +381,11 @@ class RunSettings(Section):
         return self.total_env_steps // self.algo.num_steps
 
     @property
+    def env_steps(self) -> int:
+        """Env steps of the whole updates."""
+        return self.num_updates * self.algo.num_steps
+
+    @property
     def first_changed_update(self) -> int:
         """Number of the first update after the change; without one, that of no update."""
         if self.change is None:
@@ -397,7 +402,7 @@ class RunSettings(Section):
         """What the run depends on: labels and keys without effect left out."""
         data = self.model_dump(mode="json", exclude_defaults=True)
         data["recipe"].pop("name")
-        data["total_env_steps"] = self.num_updates * self.algo.num_steps
+        data["total_env_steps"] = self.env_steps
         of_algo, of_recipe = self.algo.without_effect()
         for section, keys in (
             ("algo", of_algo),

@@ -36,7 +36,7 @@ def updates_of(run: RunSettings, count: int) -> list[dict[str, Any]]:
 
 def description(run: RunSettings, **changed: Any) -> dict[str, Any]:
     """All of ``run.json`` but the files."""
-    env_steps = run.num_updates * run.algo.num_steps
+    env_steps = run.env_steps
     return {
         "run_id": run.run_id,
         "digest": run.digest,

@@ -1,4 +1,4 @@
-"""E1, E2, E3 and E5: the clip range ε."""
+"""E1, E2, E3, E5 and E6: the clip range ε."""
 
 import itertools
 import math
@@ -31,6 +31,7 @@ from analysis.claims.parts import (
     often,
     paired,
     part,
+    reached_u,
     ruined_or_collapsed,
     samples,
 )
@@ -317,6 +318,43 @@ def e5(data: Data, claim: Claim) -> Evidence:
         return [*_table1(data, claim, published), *no_clipping_row(data, *row)]
 
     return Evidence([*parts, *told_apart], tables=tables)
+
+
+def e6(data: Data, claim: Claim) -> Evidence:
+    """First-quarter u grows with ε, and *final* is that of ε = 0.2 for each other.
+
+    Ends are compared where a policy was learnt; policies that have not learnt are alike.
+    """
+    speed = difference(
+        data,
+        STUDY,
+        (variant(0.3), variant(0.05)),
+        early_u,
+        key="speed",
+        label="first-quarter u, ε = 0.3 minus 0.05",
+        aim="above",
+        margin=claim.margins["speed"],
+        without=claim.without,
+    )
+    reached = reached_u(data, STUDY, VARIANTS, claim.without)
+    short = [env for env, level in reached.items() if level < claim.margins["learnt"]]
+    usual = variant(0.2)
+    ends = [
+        difference(
+            data,
+            STUDY,
+            (variant(width), usual),
+            final_u,
+            key=f"end_{width:g}".replace(".", "_"),
+            label=f"final, ε = {width:g} minus 0.2",
+            aim="within",
+            margin=claim.margins["u"],
+            without=(*claim.without, *short),
+        )
+        for width in WIDTHS
+        if variant(width) != usual
+    ]
+    return Evidence([speed, *ends], variants=VARIANTS)
 
 
 def _published_scores(data: Data, name: str) -> dict[str, float]:

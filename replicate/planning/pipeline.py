@@ -285,7 +285,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     for cohort in cohorts_to_train(runs, layout.store):
         entries = [run.model_dump(mode="json") for run in cohort]
         path = layout.manifests / f"{cohort_name(cohort)}.json"
-        steps = sum(run.num_updates * run.algo.num_steps for run in cohort)
+        steps = sum(run.env_steps for run in cohort)
         stamps = [str(layout.stamp(run.run_id)) for run in cohort]
         data = {"store": str(layout.store), "env_steps": steps, "stamps": stamps}
         write_if_changed(path, {**data, "runs": entries})

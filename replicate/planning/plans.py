@@ -80,7 +80,7 @@ def plan_of(study: StudySettings, scale: str, planned: list[PlannedRun]) -> dict
         "tables": list(study.tables),
         "recipe": first.recipe.name,
         "num_steps": first.algo.num_steps,
-        "total_env_steps": first.num_updates * first.algo.num_steps,
+        "total_env_steps": first.env_steps,
         "envs": {p.env: p.run.env.id for p in planned},
         # Where the tables of each environment are, relative to the plan's folder.
         "data": {p.env: [f"../{p.env}"] for p in planned},

@@ -86,7 +86,7 @@ class RunDescription(Machine, Software):
             raise ValueError(f"{self.status}, and diverged_at_env_step {self.diverged_at_env_step}")
         num_steps = self.settings.algo.num_steps
         if self.diverged_at_env_step is None:
-            ends = self.env_steps == self.settings.num_updates * num_steps
+            ends = self.env_steps == self.settings.env_steps
         else:
             # It diverged somewhere in the last update that was made.
             ends = self.env_steps - num_steps <= self.diverged_at_env_step <= self.env_steps

@@ -73,7 +73,7 @@ def kind_of(cohort: list[RunSettings]) -> tuple[str, int]:
 
 def cohort_env_steps(cohort: list[RunSettings]) -> int:
     """Env steps of all lanes of a cohort."""
-    return sum(run.num_updates * run.algo.num_steps for run in cohort)
+    return sum(run.env_steps for run in cohort)
 
 
 def makespan(durations: Iterable[float], cores: int) -> float:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from replicate.messages import ConfigError, Parser, TraceError, one_line_errors, say
+from replicate.messages import ConfigError, Parser, TraceError, few, one_line_errors, say
 from replicate.planning.choices import key_values
 from replicate.settings import RunSettings, nearest
 from replicate.store import software, staleness
@@ -113,12 +113,6 @@ def append(file: Path, columns: tuple[str, ...], rows: list[Row]) -> None:
 
 
 # What is said.
-
-
-def few(names: list[str], most: int = 4) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def changes(traced: Traced, names: Mapping[str, str]) -> Iterator[str]:

@@ -170,9 +170,8 @@ def measure(cell: Cell, seeds: str) -> Sample:
         redirect_stderr(nowhere),
     ):
         episodes = train(runs, store).episodes
-    length = runs[0].num_updates * runs[0].algo.num_steps
     return mean_over_training(
-        episodes.assign(variant=cell.variant), [run.seed for run in runs], length
+        episodes.assign(variant=cell.variant), [run.seed for run in runs], runs[0].env_steps
     )
 
 

@@ -1,6 +1,6 @@
 """What a check of the doctor finds: one line, its state, and what to do about it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,12 +25,6 @@ class Finding:
 
 
 Check = Callable[[], Iterable[Finding]]
-
-
-def few(names: Sequence[str], most: int = 3) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def counted(number: int, what: str) -> str:

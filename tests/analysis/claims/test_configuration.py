@@ -18,7 +18,7 @@ CLAIMS = [
     *("I1", "I2"),
     *(f"T{i}" for i in range(1, 4)),
     *(f"C{i}" for i in range(1, 9)),
-    *(f"E{i}" for i in range(1, 6)),
+    *(f"E{i}" for i in range(1, 7)),
     *(f"S{i}" for i in range(1, 4)),
     *(f"P{i}" for i in range(1, 4)),
     "L1",
@@ -47,6 +47,7 @@ def test_families_are_those_of_the_design() -> None:
     assert set(map(frozenset, families.values())) == {
         frozenset({"E1", "E2", "E3", "E4"}),
         frozenset({"E5"}),
+        frozenset({"E6"}),
         frozenset({"P1"}),
         frozenset({"C3", "C4", "C5"}),
         frozenset({"I2", "N1", "N2", "N3", "N4"}),

@@ -70,7 +70,7 @@ def test_what_is_made_of_data_counts(
     today: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("analysis.measures.EARLY_BINS", 6)
-    assert changed(today, same_data()) == {"E2"}
+    assert changed(today, same_data()) == {"E2", "E6"}
     monkeypatch.undo()
     monkeypatch.setattr("analysis.ledger.JUDGED", ("above", "within", "often", "rises", "never"))
     assert {"P1"} <= changed(today) <= {"C6", "E2", "E4", "P1", "S3", "T3"}

@@ -38,6 +38,11 @@ def speed_world(early: list[float], sd: float = 0.01, u: float = 0.9, seeds: int
     return world("epsilon", VARIANTS, seeds, early_u=around(rising(*early), sd), u=u)
 
 
+def end_world(early: list[float], ends: list[float], sd: float = 0.01) -> Data:
+    u = around(rising(*ends), sd)
+    return world("epsilon", VARIANTS, 5, early_u=around(rising(*early), sd), u=u)
+
+
 def stability_world(shares: list[float], spreads: list[float], seeds: int = 10) -> Data:
     """These shares of the seeds collapse, evenly over environments; spreads of final u."""
 
@@ -386,6 +391,14 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("E5", IN_PART, lambda: table1_world(0.5, better=0.8)),
     ("E5", NO_EFFECT, lambda: table1_world(0.8)),
     ("E5", INCONCLUSIVE, lambda: table1_world(0.7, sd=1.0)),
+    ("E6", SUPPORTED, lambda: end_world([0.2, 0.25, 0.3, 0.35, 0.35], [0.9] * 5)),
+    ("E6", CONTRADICTED, lambda: end_world([0.2, 0.25, 0.3, 0.35, 0.35], [0.9, 0.9, 0.9, 0.9, 0.6])),
+    ("E6", CONTRADICTED, lambda: end_world([0.4, 0.35, 0.3, 0.25, 0.2], [0.9] * 5)),
+    ("E6", IN_PART, lambda: end_world([0.2, 0.25, 0.3, 0.35, 0.35], [0.9, 0.9, 0.9, 0.9, 0.8])),
+    ("E6", NO_EFFECT, lambda: end_world([0.3] * 5, [0.9] * 5)),
+    # Speed alone, where nothing was learnt.
+    ("E6", IN_PART, lambda: end_world([0.2, 0.25, 0.3, 0.35, 0.35], [0.4] * 5)),
+    ("E6", INCONCLUSIVE, lambda: end_world([0.3] * 5, [0.9] * 5, sd=0.5)),
     ("C5", SUPPORTED, lambda: clip_world(0.3, 0.3, 10)),
     ("C5", CONTRADICTED, lambda: clip_world(0.3, -0.3, 10)),
     ("C5", IN_PART, lambda: clip_world(0.3, 0.0, 10)),
@@ -538,6 +551,7 @@ def test_without_its_data_it_was_not_run(claim: str) -> None:
         "E2",
         "E3",
         "E5",
+        "E6",
         "C3",
         "C5",
         "E4",
