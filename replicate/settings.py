@@ -142,7 +142,7 @@ class Algorithm(Section):
         return [], ["value_clip", "max_gradient_norm", *CLIP_SCHEDULE]
 
 
-Objective = Literal["clip", "none", "fixed_kl", "adaptive_kl", "spo"]
+Objective = Literal["clip", "none", "fixed_kl", "adaptive_kl", "spo", "clip_higher"]
 UNCLIPPED = ("none", "fixed_kl", "adaptive_kl")
 """Objectives without a use for ε."""
 BUILT_IN = ("clip", *UNCLIPPED)

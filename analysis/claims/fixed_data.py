@@ -44,6 +44,7 @@ STUDIES = {
     "table1": ("paper2017", SETTINGS),
     "bound": ("paper2017", ("max", "min")),
     "quadratic_penalty": ("paper2017", ("spo", "clip")),
+    "clip_higher": ("paper2017", ("clip_higher", "clip")),
     "epochs": ("paper2017", tuple(f"{k}_{n}" for k in ("clip", "none") for n in (1, 3, 10, 30))),
     "clip_schedule": (
         "paper2017",
@@ -191,6 +192,7 @@ def _run(
             "ratio_deviation_99": 4 * np.sqrt(kl),
             "ratio_max": 1 + 6 * np.sqrt(kl),
             "clip_fraction": np.sqrt(kl) / 2,
+            "entropy": 1 - np.sqrt(kl),
             "step_accepted": 1.0,
             "backtracks": 0.0,
             "cg_residual": 0.1,

@@ -1,10 +1,14 @@
-"""C3, C6, S1–S3, T3: what becomes of a method when one thing about it is changed."""
+"""C3, C6, C9, S1–S3, T3: what becomes of a method when one thing about it is changed."""
+
+import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
+    FACTOR,
     Data,
     Evidence,
     Table,
@@ -21,6 +25,7 @@ from analysis.claims.parts import (
     reached_u,
     samples,
 )
+from analysis.measures import LAST_SHARE
 from analysis.summaries.update_passes import (
     kl_where_stopped,
     last_over_largest,
@@ -30,6 +35,7 @@ from analysis.summaries.update_passes import (
 
 BOUND, EPOCHS, EARLY_STOPPING = "bound", "epochs", "early_stopping"
 PENALTY = "quadratic_penalty"
+HIGHER, HIGHER_OVER_CLIP = "clip_higher", ("clip_higher", "clip")
 EXACTNESS, SCHEDULE = "trpo_exactness", "clip_schedule"
 CONSTANT = "clip_0.2"
 CONSTANTS = ("clip_0.05", "clip_0.1", CONSTANT, "clip_0.3", "clip_0.5")
@@ -78,6 +84,49 @@ def c6(data: Data, claim: Claim) -> Evidence:
         aim="not below",
     )
     return Evidence([ratio, worth])
+
+
+def c9(data: Data, claim: Claim) -> Evidence:
+    """With a higher upper end the entropy ends higher, and the return is not lower."""
+    higher, usual = (_late_entropy(data, variant, claim.without) for variant in HIGHER_OVER_CLIP)
+    entropy = part(
+        "entropy",
+        "exp(entropy) at the end, higher upper end over clip",
+        "above",
+        paired(higher, usual, FACTOR),
+        math.log(claim.margins["factor"]),
+    )
+    worth = final_difference(
+        data,
+        claim,
+        HIGHER,
+        HIGHER_OVER_CLIP,
+        key="final",
+        label="final, higher upper end minus clip",
+        aim="not below",
+    )
+    return Evidence([entropy, worth])
+
+
+def _late_entropy(
+    data: Data, variant: str, without: Iterable[str]
+) -> dict[str, "pd.Series[float]"]:
+    """Environment → entropy of the policy in nats by seed, mean of the last tenth of updates.
+
+    Environments with a run that has none there are left out, as in :func:`samples`.
+    """
+    finals = samples(data, HIGHER, variant, final_u, without)
+    if not finals:
+        return {}
+    study = data.studies[HIGHER]
+    rows = study.updates[study.updates.variant == variant]
+    late = rows[rows.env_step > (1 - LAST_SHARE) * study.total_env_steps]
+    by_env = {}
+    for env, final in finals.items():
+        entropy = late[late.env == env].groupby("seed").entropy.mean().reindex(final.index)
+        if np.isfinite(entropy).all():
+            by_env[env] = entropy
+    return by_env
 
 
 def s1(data: Data, claim: Claim) -> Evidence:

@@ -100,6 +100,27 @@ def simple_policy_optimization(ratio: Tensor, advantages: Tensor, clip_epsilon: 
 
 SURROGATES["spo"] = simple_policy_optimization
 
+UPPER_OVER_LOWER = 0.28 / 0.2
+"""How far the upper end of ``clip_higher`` is from 1, over how far the lower one is."""
+
+
+def clip_higher_surrogate(ratio: Tensor, advantages: Tensor, clip_epsilon: Tensor) -> Tensor:
+    """min(r·Â, clip(r, 1−ε, 1+1.4ε)·Â): the clip with its upper end raised, "Clip-Higher".
+
+    Args:
+        ratio, advantages: ``[R, B]``.
+        clip_epsilon: ``[R]``; 0.2 gives DAPO's 0.2 and 0.28.
+
+    Source: DAPO (Yu et al. 2025, arXiv 2503.14476) section 3.1.
+
+    """
+    epsilon = clip_epsilon[:, None]
+    held = torch.clamp(ratio, 1 - epsilon, 1 + UPPER_OVER_LOWER * epsilon)
+    return torch.minimum(surrogate(ratio, advantages), surrogate(held, advantages))
+
+
+SURROGATES["clip_higher"] = clip_higher_surrogate
+
 
 def kl_penalty(kl: Tensor, kl_beta: Tensor) -> Tensor:
     """β·KL(old ‖ new), exactly 0 (value and gradient) where β = 0, however large the KL.

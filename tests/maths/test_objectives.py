@@ -11,6 +11,7 @@ from torch import Tensor
 
 from replicate.maths.objectives import (
     adapt_kl_beta,
+    clip_higher_surrogate,
     clipped_surrogate,
     clipped_surrogate_slope,
     clipped_value_error,
@@ -66,6 +67,25 @@ def test_spo_is_the_surrogate_at_first_and_turns_at_the_edge_of_the_range(advant
     assert ratio.grad[0].tolist() == pytest.approx([advantage, 0, -advantage], abs=1e-12)
     assert objective[0, 0].item() == advantage
     assert objective[0, 2].item() == pytest.approx(advantage)  # what was gained is lost again
+
+
+@pytest.mark.parametrize(
+    ("r", "advantage", "value", "slope"),
+    [
+        (1.27, 2.0, 2.54, 2.0),  # past 1 + ε, where PPO's clip is flat
+        (1.5, 2.0, 2.56, 0.0),
+        (1.5, -2.0, -3.0, -2.0),
+        (0.7, 2.0, 1.4, 2.0),
+        (0.7, -2.0, -1.6, 0.0),
+    ],
+)
+def test_the_upper_end_alone_is_raised(
+    r: float, advantage: float, value: float, slope: float
+) -> None:
+    ratio = cell(r).requires_grad_()
+    objective = clip_higher_surrogate(ratio, cell(advantage), lane(0.2))
+    objective.sum().backward()
+    assert objective.item() == pytest.approx(value) and ratio.grad.item() == pytest.approx(slope)
 
 
 @PROPERTY

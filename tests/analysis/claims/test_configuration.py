@@ -17,7 +17,7 @@ CLAIMS = [
     *(f"N{i}" for i in range(1, 5)),
     *("I1", "I2"),
     *(f"T{i}" for i in range(1, 4)),
-    *(f"C{i}" for i in range(1, 9)),
+    *(f"C{i}" for i in range(1, 10)),
     *(f"E{i}" for i in range(1, 7)),
     *(f"S{i}" for i in range(1, 4)),
     *(f"P{i}" for i in range(1, 4)),
@@ -54,6 +54,7 @@ def test_families_are_those_of_the_design() -> None:
         frozenset({"T1", "T2", "T3"}),
         frozenset({"S1", "S2", "S3"}),
         frozenset({"C6"}),
+        frozenset({"C9"}),
         frozenset({"C1", "C2", "C7", "C8", "I1", "L1", "P2", "P3"}),  # no p-value
     }
 

@@ -38,6 +38,9 @@ def speed_world(early: list[float], sd: float = 0.01, u: float = 0.9, seeds: int
     return world("epsilon", VARIANTS, seeds, early_u=around(rising(*early), sd), u=u)
 
 
+FASTER = [0.2, 0.25, 0.3, 0.35, 0.35]
+
+
 def end_world(early: list[float], ends: list[float], sd: float = 0.01) -> Data:
     u = around(rising(*ends), sd)
     return world("epsilon", VARIANTS, 5, early_u=around(rising(*early), sd), u=u)
@@ -171,6 +174,21 @@ def penalty_world(worth: float, factor: float, ratio_sd: float = 0.02, **more: f
     ratio = around({"clip": math.log(factor), "spo": 0.0}, ratio_sd, "ratio")
     gap = {"spo": worth, "clip": 0.0}
     return pair_world("quadratic_penalty", gap, mean_log_ratio_deviation_99=ratio, **more)
+
+
+def higher_world(worth: float, factor: float, entropy_sd: float = 0.02, **more: float) -> Data:
+    """What the higher upper end has more in return, and in exp(entropy) at the end of runs."""
+    data = pair_world("clip_higher", {"clip_higher": worth, "clip": 0.0}, **more)
+    entropy = around({"clip_higher": math.log(factor), "clip": 0.0}, entropy_sd, "entropy")
+    study = data.studies["clip_higher"]
+    # In the first updates it says nothing.
+    rows = [
+        {**run, "env_step": step, "entropy": value}
+        for run in data.measures["clip_higher"][["env", "variant", "seed"]].to_dict("records")
+        for step, value in ((2048, 9.0), (study.total_env_steps, entropy(*run.values())))
+    ]
+    study.__dict__["updates"] = pd.DataFrame(rows)
+    return data
 
 
 def epochs_world(gain: float, harm: float, **more: float) -> Data:
@@ -391,13 +409,17 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("E5", IN_PART, lambda: table1_world(0.5, better=0.8)),
     ("E5", NO_EFFECT, lambda: table1_world(0.8)),
     ("E5", INCONCLUSIVE, lambda: table1_world(0.7, sd=1.0)),
-    ("E6", SUPPORTED, lambda: end_world([0.2, 0.25, 0.3, 0.35, 0.35], [0.9] * 5)),
-    ("E6", CONTRADICTED, lambda: end_world([0.2, 0.25, 0.3, 0.35, 0.35], [0.9, 0.9, 0.9, 0.9, 0.6])),
+    ("E6", SUPPORTED, lambda: end_world(FASTER, [0.9] * 5)),
+    (
+        "E6",
+        CONTRADICTED,
+        lambda: end_world(FASTER, [0.9, 0.9, 0.9, 0.9, 0.6]),
+    ),
     ("E6", CONTRADICTED, lambda: end_world([0.4, 0.35, 0.3, 0.25, 0.2], [0.9] * 5)),
-    ("E6", IN_PART, lambda: end_world([0.2, 0.25, 0.3, 0.35, 0.35], [0.9, 0.9, 0.9, 0.9, 0.8])),
+    ("E6", IN_PART, lambda: end_world(FASTER, [0.9, 0.9, 0.9, 0.9, 0.8])),
     ("E6", NO_EFFECT, lambda: end_world([0.3] * 5, [0.9] * 5)),
     # Speed alone, where nothing was learnt.
-    ("E6", IN_PART, lambda: end_world([0.2, 0.25, 0.3, 0.35, 0.35], [0.4] * 5)),
+    ("E6", IN_PART, lambda: end_world(FASTER, [0.4] * 5)),
     ("E6", INCONCLUSIVE, lambda: end_world([0.3] * 5, [0.9] * 5, sd=0.5)),
     ("C5", SUPPORTED, lambda: clip_world(0.3, 0.3, 10)),
     ("C5", CONTRADICTED, lambda: clip_world(0.3, -0.3, 10)),
@@ -433,6 +455,12 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     # Ratios alike, and nothing known of the return.
     ("C6", INCONCLUSIVE, lambda: penalty_world(-0.05, 1.0, sd=0.5)),
     ("C6", INCONCLUSIVE, lambda: penalty_world(0.0, 1.2, ratio_sd=1.0, sd=1.0)),
+    ("C9", SUPPORTED, lambda: higher_world(0.0, 2)),
+    ("C9", CONTRADICTED, lambda: higher_world(-0.3, 2)),
+    ("C9", CONTRADICTED, lambda: higher_world(0.0, 0.5)),
+    ("C9", IN_PART, lambda: higher_world(0.0, 2, sd=1.0)),
+    ("C9", NO_EFFECT, lambda: higher_world(0.0, 1.0)),
+    ("C9", INCONCLUSIVE, lambda: higher_world(0.0, 1.2, entropy_sd=1.0, sd=1.0)),
     ("S1", SUPPORTED, lambda: schedule_world(0.3, 0.3)),
     ("S1", CONTRADICTED, lambda: schedule_world(-0.3, 0.3)),
     # Better than the usual constant, worse than the best.
@@ -554,6 +582,7 @@ def test_without_its_data_it_was_not_run(claim: str) -> None:
         "E6",
         "C3",
         "C5",
+        "C9",
         "E4",
         "N2",
         "N3",
