@@ -1,7 +1,8 @@
-# make replicate – the pipeline at quick scale, ends with what was found and the path of the report
+# make replicate – the pipeline at quick scale (SCALE=… for another), ends with what was found and the
+#                  path of the report
 # make test      – the tests
 # make test-fast – those of maths, settings, store and statistics: half a minute, on every save
-SCALE ?= quick
+SCALE := quick
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

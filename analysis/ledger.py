@@ -9,7 +9,7 @@ that were not run count as tests with p = 1: a later run cannot weaken a verdict
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,7 +140,7 @@ def _p_of_test(parts: list[Part], settings: LedgerSettings) -> float:
     if len(known) == len(parts):
         p = min(p, max(_p_for(part, settings) for part in parts))
         if any(part.aim == "above" for part in parts):
-            p = min(p, max(_p_no_effect(part) for part in parts))
+            p = min(p, max(_p_no_effect(part, settings) for part in parts))
     return p
 
 
@@ -154,8 +154,15 @@ def _p_for(part: Part, settings: LedgerSettings) -> float:
         long_enough = _on_learnt(part, settings)
         return 1.0 if long_enough is None else long_enough.p_above(-part.margin)
     if part.aim == "within":
-        return max(part.estimate.p_above(-part.margin), part.estimate.p_below(part.margin))
+        return _p_equal(part, settings)
     return part.estimate.p_above()
+
+
+def _p_equal(part: Part, settings: LedgerSettings) -> float:
+    long_enough = _on_learnt(part, settings)
+    if long_enough is None:
+        return 1.0
+    return max(long_enough.p_above(-part.margin), long_enough.p_below(part.margin))
 
 
 def _p_against(part: Part) -> float:
@@ -171,8 +178,10 @@ def _p_against(part: Part) -> float:
     return part.estimate.p_below(-part.margin if part.aim == "not below" else 0.0)
 
 
-def _p_no_effect(part: Part) -> float:
+def _p_no_effect(part: Part, settings: LedgerSettings) -> float:
     assert part.estimate is not None
+    if part.aim == "within":
+        return _p_equal(part, settings)
     if part.aim not in ("above", "not below") or part.margin == 0 or part.at_least:
         return 1.0
     return max(part.estimate.p_above(-part.margin), part.estimate.p_below(part.margin))
@@ -196,6 +205,8 @@ def _short(part: Part, settings: LedgerSettings) -> list[str]:
 def _on_learnt(part: Part, settings: LedgerSettings) -> Estimate | None:
     """The estimate on the environments that are long enough."""
     short = _short(part, settings)
+    if not short:
+        return part.estimate
     kept = [estimate for env, estimate in part.by_env.items() if env not in short]
     return mean_over_environments(kept) if kept else None
 
@@ -241,7 +252,7 @@ def _bounds(part: Part, level: float) -> tuple[float, float]:
 
 def _for_the_claim(part: Part, level: float, settings: LedgerSettings) -> tuple[str, str]:
     """Whether a part passes or has no relevant effect, and else what keeps it from that."""
-    low, high = _bounds(part, level)
+    low, _ = _bounds(part, level)
     if part.aim == "rises":
         if part.p_values is None:
             return INCONCLUSIVE, TOO_FEW
@@ -251,13 +262,17 @@ def _for_the_claim(part: Part, level: float, settings: LedgerSettings) -> tuple[
     assert part.estimate is not None
     if math.isnan(low):
         return INCONCLUSIVE, TOO_FEW
-    inside = -part.margin < low and high < part.margin
+    inside = _is_inside(part.estimate, level, part.margin)
     if part.aim == "within":
-        return (SUPPORTED if inside else INCONCLUSIVE), ""
+        return _where_learnt(part, settings, lambda each: _is_inside(each, level, part.margin))
     better = low > 0 and part.estimate.value >= part.margin
     if part.aim == "not below":
         # What is better needs no level that was reached.
-        return (SUPPORTED, "") if better else _equal_or_better(part, level, settings)
+        return (
+            (SUPPORTED, "")
+            if better
+            else _where_learnt(part, settings, lambda each: each.bounds(level)[0] > -part.margin)
+        )
     if part.at_least:
         return (SUPPORTED, "") if better else (INCONCLUSIVE, AT_LEAST)
     if inside:
@@ -266,10 +281,18 @@ def _for_the_claim(part: Part, level: float, settings: LedgerSettings) -> tuple[
     return (SUPPORTED if better else INCONCLUSIVE), ""
 
 
-def _equal_or_better(part: Part, level: float, settings: LedgerSettings) -> tuple[str, str]:
+def _is_inside(estimate: Estimate, level: float, margin: float) -> bool:
+    low, high = estimate.bounds(level)
+    return -margin < low and high < margin
+
+
+def _where_learnt(
+    part: Part, settings: LedgerSettings, holds: Callable[[Estimate], bool]
+) -> tuple[str, str]:
+    """Whether something holds where policies have learnt; in part where others have not."""
     short, long_enough = _short(part, settings), _on_learnt(part, settings)
     why = TOO_SHORT if short else ""
-    if long_enough is None or not long_enough.bounds(level)[0] > -part.margin:
+    if long_enough is None or not holds(long_enough):
         return INCONCLUSIVE, why
     return (IN_PART if short else SUPPORTED), why
 
@@ -410,10 +433,12 @@ def _no_effect(parts: Sequence[Judged]) -> bool:
     sized = [each for each in above if each.part.margin > 0]
     others = [each for each in above if each.part.margin == 0]
     equal = [each for each in parts if each.part.aim == "not below"]
+    within = [each for each in parts if each.part.aim == "within"]
     return (
         bool(sized)
         and all(each.verdict == NO_EFFECT for each in sized)
         and all(each.verdict == SUPPORTED and each.high < each.part.margin for each in equal)
+        and all(each.verdict == SUPPORTED for each in within)
         and all(each.verdict == INCONCLUSIVE for each in others)
         and not any(each.verdict == CONTRADICTED for each in parts)
     )

@@ -148,6 +148,7 @@ BAD = {
     "steps backwards": (["env.kwargs.frame_skip=-1"], "env.kwargs.frame_skip: it must be 1 to"),
     "an environment of old": (["env.id=Hopper-v2"], "env.kwargs: Hopper-v2 does not work with"),
     "a folder with a null byte": (["out=a\0b"], "not an override"),
+    "a sweep in a list": (["algo.hidden_sizes=[1,choice(1,2)]"], "not a value"),
     "hidden layer of width 0": (["algo.hidden_sizes=[0]"], "at least 1"),
 }
 

@@ -44,7 +44,7 @@ RULES = {
     "E3": Rule(epsilon.e3, frozenset({"often", "runs"})),
     "E4": Rule(uses.e4, frozenset({"u", "trained"})),
     "E5": Rule(epsilon.e5, frozenset({"u", "settings"})),
-    "E6": Rule(epsilon.e6, frozenset({"u", "speed", "learnt"})),
+    "E6": Rule(epsilon.e6, frozenset({"u", "speed"})),
     "I1": Rule(exact.i1, frozenset({"tolerance", "large_ratio", "variance_factor"})),
     "I2": Rule(clip.i2, frozenset({"factor"})),
     "N1": Rule(exact.n1, frozenset({"locked_in", "tolerance"})),

@@ -165,7 +165,10 @@ def _values(override: Override) -> list[str]:
 
     """
     if not override.is_sweep_override():
-        return [override.get_value_element_as_str()]
+        try:
+            return [override.get_value_element_as_str()]
+        except OmegaConfBaseException:  # a sweep within a list
+            raise ConfigError(f"{override.input_line}: not a value") from None
     if override.is_range_sweep():
         _check_range(override)
     elif override.value_type is ValueType.GLOB_CHOICE_SWEEP or not override.is_choice_sweep():
@@ -275,7 +278,7 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
         if key == "seed":
             seeds = [int(v) if re.fullmatch("-?[0-9]+", v) else v for v in _values(override)]
         else:
-            prefix = "++" if key.startswith(("change.", *OPEN)) else ""
+            prefix = "++" if f"{key}.".startswith(("change.", *OPEN)) else ""
             axes.append([f"{prefix}{key}={value}" for value in _values(override)])
     repeated = {seed for seed in seeds if seeds.count(seed) > 1}
     if repeated:

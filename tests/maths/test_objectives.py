@@ -70,20 +70,22 @@ def test_spo_is_the_surrogate_at_first_and_turns_at_the_edge_of_the_range(advant
 
 
 @pytest.mark.parametrize(
-    ("r", "advantage", "value", "slope"),
+    ("epsilon", "r", "advantage", "value", "slope"),
     [
-        (1.27, 2.0, 2.54, 2.0),  # past 1 + ε, where PPO's clip is flat
-        (1.5, 2.0, 2.56, 0.0),
-        (1.5, -2.0, -3.0, -2.0),
-        (0.7, 2.0, 1.4, 2.0),
-        (0.7, -2.0, -1.6, 0.0),
+        (0.2, 1.27, 2.0, 2.54, 2.0),  # past 1 + ε, where PPO's clip is flat
+        (0.2, 1.5, 2.0, 2.56, 0.0),
+        (0.2, 1.5, -2.0, -3.0, -2.0),
+        (0.2, 0.7, 2.0, 1.4, 2.0),
+        (0.2, 0.7, -2.0, -1.6, 0.0),
+        (0.1, 1.13, 2.0, 2.26, 2.0),
+        (0.1, 1.15, 2.0, 2.28, 0.0),
     ],
 )
 def test_the_upper_end_alone_is_raised(
-    r: float, advantage: float, value: float, slope: float
+    epsilon: float, r: float, advantage: float, value: float, slope: float
 ) -> None:
     ratio = cell(r).requires_grad_()
-    objective = clip_higher_surrogate(ratio, cell(advantage), lane(0.2))
+    objective = clip_higher_surrogate(ratio, cell(advantage), lane(epsilon))
     objective.sum().backward()
     assert objective.item() == pytest.approx(value) and ratio.grad.item() == pytest.approx(slope)
 

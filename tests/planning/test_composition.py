@@ -8,6 +8,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from replicate.planning import composition
 from replicate.planning.composition import compose, options
 from replicate.planning.studies import load_study
 from replicate.settings import RunSettings, validated
@@ -25,9 +26,10 @@ def by_hydra(*overrides: str) -> RunSettings:
 
 @pytest.mark.parametrize("name", options("study"))
 def test_a_variant_is_what_hydra_composes(name: str) -> None:
-    """The last variant of each study, which differs most from the defaults."""
+    """The variant of a study that sets the most."""
     study = load_study(name)
-    overrides = *study.overrides, *list(study.variants.values())[-1].overrides
+    most = max(study.variants.values(), key=lambda variant: len(variant.overrides))
+    overrides = *study.overrides, *most.overrides
     added = [f"++{text}" if text.startswith("change.") else text for text in overrides]
     (run,) = compose(*overrides).runs
     assert run == by_hydra(*added)
@@ -45,3 +47,19 @@ def test_a_variant_is_what_hydra_composes(name: str) -> None:
 def test_overrides_are_set_as_hydra_sets_them(overrides: tuple[str, ...]) -> None:
     (run,) = compose(*(text.lstrip("+") for text in overrides)).runs
     assert run == by_hydra(*overrides)
+
+
+def test_values_leave_no_trace_in_what_hydra_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def counting(config: str, overrides: list[str]) -> Any:
+        asked.append(overrides)
+        return hydra_compose(config, overrides)
+
+    monkeypatch.setattr(composition, "hydra_compose", counting)
+    composition._of_choices.cache_clear()
+    composition._composed.cache_clear()
+    (narrow,) = compose("algo=ppo", "algo.clip_epsilon=0.07").runs
+    (usual,) = compose("algo=ppo", "seed=3").runs
+    assert narrow.algo.clip_epsilon == 0.07 and usual.algo.clip_epsilon == 0.2
+    assert asked == [["algo=ppo"]]

@@ -418,6 +418,8 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     ("E6", CONTRADICTED, lambda: end_world([0.4, 0.35, 0.3, 0.25, 0.2], [0.9] * 5)),
     ("E6", IN_PART, lambda: end_world(FASTER, [0.9, 0.9, 0.9, 0.9, 0.8])),
     ("E6", NO_EFFECT, lambda: end_world([0.3] * 5, [0.9] * 5)),
+    # As fast, and who knows where they end.
+    ("E6", INCONCLUSIVE, lambda: end_world([0.3] * 5, [0.8, 0.8, 0.9, 0.8, 0.8], sd=0.03)),
     # Speed alone, where nothing was learnt.
     ("E6", IN_PART, lambda: end_world(FASTER, [0.4] * 5)),
     ("E6", INCONCLUSIVE, lambda: end_world([0.3] * 5, [0.9] * 5, sd=0.5)),
@@ -1071,3 +1073,13 @@ def test_ours_and_published_scores_are_ranked() -> None:
     # Published are 0.76, 0.82 and 0.70 for 0.1, 0.2 and 0.3; ours rise.
     assert (group, settings) == ("all settings", 3)
     assert rank == pytest.approx(-0.5) and at == "clip_0.3" and apart > 0.1
+
+
+def test_entropy_is_compared_where_all_runs_have_one_at_the_end() -> None:
+    data = higher_world(0.0, 2)
+    study = data.studies["clip_higher"]
+    rows = study.updates
+    early = (rows.env == "hopper") & (rows.seed == 0) & (rows.env_step > 2048)
+    study.__dict__["updates"] = rows[~early]
+    entropy, final = find("C9", data).parts[0], find("C9", data).parts[-1]
+    assert "hopper" not in entropy.part.by_env and "hopper" in final.part.by_env
