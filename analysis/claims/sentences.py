@@ -108,8 +108,10 @@ def _names(template: str) -> set[str]:
 
 def _values(finding: Finding, words: Words) -> dict[str, str]:
     values = {"because": f" ({finding.why})" if finding.why else ""}
+    most = max((len(judged.part.by_env) for judged in finding.parts), default=0)
     for judged in finding.parts:
         values[judged.part.key] = effect(judged)
+        values[f"{judged.part.key}_where"] = _where(judged.part, most)
         values[f"{judged.part.key}_verdict"] = judged.verdict
         if judged.part.aim == "not below":
             values[f"{judged.part.key}_word"] = _word(judged, words)
@@ -117,6 +119,12 @@ def _values(finding: Finding, words: Words) -> dict[str, str]:
         values[name] = "; ".join(f"{j.part.label} ({effect(j)})" for j in listed) or "nothing"
         values[f"count_{name}"] = str(len(listed))
     return values
+
+
+def _where(part: Part, most: int) -> str:
+    """Of how many environments a part is, if others of the claim are of more."""
+    envs = len(part.by_env)
+    return f" (on {envs} of {most} environments)" if 0 < envs < most else ""
 
 
 def by_outcome(parts: Iterable[Judged]) -> tuple[list[Judged], list[Judged], list[Judged]]:

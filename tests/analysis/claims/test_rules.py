@@ -1075,6 +1075,15 @@ def test_ours_and_published_scores_are_ranked() -> None:
     assert rank == pytest.approx(-0.5) and at == "clip_0.3" and apart > 0.1
 
 
+def test_a_part_on_fewer_environments_says_so() -> None:
+    data = methods_world(0.3, 0.3)
+    modern = data.measures["comparison_modern"]
+    few = {**data.measures, "comparison_modern": modern[modern.env.isin(["hopper"])]}
+    found = find("P1", Data(data.studies, few, data.probes, data.published))
+    assert "(on 1 of 7 environments)" in sentence(found, worlds.SETTINGS.words)
+    assert "environments)" not in sentence(find("P1", data), worlds.SETTINGS.words)
+
+
 def test_entropy_is_compared_where_all_runs_have_one_at_the_end() -> None:
     data = higher_world(0.0, 2)
     study = data.studies["clip_higher"]
