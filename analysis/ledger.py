@@ -154,15 +154,13 @@ def _p_for(part: Part, settings: LedgerSettings) -> float:
         long_enough = _on_learnt(part, settings)
         return 1.0 if long_enough is None else long_enough.p_above(-part.margin)
     if part.aim == "within":
-        return _p_equal(part, settings)
+        return _p_inside(_on_learnt(part, settings), part.margin)
     return part.estimate.p_above()
 
 
-def _p_equal(part: Part, settings: LedgerSettings) -> float:
-    long_enough = _on_learnt(part, settings)
-    if long_enough is None:
-        return 1.0
-    return max(long_enough.p_above(-part.margin), long_enough.p_below(part.margin))
+def _p_inside(estimate: Estimate | None, margin: float) -> float:
+    """Of an estimate between −margin and margin; 1 where there is none."""
+    return 1.0 if estimate is None else max(estimate.p_above(-margin), estimate.p_below(margin))
 
 
 def _p_against(part: Part) -> float:
@@ -181,10 +179,10 @@ def _p_against(part: Part) -> float:
 def _p_no_effect(part: Part, settings: LedgerSettings) -> float:
     assert part.estimate is not None
     if part.aim == "within":
-        return _p_equal(part, settings)
+        return _p_inside(_on_learnt(part, settings), part.margin)
     if part.aim not in ("above", "not below") or part.margin == 0 or part.at_least:
         return 1.0
-    return max(part.estimate.p_above(-part.margin), part.estimate.p_below(part.margin))
+    return _p_inside(part.estimate, part.margin)
 
 
 def _p_share(part: Part, alternative: str) -> float:

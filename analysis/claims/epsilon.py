@@ -76,28 +76,33 @@ def e1(data: Data, claim: Claim) -> Evidence:
 
 def e2(data: Data, claim: Claim) -> Evidence:
     """First-quarter u grows up to 0.3, and 0.5 is not slower than 0.2."""
-
-    def gain(wide: float, narrow: float, key: str, aim: Aim, margin: float) -> Part:
-        return difference(
-            data,
-            STUDY,
-            (variant(wide), variant(narrow)),
-            early_u,
-            key=key,
-            label=f"first-quarter u, ε = {wide:g} minus {narrow:g}",
-            aim=aim,
-            margin=margin,
-            without=claim.without,
-        )
-
-    whole = gain(0.3, 0.05, "whole", "above", claim.margins["u"])
+    margins = claim.margins
+    whole = _early_gain(data, claim, (0.3, 0.05), "whole", "above", margins["u"])
     steps = [
-        gain(wide, narrow, f"step_{i}", "above", 0.0)
+        _early_gain(data, claim, (wide, narrow), f"step_{i}", "above", 0.0)
         for i, (narrow, wide) in enumerate(STEPS[:3], 1)
     ]
-    fast = gain(0.5, 0.2, "fast", "not below", claim.margins["not_slower"])
+    fast = _early_gain(data, claim, (0.5, 0.2), "fast", "not below", margins["not_slower"])
     parts = [whole, *steps, fast]
     return Evidence(parts, variants=VARIANTS, tables=lambda: _half_way(data, claim))
+
+
+def _early_gain(
+    data: Data, claim: Claim, widths: tuple[float, float], key: str, aim: Aim, margin: float
+) -> Part:
+    """First-quarter u at the first ε minus that at the second."""
+    wide, narrow = widths
+    return difference(
+        data,
+        STUDY,
+        (variant(wide), variant(narrow)),
+        early_u,
+        key=key,
+        label=f"first-quarter u, ε = {wide:g} minus {narrow:g}",
+        aim=aim,
+        margin=margin,
+        without=claim.without,
+    )
 
 
 def _half_way(data: Data, claim: Claim) -> list[Table]:
@@ -324,17 +329,7 @@ def e6(data: Data, claim: Claim) -> Evidence:
 
     Ends are those of a finite length: where a run is still rising, a lower one is slowness, too.
     """
-    speed = difference(
-        data,
-        STUDY,
-        (variant(0.3), variant(0.05)),
-        early_u,
-        key="speed",
-        label="first-quarter u, ε = 0.3 minus 0.05",
-        aim="above",
-        margin=claim.margins["speed"],
-        without=claim.without,
-    )
+    speed = _early_gain(data, claim, (0.3, 0.05), "speed", "above", claim.margins["speed"])
     usual = variant(0.2)
     ends = [
         final_difference(
