@@ -163,13 +163,14 @@ rule claims:
         " --published {input.published:q} > {log:q} 2>&1"
 
 
+# Of what no study trains: one for all reports.
 rule clipped_objective:
     input:
         data=f"{ROOT}/probes/clipped_objective.csv",
         code=files_of("analysis.probe_figures.clipped_objective"),
     output:
         multiext(
-            f"{ROOT}/{{name}}/figures/clipped_objective",
+            f"{ROOT}/figures/clipped_objective",
             ".svg",
             ".png",
             ".caption.txt",
@@ -177,7 +178,7 @@ rule clipped_objective:
             ".manifest.json",
         ),
     log:
-        f"{LOGS}/{{name}}_clipped_objective.log",
+        f"{LOGS}/clipped_objective.log",
     conda:
         "environment.yaml"
     shell:
@@ -190,7 +191,7 @@ rule update_line:
         code=files_of("analysis.probe_figures.update_line"),
     output:
         multiext(
-            f"{ROOT}/{{name}}/figures/update_line",
+            f"{ROOT}/figures/update_line",
             ".svg",
             ".png",
             ".csv",
@@ -199,7 +200,7 @@ rule update_line:
             ".manifest.json",
         ),
     log:
-        f"{LOGS}/{{name}}_update_line.log",
+        f"{LOGS}/update_line.log",
     conda:
         "environment.yaml"
     shell:
@@ -212,7 +213,7 @@ rule update_passes:
         code=files_of("analysis.probe_figures.update_passes"),
     output:
         multiext(
-            f"{ROOT}/{{name}}/figures/update_passes",
+            f"{ROOT}/figures/update_passes",
             ".svg",
             ".png",
             ".csv",
@@ -220,7 +221,7 @@ rule update_passes:
             ".manifest.json",
         ),
     log:
-        f"{LOGS}/{{name}}_update_passes.log",
+        f"{LOGS}/update_passes.log",
     conda:
         "environment.yaml"
     shell:

@@ -56,12 +56,12 @@ REFERENCE = RESULTS / "reference"
 MADE = RESULTS / "replication"
 MAX_FILE_BYTES = 10_000_000
 PICTURES = (
-    "table1/table1",
-    "epsilon/epsilon",
-    "comparison/learning_curves",
-    "update_passes",
+    "reference/figures/table1/table1",
+    "reference/figures/epsilon/epsilon",
+    "reference/figures/comparison/learning_curves",
+    "figures/update_passes",
 )
-"""What the README shows."""
+"""What the README shows, below ``results/replication``."""
 
 
 class FreezeError(DataError):
@@ -320,7 +320,7 @@ def copy_pictures() -> None:
     """
     (REFERENCE / "pictures").mkdir(exist_ok=True)
     for picture in PICTURES:
-        drawn = MADE / "reference" / "figures" / f"{picture}.png"
+        drawn = MADE / f"{picture}.png"
         if not drawn.is_file():
             raise FreezeError(f"{drawn}: missing; run snakemake figures")
         shutil.copyfile(drawn, REFERENCE / "pictures" / drawn.name)

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.transforms import Bbox
 
 DASHES: list[Any] = [(None, None), (5, 1.5), (2, 1), (6, 1.5, 1.5, 1.5), (1, 1), (8, 2)]
 BAND_ALPHA = 0.2
@@ -30,6 +31,8 @@ CHARACTERS_PER_INCH = 13
 """Characters of small text in an inch."""
 HANDLE_CHARACTERS = 8
 """Room that the line before a name takes."""
+PADDING_INCHES = 0.1
+"""Margin of a picture."""
 FRONT = {"color": "#004c8c", "dashes": (None, None), "lw": 2.6, "zorder": 5}
 """The line that stands out: dark, solid, thick and above the others."""
 BEHIND_WIDTH = 1.4
@@ -194,10 +197,27 @@ def add_note(figure: Figure, note: str, top: float = -0.01) -> None:
     figure.text(0.5, top, text, ha="center", va="top", fontsize="small", color="0.3")
 
 
-def svg_text(figure: Figure) -> str:
-    """The picture as SVG, without a time stamp, paths in hundredths of a point."""
+def laid_out(figure: Figure) -> Bbox:
+    """Places all parts of a figure for good, and says what area they take, in inches.
+
+    Matplotlib would do both again for every file: that takes longer than to draw it.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure.get_tightbbox().padded(PADDING_INCHES)
+
+
+def svg_text(figure: Figure, area: Bbox | None = None) -> str:
+    """The picture as SVG, without a time stamp, paths in hundredths of a point.
+
+    Args:
+        figure: any.
+        area: of :func:`laid_out`, where that is known.
+
+    """
     sink = io.BytesIO()
-    figure.savefig(sink, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    area = area or laid_out(figure)
+    figure.savefig(sink, format="svg", metadata={"Date": None}, bbox_inches=area)
     parts = re.split(r'( d="[^"]*")', sink.getvalue().decode())
     return "".join(
         re.sub(r"(\.\d\d)\d+", r"\1", part) if part.startswith(' d="') else part for part in parts
@@ -206,5 +226,6 @@ def svg_text(figure: Figure) -> str:
 
 def save(figure: Figure, svg: Path, png: Path) -> None:
     """Write both pictures; the same figure gives the same bytes."""
-    svg.write_text(svg_text(figure), encoding="utf-8")
-    figure.savefig(png, metadata={"Software": None}, bbox_inches="tight", dpi=150)
+    area = laid_out(figure)
+    svg.write_text(svg_text(figure, area), encoding="utf-8")
+    figure.savefig(png, metadata={"Software": None}, bbox_inches=area, dpi=150)

@@ -33,7 +33,7 @@ class Inputs:
 
     Args:
         name: a scale, ``reference`` or ``reference_<scale>``.
-        root: holds NAME/figures, NAME/tables, NAME/measures, NAME/claims.json and probes.
+        root: holds NAME/figures, NAME/tables, NAME/measures, NAME/claims.json, figures and probes.
         studies: with data.
         claims: records of ``claims.json``.
         coverage: of ``analysis.coverage``.
@@ -93,11 +93,11 @@ def _found(inputs: Inputs) -> dict[str, Any]:
 def _shown(inputs: Inputs) -> dict[str, Any]:
     """Tables and pictures."""
     folder = inputs.root / inputs.name
-    figures = folder / "figures"
+    figures = inputs.root / "figures"
     probe = inputs.root / "probes" / "clipped_objective.csv"
     return {
         "studies": studies.sections(inputs.name, folder, inputs.studies),
-        "forest": stored_picture(figures / "forest", inputs.name),
+        "forest": stored_picture(folder / "figures" / "forest", inputs.name),
         "clipped": moving_picture(figures / "clipped_objective", inputs.name, probe),
         "line": moving_picture(figures / "update_line", inputs.name),
         "passes": stored_picture(figures / "update_passes", inputs.name),

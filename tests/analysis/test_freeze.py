@@ -363,8 +363,11 @@ def test_pictures_are_those_of_the_frozen_data(
     assert freeze.main(["--pictures"]) == 2
     assert "run snakemake figures" in capsys.readouterr().err
     for picture in freeze.PICTURES:
-        drawn = Path("results/replication/reference/figures") / f"{picture}.png"
+        drawn = Path("results/replication") / f"{picture}.png"
         drawn.parent.mkdir(parents=True, exist_ok=True)
         drawn.write_bytes(picture.encode())
     assert freeze.main(["--pictures"]) == 0
-    assert Path("results/reference/pictures/table1.png").read_bytes() == b"table1/table1"
+    assert (
+        Path("results/reference/pictures/table1.png").read_bytes()
+        == b"reference/figures/table1/table1"
+    )

@@ -90,9 +90,10 @@ def arguments(root: Path, out: Path, plans: list[Path]) -> list[str]:
 def write(root: Path, studies: list[Study], records: list[dict[str, Any]]) -> Path:
     """The report of studies whose products and measures are stored."""
     store_claims(root / "quick", records)
-    for name in ("clipped_objective", "update_line", "update_passes", "forest"):
-        moves = name in ("clipped_objective", "update_line")
-        store_product(root / "quick/figures" / name, moves=moves)
+    store_product(root / "quick/figures/forest")
+    store_product(root / "figures/update_passes")
+    for name in ("clipped_objective", "update_line"):
+        store_product(root / "figures" / name, moves=True)
     (root / "probes").mkdir()
     (root / "probes/clipped_objective.csv").write_text("ratio\n")
     made_up.list_beside(root / "probes/clipped_objective.csv")
