@@ -40,6 +40,11 @@ def cohorts(
     return trained_together
 
 
+def cohort_env_steps(cohort: Iterable[RunSettings]) -> int:
+    """Env steps of all lanes of a cohort."""
+    return sum(run.env_steps for run in cohort)
+
+
 def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:
     """Runs that are not finished in ``store``, each once however often it is planned."""
     unique = {run.digest: run for run in runs}.values()

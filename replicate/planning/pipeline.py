@@ -15,7 +15,7 @@ from typing import Any
 
 from replicate.messages import EXPECTED, ending
 from replicate.planning.choices import Choice, choice_of, chosen_runs
-from replicate.planning.cohorts import cohorts_to_train
+from replicate.planning.cohorts import cohort_env_steps, cohorts_to_train
 from replicate.planning.composition import options
 from replicate.planning.layout import Layout
 from replicate.planning.plans import (
@@ -285,7 +285,7 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     for cohort in cohorts_to_train(runs, layout.store):
         entries = [run.model_dump(mode="json") for run in cohort]
         path = layout.manifests / f"{cohort_name(cohort)}.json"
-        steps = sum(run.env_steps for run in cohort)
+        steps = cohort_env_steps(cohort)
         stamps = [str(layout.stamp(run.run_id)) for run in cohort]
         data = {"store": str(layout.store), "env_steps": steps, "stamps": stamps}
         write_if_changed(path, {**data, "runs": entries})

@@ -22,7 +22,7 @@ from replicate.engine.cohort import Cohort
 from replicate.envs import check_env
 from replicate.messages import ConfigError, one_line_errors
 from replicate.planning.choices import KEYS, choice_of, chosen_runs, key_values
-from replicate.planning.cohorts import cohorts_to_train, missing
+from replicate.planning.cohorts import cohort_env_steps, cohorts_to_train, missing
 from replicate.planning.layout import Layout
 from replicate.planning.studies import PlannedRun
 from replicate.settings import RunSettings, validated
@@ -69,11 +69,6 @@ def calibrate(runs: list[RunSettings]) -> Pace:
 def kind_of(cohort: list[RunSettings]) -> tuple[str, int]:
     """The kind of a cohort: those of one kind cost the same per env step."""
     return cohort[0].cohort_key(), len(cohort)
-
-
-def cohort_env_steps(cohort: list[RunSettings]) -> int:
-    """Env steps of all lanes of a cohort."""
-    return sum(run.env_steps for run in cohort)
 
 
 def makespan(durations: Iterable[float], cores: int) -> float:

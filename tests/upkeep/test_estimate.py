@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicate.planning.cohorts import cohort_env_steps
 from replicate.planning.studies import load_scale, load_study, study_runs
 from replicate.upkeep import estimate
 
@@ -33,7 +34,7 @@ def test_it_prints_runs_cohorts_hours_and_disk(
     runs = [p.run for name in ("table1", "epsilon") for p in study_runs(load_study(name), scale)]
     distinct = {run.digest: run for run in runs}.values()
     assert f"{len(distinct)} runs in 2 cohorts" in text
-    assert f"{estimate.cohort_env_steps(list(distinct)):,} env steps" in text.replace("\n", " ")
+    assert f"{cohort_env_steps(list(distinct)):,} env steps" in text.replace("\n", " ")
     assert "core hours" in text and "MB" in text
 
 

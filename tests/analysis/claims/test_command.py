@@ -154,7 +154,7 @@ def test_the_terminal_has_a_line_for_each_claim(
     (e1,) = [line for line in lines if line.startswith("E1")]
     assert "supported" in e1 and "×" in e1 and "[" in e1 and "(30 runs, n = 6)" in e1
     (e3,) = [line for line in lines if line.startswith("E3")]
-    assert "it would take 18 seeds" in e3
+    assert "telling the margin from none takes 18 seeds" in e3
     assert lines[-1].startswith("Not run here: ") and "P1" in lines[-1] and "E1" not in lines[-1]
 
 
