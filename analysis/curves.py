@@ -7,6 +7,11 @@ MAX_BINS = 50
 MIN_BIN_ENV_STEPS = 2048
 
 
+def number_of_bins(total_env_steps: int) -> int:
+    """Equal bins of runs of this length."""
+    return max(1, min(MAX_BINS, total_env_steps // MIN_BIN_ENV_STEPS))
+
+
 def binned(episodes: pd.DataFrame, total_env_steps: int) -> pd.DataFrame:
     """Mean episodic return per run and bin; a bin without an episode end is left out.
 
@@ -18,7 +23,7 @@ def binned(episodes: pd.DataFrame, total_env_steps: int) -> pd.DataFrame:
         ``env, variant, seed, env_step`` (middle of the bin), ``episodic_return``.
 
     """
-    bins = max(1, min(MAX_BINS, total_env_steps // MIN_BIN_ENV_STEPS))
+    bins = number_of_bins(total_env_steps)
     edges = np.linspace(0, total_env_steps, bins + 1)
     middle = (edges[:-1] + edges[1:]) / 2
     place = np.clip(np.searchsorted(edges, episodes.env_step, side="left") - 1, 0, bins - 1)

@@ -32,7 +32,7 @@ def make(study: Study, measures: pd.DataFrame, folder: Path, product: str) -> No
         product: as on the command line, :func:`known`.
 
     Raises:
-        DataError: the study has no such environment.
+        DataError: the study has no such environment, or its environments have no seed in common.
 
     """
     kind, *envs, name = product.split("/")
@@ -42,6 +42,8 @@ def make(study: Study, measures: pd.DataFrame, folder: Path, product: str) -> No
         if env not in study.envs:
             raise DataError(f"{study.name}: no environment {env!r}; {nearest(env, study.envs)}")
         study, measures = study.on(env), measures[measures.env == env]
+    study = study.even()
+    measures = measures[measures.seed.isin(study.seeds)]
     stem.parent.mkdir(parents=True, exist_ok=True)
     if kind == "figures":
         style.use()

@@ -84,8 +84,9 @@ class Study:
 
     @property
     def seeds(self) -> list[int]:
-        """Seeds of each variant on each environment."""
-        return sorted({entry["seed"] for entry in self.plan["runs"]})
+        """Seeds that every environment has; one may have more."""
+        of_each = ({entry["seed"] for entry in self._entries(env)} for env in self.envs)
+        return sorted(set.intersection(*of_each))
 
     @cached_property
     def episodes(self) -> pd.DataFrame:
@@ -160,6 +161,18 @@ class Study:
         """The same study on one environment."""
         envs = {env: self.plan["envs"][env]}
         return Study(self.folder, {**self.plan, "envs": envs, "runs": self._entries(env)})
+
+    def even(self) -> "Study":
+        """The same study with the seeds alone that every environment has.
+
+        Raises:
+            DataError: there is none.
+
+        """
+        if not self.seeds:
+            raise DataError(f"{self.name}: no seed that every environment has; train one on all")
+        runs = [entry for entry in self.plan["runs"] if entry["seed"] in self.seeds]
+        return Study(self.folder, {**self.plan, "runs": runs})
 
     def in_order(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows sorted by environment and variant as in the plan, then by seed."""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from analysis import style
-from analysis.curves import binned
+from analysis.curves import binned, number_of_bins
 from analysis.figures import Drawing, front, variant_groups
 from analysis.statistics import FEW_SEEDS, Array, interval, mean_estimate
 from analysis.study import Study
@@ -81,11 +81,12 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     where = f" on {next(iter(study.env_labels.values()))}" if len(study.envs) == 1 else ""
     caption = (
         f"{title}: learning curves{where}, return per episode against env steps. {note} Each point "
-        "is the mean raw, undiscounted return of the training episodes that ended in its twentieth "
-        f"of the run. {study.total_env_steps:,} env steps per run, recipe {study.recipe}. Where a "
-        "seed has no episode, or has diverged, no mean is drawn. A band ends at the least and the "
-        "largest return of any episode; far below the untrained policy the picture ends, and an "
-        "arrow says how many runs go on below it."
+        "is the mean raw, undiscounted return of the training episodes that ended in one of "
+        f"{number_of_bins(study.total_env_steps)} equal parts of the run. "
+        f"{study.total_env_steps:,} env steps per run, recipe {study.recipe}. Where a seed has no "
+        "episode, or has diverged, no mean is drawn. A band ends at the least and the largest "
+        "return of any episode; far below the untrained policy the picture ends, and an arrow says "
+        "how many runs go on below it."
     )
     return Drawing(study.in_order(table), figure, caption)
 

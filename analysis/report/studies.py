@@ -105,9 +105,13 @@ def section(name: str, folder: Path, study: Study) -> Section:
 
 def extent(study: Study) -> str:
     """How much of a study was run."""
+    more = [
+        study.env_labels[env] for env in study.envs if len(study.on(env).seeds) > len(study.seeds)
+    ]
     return (
         f"Scale {study.plan['scale']}: {count(len(study.seeds), 'seed')}, "
         f"{study.total_env_steps:,} env steps a run, {count(len(study.envs), 'environment')}."
+        + (f" More seeds, in curves and verdicts alone: {', '.join(more)}." if more else "")
     )
 
 

@@ -71,10 +71,10 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
         f"{study.plan['title']}: final returns. Of a run: the mean raw, undiscounted return of the "
         "training episodes that ended in the last 10 % of env steps, or of the last one "
         f"(“episodes” says how many). {INTERVALS}: t interval over seeds, not corrected for "
-        f"several comparisons. {scale_text(study, measures)} Ruined: u more than 0.25 below the "
-        "untrained policy. Collapsed: u below half of what an earlier twentieth of the run had "
-        "reached, if that was 0.25 or more and four standard errors above 0. A diverged run "
-        "counts as both, and its return as the one of u = −1 at most. "
+        f"several comparisons. {scale_text(study, measures)} Ruined: u more than 0.25 below 0 "
+        "and below where its variant began. Collapsed: u below half of what an earlier twentieth "
+        "of the run had reached, if that was 0.25 or more and four standard errors above 0. A "
+        "diverged run counts as both, and its return as the one of u = −1 at most. "
         f"{runs_text(study, measures)}"
     )
     return Table(table, pd.DataFrame(rows), caption)

@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.curves import binned
+from analysis.curves import binned, number_of_bins
 
 
 def episodes(steps: list[int], returns: list[float], seed: int = 0) -> pd.DataFrame:
@@ -32,3 +32,7 @@ def test_bins_lose_no_episode(steps: list[int]) -> None:
     edges = np.arange(0, 8193, 2048)
     filled = {int(np.searchsorted(edges, s) - 1) for s in steps}
     assert len(bins) == len(filled) and (bins.episodic_return == 1).all()
+
+
+def test_bins_are_fifty_or_as_many_as_hold_an_update() -> None:
+    assert [number_of_bins(steps) for steps in (999_424, 65_536, 4096, 512)] == [50, 32, 2, 1]

@@ -1,5 +1,6 @@
 """Tables for people and for programs, from the command line."""
 
+import json
 import re
 from pathlib import Path
 
@@ -58,6 +59,19 @@ def test_every_table_at_every_number_of_seeds(tmp_path: Path, name: str, seeds: 
         "best single run of this table" if name == "table1" else "1 = a return from the literature"
     )
     assert f"{seeds} seed" in first[".caption.txt"] and one in first[".caption.txt"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_is_of_the_seeds_that_every_environment_has(tmp_path: Path, name: str) -> None:
+    two = made_up.study(tmp_path / "two", NAMES[name], TWO, seeds=2)
+    more = made_up.study(tmp_path / "more", NAMES[name], TWO, seeds=3)
+    measures = made_up.measures(more, made_up.noisy(dict.fromkeys(more.variants, 50.0)))
+    there = (measures.env == "hopper") | (measures.seed < 2)
+    file = more.folder / "plan.json"
+    runs = [run for run in more.plan["runs"] if run["env"] == "hopper" or run["seed"] < 2]
+    file.write_text(json.dumps({**more.plan, "runs": runs}))
+    uneven = run(name, more, measures[there], tmp_path / "a")
+    assert uneven == run(name, two, measures[measures.seed < 2], tmp_path / "b")
 
 
 def test_a_table_of_runs_as_the_pipeline_measures_them(tmp_path: Path) -> None:
