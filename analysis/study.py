@@ -1,6 +1,7 @@
 """A study as data: its plan, and what the tables of runs have of it."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -184,6 +185,11 @@ class Study:
         return table.sort_values(
             keys, key=lambda c: c.map(places[c.name]) if c.name in places else c, kind="stable"
         ).reset_index(drop=True)
+
+
+def env_labels(studies: Iterable[Study]) -> dict[str, str]:
+    """Environment → what people read, of all these studies."""
+    return {env: label for study in studies for env, label in study.env_labels.items()}
 
 
 def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:

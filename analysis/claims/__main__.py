@@ -22,15 +22,16 @@ from analysis import manifest
 from analysis.claims import rules
 from analysis.claims.configuration import Claim, LedgerSettings, load_claims, load_ledger
 from analysis.claims.digests import digests, same_data
-from analysis.claims.parts import FACTOR, Data, Table, env_labels
-from analysis.claims.sentences import effect, sentence
+from analysis.claims.parts import FACTOR, Data, Table
+from analysis.claims.sentences import effect, sentence, with_bounds
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
-from analysis.study import read_study
+from analysis.study import env_labels, read_study
 from replicate.messages import DataError, Parser, one_line_errors
 from replicate.store.files import write_atomically
 from replicate.store.records import is_reference
 
-NULL = {"factor": 1.0}
+ENVIRONMENT = "environment"
+"""The column of a table that has environments."""
 CSV_COLUMNS = [
     "claim",
     "verdict",
@@ -89,7 +90,7 @@ def record(
     envs = {env: None for judged in finding.parts for env in judged.part.by_env} or {
         env: None for study in used for env in study.envs if env not in claim.without
     }
-    labels = env_labels(data)
+    labels = env_labels(data.studies.values())
     runs = {
         entry["digest"] or (study.name, entry["env"], entry["variant"], entry["seed"])
         for study in used
@@ -99,6 +100,7 @@ def record(
     }
     recorded = [study.plan.get("claims", {}).get(claim.name) for study in used]
     main = next((judged for judged in finding.parts if judged.verdict != NOT_RUN), None)
+    tables = finding.evidence.tables() if ran else []
     evidence = [*claim.studies, *claim.probes, *claim.explained_by] if ran else []
     return {
         "claim": claim.name,
@@ -111,8 +113,8 @@ def record(
         "n": _n(main),
         "post_hoc": any(known != digest for known in recorded),
         "digest": digest,
-        "parts": [part_record(judged, labels, settings) for judged in finding.parts],
-        "tables": [table_record(table) for table in finding.evidence.tables()] if ran else [],
+        "parts": [part_record(judged, labels) for judged in finding.parts],
+        "tables": [table_record(table, labels) for table in tables],
         "seeds_needed": finding.seeds_needed,
         "runs": len(runs),
         "seeds": sorted({len(study.seeds) for study in used}),
@@ -144,9 +146,7 @@ def _n(judged: Judged | None) -> int | None:
     return part.estimate.n if part.estimate is not None else part.count and part.count[1]
 
 
-def part_record(
-    judged: Judged, labels: Mapping[str, str], settings: LedgerSettings
-) -> dict[str, Any]:
+def part_record(judged: Judged, labels: Mapping[str, str]) -> dict[str, Any]:
     """A part with its numbers as they are read: factors are no logarithms."""
     part = judged.part
     unit = None if part.estimate is None else part.estimate.unit
@@ -160,7 +160,6 @@ def part_record(
     each = []
     for env, estimate in part.by_env.items():
         low, high = estimate.bounds(level)
-        reached = part.reached.get(env)
         each.append(
             {
                 "env": env,
@@ -170,8 +169,7 @@ def part_record(
                 "high": read(high),
                 "level": level,
                 "n": estimate.n,
-                "reached": reached,
-                "too_short": reached is not None and reached < settings.learnt_u,
+                "text": with_bounds(estimate.value, low, high, estimate.unit),
             }
         )
     return {
@@ -185,7 +183,6 @@ def part_record(
         "estimate": None if part.estimate is None else read(part.estimate.value),
         "low": read(judged.low),
         "high": read(judged.high),
-        "null": NULL.get(unit or "", 0.0),
         "margin": read(part.margin) if part.margin else None,
         "unit": unit,
         "level": judged.level,
@@ -198,9 +195,13 @@ def part_record(
     }
 
 
-def table_record(table: Table) -> dict[str, Any]:
-    """Numbers that JSON knows; what is missing is null."""
-    rows = [[plain(value) for value in row] for row in table.rows]
+def table_record(table: Table, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Numbers that JSON knows, and names that people read; what is missing is null."""
+    place = table.columns.index(ENVIRONMENT) if ENVIRONMENT in table.columns else None
+    rows = [
+        [labels.get(value, value) if i == place else plain(value) for i, value in enumerate(row)]
+        for row in table.rows
+    ]
     return {"title": table.title, "columns": table.columns, "rows": rows}
 
 
@@ -242,7 +243,8 @@ def main(arguments: list[str]) -> int:
     rules.check(claims)
     data = read_data(options.plans, options.measures, options.probes, options.published)
     files = {file.stem: file for file in (*options.measures, *options.probes)}
-    findings = ledger(claims, rules.gather(claims, data), settings, env_labels(data))
+    labels = env_labels(data.studies.values())
+    findings = ledger(claims, rules.gather(claims, data), settings, labels)
     known = digests(claims, settings, same_data())
     records = [
         record(finding, data, settings, known.get(name), files, options.name)

@@ -34,17 +34,16 @@ from analysis.claims.parts import (
     ruined_or_collapsed,
     samples,
 )
-from analysis.run_statistics import redrawn_statistic, table1_scores
 from analysis.significance import stratified_logrank
-from analysis.statistics import Array, Estimate, percentile_bounds
+from analysis.statistics import Array, Estimate
 from analysis.summaries.epsilon import LEAST_LEVEL
+from analysis.summaries.table1 import table1_summary
 
 STUDY, TABLE1 = "epsilon", "table1"
 NO_CLIPPING = "no_clipping"
 WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5)
 STEPS = tuple(itertools.pairwise(WIDTHS))
 PERMUTATIONS = 9_999
-REDRAWN = 2000
 
 
 def variant(width: float) -> str:
@@ -375,31 +374,25 @@ def _table1(data: Data, claim: Claim, published: Mapping[str, float]) -> list[Ta
 
     The paper's statistic of 3 of our seeds, drawn anew many times; with 3 seeds there is one draw.
     """
-    study, runs = data.studies[TABLE1], data.measures[TABLE1]
-    runs = runs[~runs.env.isin(claim.without)]
-    wide = runs.pivot_table(index="env", columns=["variant", "seed"], values="score", sort=False)
-    envs, names, seeds = list(wide.index), study.variants, sorted(runs.seed.unique())
-    if wide.isna().any(axis=None) or len(wide.columns) != len(names) * len(seeds):
+    study, runs = data.studies[TABLE1].even(), data.measures[TABLE1]
+    runs = runs[runs.seed.isin(study.seeds) & ~runs.env.isin(claim.without)]
+    if runs.score.isna().any():
         return []
-    scores = np.array([[[wide.loc[e, (v, s)] for s in seeds] for v in names] for e in envs])
-    untrained = runs.groupby("env").untrained.first()[envs].to_numpy()
-    ours = table1_scores(scores, untrained)
-    low = high = np.full(len(names), math.nan)
-    if len(seeds) > 3:
-        redrawn = redrawn_statistic(scores, untrained, np.random.default_rng(0), 3, REDRAWN)
-        low, high = percentile_bounds(redrawn, 0.95)
+    printed = data.published["ppo_table1"]
+    literature = dict(zip(printed.setting, printed.score.astype(float), strict=True))
+    made = table1_summary(study, runs, literature, np.random.default_rng(0))
     rows = [
         [
-            study.labels[name],
-            float(ours[i]),
-            float(low[i]),
-            float(high[i]),
-            published.get(name, math.nan),
+            row.label,
+            row.ours,
+            row.redrawn_low,
+            row.redrawn_high,
+            row.published,
             None
-            if math.isnan(low[i]) or name not in published
-            else bool(low[i] <= published[name] <= high[i]),
+            if math.isnan(row.redrawn_low) or math.isnan(row.published)
+            else row.redrawn_low <= row.published <= row.redrawn_high,
         ]
-        for i, name in enumerate(names)
+        for row in made.itertuples()
     ]
     columns = [
         "setting",
@@ -411,7 +404,7 @@ def _table1(data: Data, claim: Claim, published: Mapping[str, float]) -> list[Ta
     ]
     return [
         Table("The paper’s statistic", columns, rows),
-        _order(study.labels, names, ours, published),
+        _order(study.labels, list(made.variant), made.ours.to_numpy(), published),
     ]
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.claims.configuration import Claim
 from analysis.measures import SIZE_RANGE, WORST
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
-from analysis.study import Study
+from analysis.study import Study, env_labels
 
 Aim = Literal["above", "not below", "within", "often", "rises", "never", "guard", "shown"]
 """What a part claims of its estimate.
@@ -125,14 +125,6 @@ class Evidence:
     seeds_needed: int | None = None
     variants: tuple[str, ...] = ()
     tables: Callable[[], list[Table]] = list
-
-
-def env_labels(data: Data) -> dict[str, str]:
-    """Environment → what people read."""
-    labels: dict[str, str] = {}
-    for study in data.studies.values():
-        labels.update(study.plan["envs"])
-    return labels
 
 
 Column = Callable[[pd.DataFrame], pd.Series]
@@ -399,7 +391,7 @@ def without_env(whole: Part, env: str, name: str) -> list[Part]:
 
 def without_each(data: Data, parts: Iterable[Part]) -> Table:
     """What differences are without one of their environments: whether one of them makes it all."""
-    labels = env_labels(data)
+    labels = env_labels(data.studies.values())
     rows: list[list[Any]] = []
     for whole in parts:
         for env in whole.by_env if whole.aim != "guard" else ():

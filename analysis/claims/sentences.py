@@ -42,10 +42,15 @@ def effect(judged: Judged) -> str:
     value, unit = part.estimate.value, part.estimate.unit
     if part.p_values is not None:
         return f"{_number(value, unit)}, {p_text(part)}"
-    interval = "too few seeds for an interval"
-    if not math.isnan(judged.low):
-        low, high = (_number(bound, unit, bare=True) for bound in (judged.low, judged.high))
-        interval = f"[{low}, {high}]"
+    return with_bounds(value, judged.low, judged.high, unit)
+
+
+def with_bounds(value: float, low: float, high: float, unit: str) -> str:
+    """``+0.31 u [+0.20, +0.42]``; bounds that are NaN: there are too few seeds for them."""
+    interval = "(too few seeds for an interval)"
+    if not math.isnan(low):
+        least, most = (_number(bound, unit, bare=True) for bound in (low, high))
+        interval = f"[{least}, {most}]"
     return f"{_number(value, unit)} {interval}"
 
 

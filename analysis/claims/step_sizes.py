@@ -103,7 +103,7 @@ def _outside(
             fallen = [samples(data, STUDY, v, ruined_or_collapsed, claim.without) for v in beside]
             rows.append(
                 [
-                    data.studies[STUDY].plan["envs"][env],
+                    env,
                     METHODS[method],
                     10**low if high > low else None,
                     10**high if high > low else None,

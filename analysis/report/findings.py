@@ -352,25 +352,11 @@ def _rows_of(part: dict[str, Any]) -> list[dict[str, Any]]:
             **each,
             **shared,
             "heading": "" if place_of else heading,
-            "text": interval_text(each, part["unit"]),
             "verdict": "",
             "single": True,
         }
         for place_of, each in enumerate(part["environments"])
     ]
-
-
-def interval_text(each: Mapping[str, Any], unit: str) -> str:
-    """``+0.31 u [+0.20, +0.42]``, ``×2.31 [1.90, 2.80]``, ``−4.5 points [−6.0, −3.1]``."""
-    form = {FACTOR: "{:.3g}", SHARE: "{:+.1f}", PROPORTION: "{:.1f}"}.get(unit, "{:+.2f}")
-    scale = 100 if unit in (SHARE, PROPORTION) else 1
-    value = form.format(scale * each["estimate"])
-    named = {SHARE: "points", PROPORTION: "%"}.get(unit, unit)
-    text = f"×{value}" if unit == FACTOR else f"{value} {named}"
-    if each["low"] is None:
-        return f"{text} (too few seeds for an interval)".replace("-", "−")
-    bounds = ", ".join(form.format(scale * each[end]) for end in ("low", "high"))
-    return f"{text} [{bounds}]".replace("-", "−")
 
 
 def _percent(level: float) -> str:

@@ -20,7 +20,7 @@ from analysis.report.elements import (
     source,
     stored_picture,
 )
-from analysis.study import Study
+from analysis.study import Study, env_labels
 from replicate.store.records import is_reference
 
 HERE = Path(__file__).parent
@@ -118,7 +118,7 @@ def _made(inputs: Inputs) -> dict[str, Any]:
         ignore_index=True,
     )
     runs = provenance.unique_runs(inputs.studies)
-    labels = provenance.env_labels(inputs.studies)
+    labels = env_labels(inputs.studies)
     rates = inputs.error_rates
     return {
         "extents": provenance.extents(inputs.studies),

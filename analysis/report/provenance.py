@@ -11,7 +11,7 @@ import yaml
 
 from analysis.report.elements import Table, amount, grid
 from analysis.statistics import FEW_SEEDS
-from analysis.study import Study
+from analysis.study import Study, env_labels
 from analysis.summaries import count
 from replicate.store.records import is_reference
 from replicate.store.staleness import Answer, command, compare, cpu_class
@@ -26,18 +26,13 @@ def unique_runs(studies: Iterable[Study]) -> list[dict[str, Any]]:
     return list({run["digest"]: run for study in studies for run in study.runs}.values())
 
 
-def env_labels(studies: Iterable[Study]) -> dict[str, str]:
-    """Environment → what people read."""
-    return {env: label for study in studies for env, label in study.env_labels.items()}
-
-
 def of_other_software(studies: list[Study]) -> list[tuple[str, list[Answer]]]:
     """What of the runs the software here would not make, or not as far as is known.
 
     Returns sentences, each with the answers that it counts.
     """
-    runs = {run["digest"]: (study, run) for study in studies for run in study.runs}
-    answers = [compare(run, [settings_of(study, run)]) for study, run in runs.values()]
+    runs = unique_runs(studies)
+    answers = [compare(run, [run["settings"]]) for run in runs]
     groups = []
     for kind, why in (
         ("other", "by software that does other than the present"),
@@ -48,19 +43,6 @@ def of_other_software(studies: list[Study]) -> list[tuple[str, list[Answer]]]:
             text = f"{len(counted)} of {len(runs)} runs were made {why}: {made_by}"
             groups.append((text, counted))
     return groups
-
-
-def settings_of(study: Study, run: dict[str, Any]) -> dict[str, Any]:
-    """What a run of a study was asked to do, as far as the plan tells."""
-    variant = next(v for v in study.plan["variants"] if v["name"] == run["variant"])
-    return {
-        "env": {"id": study.plan["envs"][run["env"]], "kwargs": {}},
-        "algo": variant.get("algo"),
-        "recipe": variant.get("recipe"),
-        "change": variant.get("change"),
-        "seed": run["seed"],
-        "total_env_steps": study.total_env_steps,
-    }
 
 
 def elsewhere(runs: list[dict[str, Any]]) -> int:

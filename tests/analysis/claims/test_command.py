@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from analysis.claims import __main__ as command
 from analysis.claims.configuration import load_claims, load_ledger
 from analysis.claims.digests import DIGESTS
 from analysis.claims.fixed_data import probes
+from analysis.claims.sentences import with_bounds
 from analysis.claims.strategies import s3
 from analysis.ledger import ledger
 from replicate.store.files import MANIFEST
@@ -74,7 +76,7 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
     assert e1["evidence"] == [str(tmp_path / "epsilon.csv")]
     (first, *_) = e1["parts"]
     # Factors as they are read, not their logarithms.
-    assert first["estimate"] == pytest.approx(2.718, rel=0.1) and first["null"] == 1
+    assert first["estimate"] == pytest.approx(2.718, rel=0.1)
     assert first["low"] < first["estimate"] < first["high"] and first["margin"] == pytest.approx(
         1.25
     )
@@ -84,7 +86,10 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
         and first["level"] == pytest.approx(1 - 0.05 / 4)
     )
     assert first["text"] in e1["sentence"]
-    assert [each["label"] for each in first["environments"]] == ["Hopper-v5", "Walker2d-v5"]
+    hopper, walker2d = first["environments"]
+    assert [hopper["label"], walker2d["label"]] == ["Hopper-v5", "Walker2d-v5"]
+    value, low, high = (math.log(hopper[key]) for key in ("estimate", "low", "high"))
+    assert hopper["text"] == with_bounds(value, low, high, "factor")
     assert judged["E3"]["why"] == "fewer than 35 runs for each ε"
     assert judged["E3"]["seeds_needed"] == 18
     assert judged["P1"]["verdict"] == "not run"
@@ -96,6 +101,12 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
     assert c4["verdict"] == "supported in part" and c4["why"] == "not on Hopper-v5"
     assert c4["envs"] == {"hopper": "Hopper-v5", "half_cheetah": "half_cheetah"}
     assert c4["runs"] == 0 and len(c4["evidence"]) == 3
+
+
+def test_numbers_are_read_with_their_unit() -> None:
+    assert with_bounds(-0.11, -0.15, -0.07, "share") == "−11.0 points [−15.0, −7.0]"
+    assert with_bounds(0.1, math.nan, math.nan, "u") == "+0.10 u (too few seeds for an interval)"
+    assert with_bounds(math.log(1073), math.log(2), math.log(3e4), "factor") == "×1,073 [2, 30,000]"
 
 
 def test_digests_are_those_of_the_fixed_data(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,13 @@ from analysis.claims import rules
 from analysis.claims.__main__ import record
 from analysis.claims.configuration import load_claims, load_ledger
 from analysis.claims.fixed_data import fixed_data
-from analysis.claims.parts import env_labels
 from analysis.ledger import ledger
 from analysis.measures import read_published_scale
 from analysis.report.__main__ import main
-from analysis.study import Study
+from analysis.study import Study, env_labels
 from replicate.store import software
 from tests.analysis import made_up
+from tests.conftest import runs_of
 
 HOSTILE = "<img src=x onerror=alert(1)></script>|\u2028\"'"
 SVG = (
@@ -39,7 +39,8 @@ def judged(files: Mapping[str, Path] | None = None) -> list[dict[str, Any]]:
     """
     claims, settings = load_claims(), load_ledger()
     data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
-    findings = ledger(claims, rules.gather(claims, data), settings, env_labels(data))
+    labels = env_labels(data.studies.values())
+    findings = ledger(claims, rules.gather(claims, data), settings, labels)
     records = [record(f, data, settings, None, files or {}, "quick") for f in findings.values()]
     copies: list[dict[str, Any]] = json.loads(json.dumps(records))
     return copies
@@ -113,12 +114,14 @@ def nothing_more(run: dict[str, Any]) -> None:
 
 def describe_runs(study: Study, more: Callable[[dict[str, Any]], object] = nothing_more) -> None:
     """Fills in what only a real run leaves behind."""
+    settings = runs_of("env=hopper")[0].model_dump(mode="json")
     for env in study.plan["envs"]:
         file = study.folder / f"{env}.runs.json"
         runs = json.loads(file.read_text())
         for run in runs:
             run |= {
                 "seed": int(run["run_id"].rpartition("-s")[2]),
+                "settings": settings,
                 "env_steps": 1000,
                 "started": "2026-01-01T00:00:00+00:00",
                 "ended": "2026-01-01T00:01:00+00:00",

@@ -9,13 +9,9 @@ import pytest
 
 from analysis.report import provenance
 from analysis.study import Study, read_study
-from replicate.planning.plans import plan_of
-from replicate.planning.studies import load_scale, load_study, study_runs
-from replicate.settings import RunSettings, validated
 from replicate.store import software
 from replicate.store.staleness import Answer
 from tests.analysis.report.pages import HOSTILE, describe_runs
-from tests.conftest import runs_of
 
 
 def test_shared_cohorts_are_counted_once(page: Path) -> None:
@@ -70,10 +66,7 @@ def test_runs_of_which_it_is_not_known_are_counted_and_traced(
     more: Callable[[dict[str, Any]], object],
     expected: str,
     todo: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = runs_of("env=hopper")[0].model_dump(mode="json")
-    monkeypatch.setattr(provenance, "settings_of", lambda *_: settings)
     study = read_study(page.parent / "quick/data/table1/plan.json")
     describe_runs(study)
     assert provenance.software_notes("quick", [read_study(study.folder / "plan.json")]) == []
@@ -83,16 +76,6 @@ def test_runs_of_which_it_is_not_known_are_counted_and_traced(
     # Two seeds of three, twice.
     assert note.startswith(f"4 of 6 runs were made {UNKNOWN}{expected}")
     assert note.endswith("To find out") and command == f"python -m replicate traces{todo}"
-
-
-@pytest.mark.parametrize("name", ["table1", "no_undo"])
-def test_the_plan_tells_what_each_run_was_asked_to_do(name: str) -> None:
-    planned = study_runs(load_study(name), load_scale("smoke"))
-    plan = plan_of(load_study(name), "smoke", planned)
-    study = Study(Path(), plan)
-    for entry in plan["runs"]:
-        run = validated(RunSettings, provenance.settings_of(study, entry))
-        assert run.digest == entry["digest"]
 
 
 def test_runs_of_other_software_are_counted_and_retrained(
