@@ -260,7 +260,7 @@ rule report:
         forest=rules.forest.output,
         claims=rules.claims.output,
         coverage="results/reference/coverage.csv",
-        error_rates=PLAN.error_rates,
+        error_rates="results/reference/error_rates.csv",
         questions="conf/claims/questions.yaml",
         lock="requirements.lock",
         citation="CITATION.cff",

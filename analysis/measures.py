@@ -22,11 +22,11 @@ import pandas as pd
 import yaml
 
 from analysis import manifest
+from analysis.statistics import Array
 from analysis.study import RUN_KEYS, Study, read_study
 from replicate.messages import DataError, given_files, one_line_errors
 from replicate.store.files import MANIFEST
 
-Array = npt.NDArray[np.float64]
 Measures = dict[str, float | int | bool]
 
 SCORE_EPISODES = 100

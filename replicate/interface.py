@@ -1,4 +1,4 @@
-"""Floor 7: what a notebook uses – compose runs, train them, get tables back."""
+"""Floor 8: what a notebook uses – compose runs, train them, get tables back."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

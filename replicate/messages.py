@@ -29,6 +29,18 @@ def few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 run, 2,000 runs."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def why_it_ended(printed: str) -> str:
+    """What a process ended with: its ``error:`` line, or its last."""
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["no word of why"])[-1]
+
+
 def first_line(error: object) -> str:
     """The first line of what an error says."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -88,6 +88,14 @@ def test_claims_that_are_none_are_one_line(tmp_path: Path, content: str) -> None
         read_claims(file)
 
 
+@pytest.mark.parametrize("content", ["{}", '"a"', "[1]", "[[]]", "3", "null"])
+def test_runs_that_are_none_are_one_line(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "hopper.runs.json"
+    file.write_text(content)
+    with pytest.raises(DataError, match="no list of runs"):
+        read_runs(file)
+
+
 def test_a_manifest_that_lists_no_name_of_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"a\\u0000": "0"}')
     with pytest.raises(DataError, match="no name of a file"):

@@ -12,6 +12,7 @@ from analysis.claims.configuration import Claim
 from analysis.claims.exact import holds, never, sides
 from analysis.claims.parts import FACTOR, PROPORTION, SHARE, Data, Evidence, Part, Table, part
 from analysis.statistics import Estimate, mean_estimate
+from analysis.summaries.update_passes import BATCH
 
 METHODS = {
     "ppo": "PPO",
@@ -21,7 +22,6 @@ METHODS = {
     "vpg": "naive policy gradient",
 }
 PPO, EPSILON = "ppo", 0.2
-BATCH = ["env", "env_steps", "seed"]
 KLS = (0.01, 0.1, 1.0)
 """At which the effective sample size is shown, nats."""
 MOST_KL = 1.0

@@ -3,13 +3,12 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from analysis.measures import PublishedScale
+from analysis.statistics import Array
 from analysis.study import Study
 
-Array = npt.NDArray[np.float64]
 BEFORE = 0.1
 """Share of the env steps before a change over which a policy is judged."""
 

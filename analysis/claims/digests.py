@@ -21,7 +21,7 @@ from analysis.claims.fixed_data import fixed_data
 from analysis.claims.parts import Data
 from analysis.ledger import Finding, ledger
 from analysis.measures import read_published_scale
-from replicate.messages import one_line_errors
+from replicate.messages import given_files, one_line_errors
 from replicate.store.files import write_json
 
 DIGESTS = CONF / "digests.json"
@@ -88,9 +88,7 @@ def rounded(value: float) -> str:
 @one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    if arguments:
-        print("error: python -m analysis.claims.digests takes no arguments", file=sys.stderr)
-        return 2
+    given_files("analysis.claims.digests", [], arguments)
     claims = load_claims()
     rules.check(claims)
     write_json(DIGESTS, digests(claims, load_ledger(), same_data()))

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,6 @@ from analysis.claims.parts import (
 )
 from analysis.significance import stratified_logrank
 from analysis.statistics import Array, Estimate
-from analysis.summaries.epsilon import LEAST_LEVEL
 from analysis.summaries.table1 import table1_summary
 
 STUDY, TABLE1 = "epsilon", "table1"
@@ -130,9 +129,7 @@ def _steps_to_half(runs: pd.DataFrame) -> "pd.Series[float]":
 
 def e3(data: Data, claim: Claim, permutations: int = PERMUTATIONS) -> Evidence:
     """Ruin or collapse, and the spread of *final*, grow with ε; at 0.5 ruin is often."""
-    unsafe, final, peak, drawdown = (
-        _blocks(data, column, claim) for column in (ruined_or_collapsed, final_u, _peak, _drawdown)
-    )
+    unsafe, final = (_blocks(data, column, claim) for column in (ruined_or_collapsed, final_u))
     labels = (
         "share of runs ruined or collapsed, per step of ε",
         "spread of final over seeds, per step of ε",
@@ -155,17 +152,7 @@ def e3(data: Data, claim: Claim, permutations: int = PERMUTATIONS) -> Evidence:
     few = claim.margins["runs"]
     undecided = f"fewer than {few:g} runs for each ε" if runs < few else ""
     needed = math.ceil(few / len(unsafe)) if undecided else None
-    return Evidence(
-        parts, undecided, needed, VARIANTS, lambda: [_relative(final, peak, drawdown, unsafe)]
-    )
-
-
-def _peak(runs: pd.DataFrame) -> "pd.Series[float]":
-    return runs.peak_u.clip(lower=LEAST_LEVEL)
-
-
-def _drawdown(runs: pd.DataFrame) -> "pd.Series[float]":
-    return runs.drawdown
+    return Evidence(parts, undecided, needed, VARIANTS)
 
 
 def _blocks(data: Data, column: Column, claim: Claim) -> dict[str, Array]:
@@ -204,7 +191,7 @@ def _trend(
     key: str,
     label: str,
     blocks: Mapping[str, Array],
-    statistic: object,
+    statistic: Callable[[list[Array]], Array],
     unit: str,
     permutations: int,
 ) -> Part:
@@ -217,7 +204,7 @@ def _trend(
     def of_samples(*widths: npt.NDArray[np.float64], axis: int) -> Array:
         # Each [..., blocks]: all environments' seeds in a row.
         stacked = np.stack(widths, axis=-1)
-        return statistic(np.split(stacked, ends, axis=-2))  # type: ignore[operator,no-any-return]
+        return statistic(np.split(stacked, ends, axis=-2))
 
     pooled = np.concatenate(list(blocks.values()))
     result = stats.permutation_test(
@@ -244,36 +231,6 @@ def _often(label: str, unsafe: Mapping[str, Array], claim: Claim) -> Part:
     last = np.concatenate([block[:, -1] for block in unsafe.values()])
     seeds = min(len(block) for block in unsafe.values())
     return often("often", label, int(last.sum()), len(last), claim.margins["often"], seeds)
-
-
-def _relative(
-    final: Mapping[str, Array],
-    peak: Mapping[str, Array],
-    drawdown: Mapping[str, Array],
-    unsafe: Mapping[str, Array],
-) -> Table:
-    """Per ε: ruin; spread and drawdown over the level reached, since they grow with it."""
-    rows = []
-    for place, width in enumerate(WIDTHS):
-        bad = np.concatenate([block[:, place] for block in unsafe.values()])
-        spreads, falls = [], []
-        for env, block in final.items():
-            level = max(float(peak[env][:, place].mean()), LEAST_LEVEL)
-            spreads.append(
-                float(block[:, place].std(ddof=1)) / level if len(block) > 1 else math.nan
-            )
-            falls.append(float((drawdown[env][:, place] / peak[env][:, place]).mean()))
-        rows.append(
-            [width, int(bad.sum()), len(bad), float(np.mean(spreads)), float(np.mean(falls))]
-        )
-    columns = [
-        "ε",
-        "ruined or collapsed",
-        "runs",
-        "spread / level reached",
-        "drawdown / level reached",
-    ]
-    return Table("Stability for each ε, mean over environments", columns, rows)
 
 
 def e5(data: Data, claim: Claim) -> Evidence:

@@ -39,7 +39,7 @@ from analysis.ledger import (
 from analysis.measures import WORST
 from analysis.statistics import Array
 from analysis.study import Study
-from replicate.messages import DataError, one_line_errors
+from replicate.messages import DataError, Parser, one_line_errors
 from replicate.store.files import write_atomically
 
 SEEDS = (3, 5, 10)
@@ -252,10 +252,10 @@ def row(scenario: Scenario, counts: Counter[str], environments: int, seeds: int)
 @one_line_errors
 def main(arguments: list[str], data_sets: int = DATA_SETS) -> int:
     """The command line."""
-    if len(arguments) < 2:
-        print("error: give OUT.csv and the measures of some studies", file=sys.stderr)
-        return 2
-    out, *files = map(Path, arguments)
+    parser = Parser(prog="python -m analysis.claims.error_rates")
+    parser.add_argument("out", type=Path, metavar="OUT.csv")
+    parser.add_argument("files", type=Path, nargs="+", metavar="MEASURES.csv")
+    out, files = vars(parser.parse_args(arguments)).values()
     noise = noise_of(pd.concat([pd.read_csv(file).assign(study=file.stem) for file in files]))
     claims, settings = load_claims(), load_ledger()
     rules.check(claims)

@@ -10,9 +10,9 @@ from analysis.claims.changes import course, first_changed_update, level_before, 
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import Data, Evidence, Table, often
 from analysis.study import Study
+from analysis.summaries.step_sizes import METHODS
 
 STUDY = "no_undo"
-METHODS = {"vpg": "naive policy gradient", "ppo": "PPO", "trpo": "TRPO"}
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from analysis import style
 from analysis.figures import Drawing
 from analysis.study import Study
-from analysis.summaries import OVERALL, count, runs_text
+from analysis.summaries import OVERALL, runs_text
 from analysis.summaries.epsilon import GROUPS, chapter_epsilon, epsilon_of, epsilon_summary
 from analysis.tables.epsilon import INTERVALS, meanings
+from replicate.messages import counted
 
 APART = 0.7
 """Gap between the widths of the clip and the variants without one."""
@@ -79,7 +80,7 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         for axis, panel in zip(axes, shown[group], strict=True):
             _panel(axis, study, table[table.measure == panel.measure], panel)
     note = (
-        f"Thick: all environments, {count(len(study.seeds), 'seed')}, 95 % interval; thin: one "
+        f"Thick: all environments, {counted(len(study.seeds), 'seed')}, 95 % interval; thin: one "
         "environment. Horizontal: ε, not to scale; “no clip” stands apart."
     )
     names = {OVERALL: OVERALL, **study.env_labels}

@@ -14,7 +14,7 @@ from analysis.curves import binned, number_of_bins
 from analysis.figures import Drawing, front, variant_groups
 from analysis.statistics import FEW_SEEDS, Array, interval, mean_estimate
 from analysis.study import Study
-from analysis.summaries import count
+from replicate.messages import counted
 
 KEYS = ["env", "variant", "env_step"]
 BELOW = 0.5
@@ -69,7 +69,7 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     diverged = int(measures.diverged.sum())
     band = "; band: 95 % t-interval of the mean" if len(study.seeds) >= FEW_SEEDS else ""
     note = (
-        f"Thin: each of {count(len(study.seeds), 'seed')}; thick: their mean{band}; dotted: the "
+        f"Thin: each of {counted(len(study.seeds), 'seed')}; thick: their mean{band}; dotted: the "
         "untrained policy"
         + (f"; ×: diverged ({diverged} of {len(measures)} runs)." if diverged else ".")
     )
@@ -180,7 +180,7 @@ def panel(
     axis.set_ylim(low, high)
     below = _runs_below(table[(table.env == env) & table.variant.isin(variants)], low)
     if below:
-        text = f"▼ {count(below, 'run')} below"
+        text = f"▼ {counted(below, 'run')} below"
         box = {"facecolor": "w", "alpha": 0.85, "lw": 0, "pad": 1}
         where: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "zorder": 7}
         axis.text(0.98, 0.04, text, fontsize="small", bbox=box, **where)

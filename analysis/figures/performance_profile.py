@@ -9,7 +9,8 @@ from analysis.measures import WORST
 from analysis.run_statistics import performance_profile
 from analysis.statistics import FEW_SEEDS, Array, bootstrap_intervals
 from analysis.study import Study
-from analysis.summaries import count, held_u, runs_text, scale_text, scaled_envs
+from analysis.summaries import held_u, runs_text, scale_text, scaled_envs
+from replicate.messages import counted
 
 STEP = 0.02
 
@@ -71,7 +72,7 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     runs = len(scaled_envs(study, measures)) * len(study.seeds)
     few = len(study.seeds) < FEW_SEEDS
     band = "" if few else "; band: pointwise 95 % bootstrap interval over seeds"
-    note = f"{count(runs, 'run')} per variant{band}."
+    note = f"{counted(runs, 'run')} per variant{band}."
     if len(groups) == 1:
         style.legend_below(figure, style.lines(study.variants, front(study)), study.labels, note)
     else:

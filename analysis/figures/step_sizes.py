@@ -6,8 +6,9 @@ import pandas as pd
 from analysis import style
 from analysis.figures import Drawing
 from analysis.study import Study
-from analysis.summaries import count, held_u, runs_text, scale_text, scaled_envs
+from analysis.summaries import held_u, runs_text, scale_text, scaled_envs
 from analysis.summaries.step_sizes import METHODS, serving, step_sizes
+from replicate.messages import counted
 
 LOWEST, HIGHEST = -0.5, 1.5
 """Of the vertical axis; what lies beyond is drawn at its end."""
@@ -70,9 +71,9 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     for axis in axes[-style.COLUMNS :]:
         axis.set_xlabel("step size (TRPO: √δ)")
     note = (
-        f"Line: mean of {count(len(study.seeds), 'seed')}; area: least to largest. Dotted: half of "
-        "the best mean of all; a method serves where it is above. The horizontal axes of different "
-        "methods are not comparable, their widths are."
+        f"Line: mean of {counted(len(study.seeds), 'seed')}; area: least to largest. Dotted: "
+        "half of the best mean of all; a method serves where it is above. The horizontal axes of "
+        "different methods are not comparable, their widths are."
     )
     style.legend_below(figure, looks, METHODS, note)
     caption = (

@@ -9,7 +9,7 @@ from analysis import style
 from analysis.figures import Drawing
 from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
-from analysis.summaries import count, runs_text
+from analysis.summaries import runs_text
 from analysis.summaries.table1 import (
     PAPER_SEEDS,
     left_out,
@@ -18,6 +18,7 @@ from analysis.summaries.table1 import (
     table1_summary,
     unlike_the_paper,
 )
+from replicate.messages import counted
 
 OURS, PUBLISHED, SEED, REDRAWN = "ours", "published", "every seed", "redrawn"
 ROW_INCHES = 0.42
@@ -56,7 +57,7 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, frameon=False)
     differs = f"Not comparable one to one: {'; '.join(unlike)}. " if unlike else ""
     method = "bootstrap" if len(study.seeds) >= FEW_SEEDS else "t"
-    note = f"{differs}Ours: mean and 95 % interval ({method}), {count(len(study.seeds), 'seed')}."
+    note = f"{differs}Ours: mean and 95 % interval ({method}), {counted(len(study.seeds), 'seed')}."
     style.add_note(figure, note)
     several = len(study.seeds) > PAPER_SEEDS
     redrawn = (

@@ -7,7 +7,7 @@ import pandas as pd
 from analysis import style
 from analysis.figures import Drawing
 from analysis.study import Study
-from analysis.summaries import count
+from replicate.messages import counted
 
 PARTS = {
     "env_step": "environment step",
@@ -93,8 +93,8 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         axis.set_xlabel("µs per env step")
     total = int(table.cohorts.sum())
     note = (
-        f"One core of {' or '.join(cpus)}; {count(total, 'cohort')} of lanes trained in lockstep; "
-        "the number is the sum."
+        f"One core of {' or '.join(cpus)}; {counted(total, 'cohort')} of lanes trained in "
+        "lockstep; the number is the sum."
     )
     style.patches_below(figure, looks, PARTS, note)
     caption = (

@@ -12,7 +12,7 @@ from analysis.figures import Drawing, front
 from analysis.measures import SIZE_RANGE, held
 from analysis.statistics import share
 from analysis.study import Study
-from analysis.summaries import count
+from replicate.messages import counted
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "most": 1.0}
 QUANTITIES = {"kl": "of the update", "filter_kl": "of the moving filter"}
@@ -87,7 +87,7 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     style.add_note(figure, note)
     caption = (
         f"{study.plan['title']}: mean KL(old‖new) over the batch, of each update of "
-        f"{count(len(study.seeds), 'seed')}, logarithmic. {note}{_trpo(study, table)}"
+        f"{counted(len(study.seeds), 'seed')}, logarithmic. {note}{_trpo(study, table)}"
     )
     return Drawing(table, figure, caption)
 
@@ -114,7 +114,7 @@ def _trpo(study: Study, table: pd.DataFrame) -> str:
     for variant, rows in table[table.bound.notna()].groupby("variant", sort=False):
         above, total = int(rows.above.sum()), int(rows.updates.sum())
         updates = study.updates[study.updates.variant == variant]
-        runs = count(len(updates.groupby(["env", "seed"])), "run")
+        runs = counted(len(updates.groupby(["env", "seed"])), "run")
         accepted = int((updates.step_accepted > 0).sum())
         text += (
             f" {study.labels[variant]}: {above} of {total} updates of {runs} above "

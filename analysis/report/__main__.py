@@ -1,7 +1,7 @@
 """Write the report.
 
 python -m analysis.report NAME ROOT OUT.html --plans PLAN.json… --coverage FILE.csv
-    [--error-rates [FILE.csv]]
+    --error-rates FILE.csv
 
 NAME is a scale, ``reference`` or ``reference_<scale>``; ROOT the folder that holds NAME/figures,
 NAME/tables, NAME/measures, NAME/claims.json, probes and figures of these.  Nothing is loaded from
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--plans", type=Path, nargs="*", default=[], metavar="PLAN")
     parser.add_argument("--coverage", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--error-rates", type=Path, nargs="*", default=[], metavar="FILE")
+    parser.add_argument("--error-rates", type=Path, required=True, metavar="FILE")
     options = parser.parse_args(arguments)
     if not options.plans:
         raise DataError(f"{options.name}: no study with data to report on")
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         [read_study(plan) for plan in options.plans],
         read_claims(options.root / options.name / "claims.json"),
         simulated(options.coverage),
-        next(map(simulated, options.error_rates), None),
+        simulated(options.error_rates),
     )
     write_atomically(options.out, render(inputs).encode())
     return 0

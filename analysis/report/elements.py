@@ -95,10 +95,11 @@ def base64_text(data: bytes) -> str:
 
 def amount(number: float) -> str:
     """12.3M, 4.1k, 512."""
+    rounded = float(f"{number:.3g}")
     for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{suffix}"
-    return f"{number:.3g}"
+        if rounded >= size:
+            return f"{rounded / size:.3g}{suffix}"
+    return f"{rounded:.3g}"
 
 
 def cut(caption: str) -> tuple[str, str]:

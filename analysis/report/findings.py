@@ -22,7 +22,7 @@ from analysis.ledger import (
 )
 from analysis.report.elements import Table, grid
 from analysis.tables import NONE, number
-from replicate.messages import DataError, first_line
+from replicate.messages import DataError, counted, first_line
 
 QUESTIONS = CONF / "questions.yaml"
 SIGNS = {
@@ -209,8 +209,8 @@ def extent(claim: dict[str, Any]) -> str:
         measured = any(Path(file).parent.match(STORED_PROBES) for file in claim["evidence"])
         return "single updates, no whole training" if measured else "exact, no training"
     envs = len(claim["envs"])
-    where = f" × {_count(envs, 'environment')}" if envs else ""
-    return f"{_count(claim['runs'], 'run')}, {_seeds(claim)}{where}"
+    where = f" × {counted(envs, 'environment')}" if envs else ""
+    return f"{counted(claim['runs'], 'run')}, {_seeds(claim)}{where}"
 
 
 def scope(claim: dict[str, Any]) -> str:
@@ -223,7 +223,7 @@ def scope(claim: dict[str, Any]) -> str:
         _seeds(claim),
         ", ".join(claim["envs"].values()),
         f"{' or '.join(f'{steps:,}' for steps in claim['total_env_steps'])} env steps a run",
-        _count(claim["runs"], "run") + (f" (n = {claim['n']:,})" if claim["n"] else ""),
+        counted(claim["runs"], "run") + (f" (n = {claim['n']:,})" if claim["n"] else ""),
     ]
     return " · ".join(part for part in parts if part)
 
@@ -236,10 +236,6 @@ def _seeds(claim: dict[str, Any]) -> str:
 
 def _plural(noun: str, things: list[Any]) -> str:
     return noun if len(things) == 1 else f"{noun}s"
-
-
-def _count(number_of: int, noun: str) -> str:
-    return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
 
 
 def cards(claims: list[dict[str, Any]], topics: Mapping[str, str]) -> dict[str, list[Card]]:

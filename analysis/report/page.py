@@ -37,7 +37,7 @@ class Inputs:
         studies: with data.
         claims: records of ``claims.json``.
         coverage: of ``analysis.coverage``.
-        error_rates: of ``analysis.claims.error_rates``; None: not simulated.
+        error_rates: of ``analysis.claims.error_rates``.
 
     """
 
@@ -46,7 +46,7 @@ class Inputs:
     studies: list[Study]
     claims: list[dict[str, Any]]
     coverage: pd.DataFrame
-    error_rates: pd.DataFrame | None
+    error_rates: pd.DataFrame
 
 
 def render(inputs: Inputs) -> str:
@@ -119,7 +119,6 @@ def _made(inputs: Inputs) -> dict[str, Any]:
     )
     runs = provenance.unique_runs(inputs.studies)
     labels = env_labels(inputs.studies)
-    rates = inputs.error_rates
     return {
         "extents": provenance.extents(inputs.studies),
         "runs": len(runs),
@@ -132,7 +131,7 @@ def _made(inputs: Inputs) -> dict[str, Any]:
         "costs": provenance.cost_table(inputs.studies),
         "scale": provenance.scale_table(measures, labels),
         "coverage": simulations.coverage_table(inputs.coverage),
-        "error_rates": None if rates is None else simulations.error_table(rates),
+        "error_rates": simulations.error_table(inputs.error_rates),
         "evidence": evidence(inputs, [folder / "claims.csv", *files.values()]),
     }
 

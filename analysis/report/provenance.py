@@ -12,7 +12,7 @@ import yaml
 from analysis.report.elements import Table, amount, grid
 from analysis.statistics import FEW_SEEDS
 from analysis.study import Study, env_labels
-from analysis.summaries import count
+from replicate.messages import counted
 from replicate.store.records import is_reference
 from replicate.store.staleness import Answer, command, compare, cpu_class
 
@@ -38,10 +38,10 @@ def of_other_software(studies: list[Study]) -> list[tuple[str, list[Answer]]]:
         ("other", "by software that does other than the present"),
         ("unknown", "by software of which it is not known whether it does as the present"),
     ):
-        if counted := [answer for answer in answers if answer.same == kind]:
-            made_by = "; ".join(sorted({answer.why for answer in counted}))
-            text = f"{len(counted)} of {len(runs)} runs were made {why}: {made_by}"
-            groups.append((text, counted))
+        if told := [answer for answer in answers if answer.same == kind]:
+            made_by = "; ".join(sorted({answer.why for answer in told}))
+            text = f"{len(told)} of {len(runs)} runs were made {why}: {made_by}"
+            groups.append((text, told))
     return groups
 
 
@@ -110,8 +110,8 @@ def software_notes(name: str, studies: list[Study]) -> list[tuple[str, str]]:
 def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list[str]:
     """What a reader must know before the numbers."""
     texts = []
-    counted = measures.groupby(["scale", "study", "env", "variant"]).seed.nunique()
-    least = counted.groupby("scale").min()
+    of_each = measures.groupby(["scale", "study", "env", "variant"]).seed.nunique()
+    least = of_each.groupby("scale").min()
     few = [
         f"{seeds} seeds" + (f" at scale {scale}" if len(least) > 1 else "")
         for scale, seeds in least.items()
@@ -126,11 +126,12 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:
         texts.append(
-            f"{count(diverged, 'run')} left the finite numbers and counts as the worst everywhere."
+            f"{counted(diverged, 'run')} left the finite numbers and counts as the worst "
+            "everywhere."
         )
     if moved := elsewhere(runs):
         texts.append(
-            f"{count(moved, 'run')} went on, after an interruption, on another class of CPU or "
+            f"{counted(moved, 'run')} went on, after an interruption, on another class of CPU or "
             "device: they count, but nobody can repeat them bit by bit."
         )
     if is_reference(name):

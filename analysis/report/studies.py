@@ -8,10 +8,11 @@ import pandas as pd
 
 from analysis.report.elements import Picture, Table, narrowed, stored_picture, stored_table
 from analysis.study import Study
-from analysis.summaries import OVERALL, count
+from analysis.summaries import OVERALL
 from analysis.summaries.epsilon import GROUPS, ROWS, chapter_epsilon
 from analysis.tables import NONE
 from analysis.tables.epsilon import cell
+from replicate.messages import counted
 
 CURVES = "learning_curves"
 BESIDE = "ours − ours of"
@@ -109,8 +110,8 @@ def extent(study: Study) -> str:
         study.env_labels[env] for env in study.envs if len(study.on(env).seeds) > len(study.seeds)
     ]
     return (
-        f"Scale {study.plan['scale']}: {count(len(study.seeds), 'seed')}, "
-        f"{study.total_env_steps:,} env steps a run, {count(len(study.envs), 'environment')}."
+        f"Scale {study.plan['scale']}: {counted(len(study.seeds), 'seed')}, "
+        f"{study.total_env_steps:,} env steps a run, {counted(len(study.envs), 'environment')}."
         + (f" More seeds, in curves and verdicts alone: {', '.join(more)}." if more else "")
     )
 

@@ -14,6 +14,7 @@ from analysis import manifest
 from analysis.measures import WORST
 from analysis.statistics import Array, Interval
 from analysis.study import RUN_KEYS, Study
+from replicate.messages import counted
 from replicate.store.files import MANIFEST
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
@@ -40,11 +41,6 @@ def scaled_envs(study: Study, measures: pd.DataFrame) -> list[str]:
     return [env for env in study.envs if has_scale[env]]
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun: ``1 seed``, ``3 seeds``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def bounds(name: str, interval: Interval) -> dict[str, float]:
     """The columns ``name, name_low, name_high``."""
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
@@ -57,12 +53,18 @@ def label_of(study: Study, env: str) -> str:
 
 def runs_text(study: Study, measures: pd.DataFrame) -> str:
     """How many runs the numbers are made of, how long and by which recipe, in two sentences."""
-    envs, variants, seeds = len(study.envs), len(study.variants), len(study.seeds)
+    numbers = " × ".join(
+        [
+            counted(len(study.envs), "environment"),
+            counted(len(study.variants), "variant"),
+            counted(len(study.seeds), "seed"),
+        ]
+    )
     diverged = int(measures.diverged.sum())
     return (
         f"{len(measures)} runs of {study.total_env_steps:,} env steps: "
-        f"{count(envs, 'environment')} × {count(variants, 'variant')} × {count(seeds, 'seed')}, "
-        f"recipe {study.recipe}." + (f" {count(diverged, 'run')} diverged." if diverged else "")
+        f"{numbers}, recipe {study.recipe}."
+        + (f" {counted(diverged, 'run')} diverged." if diverged else "")
     )
 
 
@@ -74,7 +76,7 @@ def scale_text(study: Study, measures: pd.DataFrame) -> str:
     return (
         "u: 0 = untrained policy, 1 = a return from the literature "
         "(conf/claims/published_scale.yaml); below −1 it counts as −1"
-        + (f", as in {count(held, 'run')}" if held else "")
+        + (f", as in {counted(held, 'run')}" if held else "")
         + "."
         + (f" Without a published return and left out: {', '.join(without)}." if without else "")
     )

@@ -23,7 +23,8 @@ from analysis.statistics import (
     paired_difference,
 )
 from analysis.study import Study
-from analysis.summaries import bounds, count, matrix, published
+from analysis.summaries import bounds, matrix, published
+from replicate.messages import counted
 
 PAPER_ENVS = {
     "HalfCheetah",
@@ -68,7 +69,7 @@ def unlike_the_paper(study: Study, measures: pd.DataFrame) -> list[str]:
         others = len(envs - PAPER_ENVS)
         reasons.append(
             f"{len(envs & PAPER_ENVS)} of the paper's {len(PAPER_ENVS)} environments"
-            + (f" and {count(others, 'other')}" if others else "")
+            + (f" and {counted(others, 'other')}" if others else "")
         )
     # The last update of a run must be a whole one.
     if abs(study.total_env_steps - PAPER_ENV_STEPS) >= study.num_steps:

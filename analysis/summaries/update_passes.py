@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 BATCH = ["env", "env_steps", "seed"]
+"""What names a batch of a record of single updates."""
 
 
 def paths(record: pd.DataFrame, method: str) -> pd.DataFrame:

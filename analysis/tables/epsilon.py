@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.study import Study
-from analysis.summaries import OVERALL, count, runs_text, scale_text
+from analysis.summaries import OVERALL, runs_text, scale_text
 from analysis.summaries.epsilon import (
     GROUPS,
     LEAST_LEVEL,
@@ -18,6 +18,7 @@ from analysis.summaries.epsilon import (
     epsilon_trends,
 )
 from analysis.tables import NONE, Table, number, p_text, with_interval
+from replicate.messages import counted
 
 NEVER = "never"
 TREND = "trend with ε"
@@ -107,7 +108,7 @@ def _caption(study: Study, measures: pd.DataFrame) -> str:
     return (
         f"{study.plan['title']}: the chapter's words, and what was measured over all environments. "
         f"{meanings(study, measures)} {INTERVALS} Trend: whether the measure rises or falls "
-        f"as the chapter claims along the {count(clipped, 'width')} of the clip, without “no "
+        f"as the chapter claims along the {counted(clipped, 'width')} of the clip, without “no "
         "clip”: Kendall's τ, mean over environment × seed (for the spread: over environments; 1 is "
         "the order claimed everywhere, −1 its reverse), and the one-sided p of permuting ε within "
         "them, adjusted by Holm for all trends in the table. A small p speaks for some step of the "

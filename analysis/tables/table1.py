@@ -5,7 +5,7 @@ import pandas as pd
 
 from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
-from analysis.summaries import count, runs_text
+from analysis.summaries import runs_text
 from analysis.summaries.table1 import (
     PAPER_ENVS,
     PAPER_SEEDS,
@@ -15,6 +15,7 @@ from analysis.summaries.table1 import (
     unlike_the_paper,
 )
 from analysis.tables import INTERVALS, Table, number, with_interval
+from replicate.messages import counted
 
 
 def make(study: Study, measures: pd.DataFrame) -> Table:
@@ -31,7 +32,7 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
         return [number(value, 2) for value in summary[name]]
 
     first = summary.iloc[0]
-    seeds = count(first.seeds, "seed")
+    seeds = counted(first.seeds, "seed")
     theirs = f"published ({len(PAPER_ENVS)} environments, {PAPER_SEEDS} seeds)"
     ours = f"ours ({'; '.join(unlike)}; {seeds})" if unlike else f"ours ({seeds})"
     shown = pd.DataFrame({"setting": summary.label, theirs: plain("published")})

@@ -209,12 +209,6 @@ class Pipeline:
         return [*made, *sorted(map(str, stored))]
 
     @property
-    def error_rates(self) -> list[str]:
-        """The file that says how often verdicts are wrong, if it was simulated."""
-        file = self.layout.results / REFERENCE / "error_rates.csv"
-        return [str(file)] if file.is_file() else []
-
-    @property
     def rules_of_claims(self) -> list[str]:
         """Files with statements, margins and wording of the claims."""
         return sorted(map(str, Path("conf/claims").glob("*.yaml")))

@@ -72,9 +72,10 @@ def _locked(path: Path, runs: Iterable[str]) -> TextIOWrapper:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a+", encoding="utf-8")
         except (FileNotFoundError, FileExistsError):
-            if path.parent.exists() and not path.parent.is_dir():
+            # Who ended a moment ago may have deleted the empty folder; what is in its way stays.
+            if os.path.lexists(path.parent) and not path.parent.is_dir():
                 raise
-            continue  # who ended a moment ago has deleted the empty folder
+            continue
         if _try_lock(file) and _is(file, path):
             return file
         file.close()

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from replicate.messages import one_line_errors
+from replicate.messages import counted, first_line, one_line_errors
 from replicate.planning.choices import KEYS, Choice, choice_of, key_values
 from replicate.planning.composition import compose
 from replicate.planning.layout import Layout
@@ -29,7 +29,7 @@ from replicate.store.software import LOCK, commit, made_by, unlike_the_lock
 from replicate.store.staleness import DIGITS, is_known
 from replicate.training.progress import SECONDS_BETWEEN_LINES
 from replicate.training.provenance import machine
-from replicate.upkeep.checks.finding import Check, Finding, State, Tell, counted
+from replicate.upkeep.checks.finding import Check, Finding, State, Tell
 from replicate.upkeep.checks.machine import (
     code,
     determinism,
@@ -86,8 +86,8 @@ def findings_of(name: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
     except Exception as error:  # whatever it is: what is broken is what one came to learn
-        reason = str(error).strip().partition("\n")[0]
-        yield Finding(name, "problem", f"the check failed: {type(error).__name__}: {reason}")
+        text = f"the check failed: {type(error).__name__}: {first_line(error)}"
+        yield Finding(name, "problem", text)
 
 
 def told(finding: Finding, width: int) -> str:

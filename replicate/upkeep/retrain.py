@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
-from replicate.messages import ConfigError, one_line_errors
+from replicate.messages import ConfigError, counted, few, one_line_errors
 from replicate.planning.choices import KEYS, Choice, choice_of, chosen_runs, key_values
 from replicate.planning.layout import Layout
 from replicate.settings import RunSettings
@@ -84,7 +84,8 @@ def main(arguments: list[str]) -> int:
     print(f"{choice}: {len(moved)} runs made by other software set aside{where}")
     if left:
         print(
-            f"{len(left)} runs made by {left[0].why}: {command(left)} finds out whether they are "
-            f"stale; unknown={SET_ASIDE} sets them aside unasked"
+            f"{counted(len(left), 'run')} made by {few(sorted({answer.why for answer in left}))}: "
+            f"{command(left)} finds out whether they are stale; unknown={SET_ASIDE} sets them "
+            "aside unasked"
         )
     return 0

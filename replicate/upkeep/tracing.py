@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicate.messages import ConfigError, TraceError, first_line
+from replicate.messages import ConfigError, TraceError, first_line, why_it_ended
 from replicate.planning.cohorts import cohorts
 from replicate.settings import RunSettings, validated
 from replicate.store import software, staleness
@@ -181,10 +181,8 @@ def _by_code_of(
         encoding="utf-8",
     )
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no word of why"]
-        raise TraceError(
-            f"{f'commit {name}' if name else 'this code'} cannot be traced: {lines[-1]}"
-        )
+        what = f"commit {name}" if name else "this code"
+        raise TraceError(f"{what} cannot be traced: {why_it_ended(done.stderr)}")
     return done.stdout
 
 

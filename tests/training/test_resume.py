@@ -616,6 +616,13 @@ def test_a_second_writer_is_refused_in_one_line(
     assert not (folder / f"{held}.lock").exists(), "whoever held it has deleted it"
 
 
+def test_a_link_that_leads_nowhere_is_no_folder_for_a_lock(tmp_path: Path) -> None:
+    """As where a disk is not mounted: to try again would not help."""
+    (tmp_path / "checkpoints").symlink_to(tmp_path / "unmounted" / "checkpoints")
+    with pytest.raises(FileExistsError), locks.only_writer(tmp_path / "checkpoints", "a", ["b"]):
+        pass
+
+
 def test_a_lock_left_by_a_killed_process_does_not_lock(
     runs: list[RunSettings], whole: dict[str, str], tmp_path: Path
 ) -> None:

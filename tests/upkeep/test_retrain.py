@@ -47,7 +47,7 @@ def test_what_other_software_made_of_a_choice_is_set_aside(
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
     said = capsys.readouterr().out
     assert ": 2 runs made by other" in said
-    assert "1 runs made by other training code (111111111111)" in said
+    assert "1 run made by other training code (111111111111)" in said
     assert "python -m replicate traces c0ffee finds out" in said
     assert {f.parent for f in layout.store.glob("*/run.json")} == {dirty, new, elsewhere}
     aside = layout.root / "set_aside" / f"{old.name}.00000000"
@@ -58,7 +58,7 @@ def test_what_other_software_made_of_a_choice_is_set_aside(
     again = aside.with_name(f"{aside.name}.2")
     assert read_description(aside) == read_description(again)
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("1 runs made by other training code (111111111111)")
+    assert last.startswith("1 run made by other training code (111111111111)")
     assert retrain.main(["scale=smoke", "studies=epsilon", "unknown=set_aside"]) == 0
     (last,) = capsys.readouterr().out.splitlines()
     assert last.startswith("scale=smoke studies=epsilon: 1 runs") and not new.exists()

@@ -25,15 +25,3 @@ class Finding:
 
 
 Check = Callable[[], Iterable[Finding]]
-
-
-def counted(number: int, what: str) -> str:
-    """A number with its noun: 1 run, 2 runs."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def why_it_ended(text: str) -> str:
-    """What a process ended with: its ``error:`` line, or its last."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["no word of why"])[-1]

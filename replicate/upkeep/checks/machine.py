@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from replicate.messages import few
+from replicate.messages import counted, few
 from replicate.networks import MKL_CODE_PATH
 from replicate.store.software import PACKAGES
 from replicate.store.staleness import COMMAND
-from replicate.upkeep.checks.finding import Finding, Tell, counted
+from replicate.upkeep.checks.finding import Finding, Tell
 from replicate.upkeep.selftest import broken_promises
 
 PYTHON = (3, 11)

@@ -5,14 +5,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from replicate.messages import DamagedRunError, UnusableCheckpointError, few
+from replicate.messages import DamagedRunError, UnusableCheckpointError, counted, few, why_it_ended
 from replicate.planning.choices import Choice, chosen_runs
 from replicate.planning.cohorts import missing
 from replicate.store import checkpoints, locks
 from replicate.store.files import MANIFEST
 from replicate.store.records import read_stored
 from replicate.store.staleness import Answer, command, compare
-from replicate.upkeep.checks.finding import Finding, Tell, counted, why_it_ended
+from replicate.upkeep.checks.finding import Finding, Tell
 from replicate.upkeep.estimate import Pace, disk_bytes
 
 # Untrained policies of the shortest tasks: more episodes than a training has.

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from replicate.messages import few
+from replicate.messages import counted, few, why_it_ended
 from replicate.planning.choices import Choice
-from replicate.upkeep.checks.finding import Finding, Tell, counted, why_it_ended
+from replicate.upkeep.checks.finding import Finding, Tell
 
 
 def snakemake_processes(folder: Path) -> list[int]:
