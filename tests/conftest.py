@@ -30,17 +30,31 @@ def runs_of(*overrides: str) -> list[RunSettings]:
     return compose(*overrides).runs
 
 
-class PipelinesStayTogether(LoadScopeScheduling):
-    """Tests that share a trained pipeline run on one worker, any other test wherever there is room.
+TOGETHER = (
+    "test_pipeline.py",
+    "planning/test_imports.py",
+    "probes/test_probes.py",
+    "probes/test_update_anatomy.py",
+    "probes/test_update_cost.py",
+    "probes/test_update_passes.py",
+    "report/test_layout.py",
+    "training/test_mirror.py",
+    "upkeep/test_traces.py",
+)
+"""Files whose tests share what takes long to make."""
+
+
+class SharedWorkStaysTogether(LoadScopeScheduling):
+    """The tests of a file of ``TOGETHER`` run on one worker, any other wherever there is room.
 
     (``--dist loadgroup`` would do, but pytest 9.2 does not see the groups of xdist 3.8.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
-        return file if file.endswith("test_pipeline.py") else nodeid
+        return file if file.endswith(TOGETHER) else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """How tests are handed to workers."""
-    return PipelinesStayTogether(config, log)
+    return SharedWorkStaysTogether(config, log)

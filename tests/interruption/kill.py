@@ -38,23 +38,26 @@ KINDS = {
 }
 RECIPES = ("paper2017", "modern")
 LANES = 4
-SMALL = (f"seed=range(0,{LANES})", "algo.num_steps=256", "total_env_steps=15360")
+NUM_STEPS = 256
 EVERY = 4
-"""Updates between checkpoints, of 60."""
+"""Updates between checkpoints."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained."""
+    """What is trained, for so many updates."""
 
     kind: str
     env: str
     recipe: str
+    updates: int = 60
 
     def overrides(self) -> list[str]:
         """For ``python -m replicate -m``."""
         where = [f"env={self.env}", f"recipe={self.recipe}"]
-        return [*KINDS[self.kind], *where, *SMALL, f"checkpoint_every_updates={EVERY}"]
+        size = [f"seed=range(0,{LANES})", f"algo.num_steps={NUM_STEPS}"]
+        length = [f"total_env_steps={NUM_STEPS * self.updates}"]
+        return [*KINDS[self.kind], *where, *size, *length, f"checkpoint_every_updates={EVERY}"]
 
 
 CASES = [

@@ -1,8 +1,10 @@
 """Claims that a probe computes, against their closed form."""
 
+import functools
 import itertools
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -36,12 +38,26 @@ PROBES = [
 ]
 
 
+Made = Callable[[ModuleType], Path]
+
+
 @pytest.fixture(scope="module")
-def curves(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    file = tmp_path_factory.mktemp("probe") / "new" / "out.csv"
-    assert clipped_objective.main([str(file)]) == 0
-    assert [path.name for path in file.parent.iterdir()] == ["out.csv"]
-    return pd.read_csv(file)
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Gives the file that a probe writes; each is made once."""
+
+    @functools.cache
+    def file_of(probe: ModuleType) -> Path:
+        file = tmp_path_factory.mktemp("probe") / "new" / "out.csv"
+        assert probe.main([str(file)]) == 0
+        assert [path.name for path in file.parent.iterdir()] == ["out.csv"]
+        return file
+
+    return file_of
+
+
+@pytest.fixture(scope="module")
+def curves(made: Made) -> pd.DataFrame:
+    return pd.read_csv(made(clipped_objective))
 
 
 @pytest.fixture
@@ -90,9 +106,8 @@ def test_i2_the_gradient_of_a_sample_is_amplified_by_its_ratio(curve: pd.DataFra
     assert (curve.unclipped_log_gradient[curve.ratio == 0] == 0).all()
 
 
-def test_i1_old_data_is_unbiased_and_its_variance_explodes(tmp_path: Path) -> None:
-    assert importance_sampling.main([str(tmp_path / "out.csv")]) == 0
-    rows = pd.read_csv(tmp_path / "out.csv")
+def test_i1_old_data_is_unbiased_and_its_variance_explodes(made: Made) -> None:
+    rows = pd.read_csv(made(importance_sampling))
     assert list(rows) == importance_sampling.COLUMNS
     assert rows.expectation.tolist() == pytest.approx(rows.target.tolist(), abs=1e-12)
     # In closed form: the variance of one draw over the number of draws.
@@ -112,10 +127,8 @@ def test_i1_old_data_is_unbiased_and_its_variance_explodes(tmp_path: Path) -> No
 
 
 @pytest.fixture(scope="module")
-def updates(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    file = tmp_path_factory.mktemp("two") / "out.csv"
-    assert two_actions.main([str(file)]) == 0
-    table = pd.read_csv(file)
+def updates(made: Made) -> pd.DataFrame:
+    table = pd.read_csv(made(two_actions))
     assert list(table) == two_actions.COLUMNS
     return table
 
@@ -168,9 +181,8 @@ def test_n1_trpo_keeps_its_bound_and_comes_near_it(updates: pd.DataFrame) -> Non
     assert ((rows.worse_after - 0.6) * gain > 0).all()
 
 
-def test_c8_the_clip_is_a_penalty_on_the_kl_of_each_sample(tmp_path: Path) -> None:
-    kl_per_sample.main([str(tmp_path / "out.csv")])
-    table = pd.read_csv(tmp_path / "out.csv")
+def test_c8_the_clip_is_a_penalty_on_the_kl_of_each_sample(made: Made) -> None:
+    table = pd.read_csv(made(kl_per_sample))
     assert len(table) == 5 * 2 * (400 - 1)  # without the kink
     flat = (table.ratio - 1) * table.advantage > table.epsilon
     by_hand = table.ratio * table.advantage * ~flat
@@ -193,9 +205,8 @@ def entropy(rare: float) -> float:
 @pytest.mark.parametrize(
     ("clip", "low", "high"), [("none", 0, 99), ("low", 0.8, 99), ("both", 0.8, 1.2)]
 )
-def test_c7_entropy_by_plain_arithmetic(clip: str, low: float, high: float, tmp_path: Path) -> None:
-    entropy_bias.main([str(tmp_path / "out.csv")])
-    table = pd.read_csv(tmp_path / "out.csv").set_index(["rare", "step_size", "clip"])
+def test_c7_entropy_by_plain_arithmetic(clip: str, low: float, high: float, made: Made) -> None:
+    table = pd.read_csv(made(entropy_bias)).set_index(["rare", "step_size", "clip"])
     assert len(table) == 5 * 5 * 4
     rare, step_size = 0.2, 0.5
     expected = 0.0
@@ -228,11 +239,10 @@ def test_c7_entropy_by_plain_arithmetic(clip: str, low: float, high: float, tmp_
         code_size,
     ],
 )
-def test_the_same_bytes_every_time(probe: ModuleType, tmp_path: Path) -> None:
-    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
-    for file in files:
-        probe.main([str(file)])
-    assert files[0].read_bytes() == files[1].read_bytes()
+def test_the_same_bytes_every_time(probe: ModuleType, made: Made, tmp_path: Path) -> None:
+    again = tmp_path / "again.csv"
+    probe.main([str(again)])
+    assert again.read_bytes() == made(probe).read_bytes()
 
 
 ONE_FILE = [[], ["a.csv", "a.manifest.json", "paper2017"]]

@@ -35,27 +35,38 @@ def generators_that_change_places(tensors: Any, lanes: list[int]) -> Any:
     return {**taken, "generators": taken["generators"].roll(1, 0)}
 
 
+PROMISES = [selftest.AGAIN, selftest.ALONE, selftest.REORDERED, selftest.RESUMED]
+
+
 @pytest.mark.parametrize(
-    ("broken", "replacement", "fails", "holds"),
+    ("algo", "broken", "replacement", "fails", "holds"),
     [
-        (None, None, [], [selftest.AGAIN, selftest.ALONE, selftest.REORDERED, selftest.RESUMED]),
+        ("ppo", None, None, [], PROMISES),
+        ("trpo", None, None, [], PROMISES),
         (
+            "ppo",
             "engine.cohort.gae",
             gae_that_looks_aside,
             [selftest.ALONE],
             [selftest.AGAIN, selftest.RESUMED],
         ),
-        ("engine.cohort.gae", gae_that_counts(), [selftest.AGAIN, selftest.RESUMED], []),
+        ("ppo", "engine.cohort.gae", gae_that_counts(), [selftest.AGAIN, selftest.RESUMED], []),
         (
+            "trpo",
             "training.resume.take_lanes_of_tensors",
             generators_that_change_places,
             [selftest.RESUMED],
             [selftest.AGAIN, selftest.ALONE, selftest.REORDERED],
         ),
-        ("training.resume.stored", lambda _: ([], []), ["does not go on from its checkpoint"], []),
+        (
+            "ppo",
+            "training.resume.stored",
+            lambda _: ([], []),
+            ["does not go on from its checkpoint"],
+            [],
+        ),
     ],
 )
-@pytest.mark.parametrize("algo", ["ppo", "trpo"])
 def test_the_self_test_names_the_promise_that_is_broken(
     monkeypatch: pytest.MonkeyPatch,
     algo: str,

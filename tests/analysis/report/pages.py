@@ -1,5 +1,6 @@
 """Studies with all that a report shows of them, and the claims of a data set that never changes."""
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,9 +11,10 @@ import pandas as pd
 from analysis import manifest, slider
 from analysis.claims import rules
 from analysis.claims.__main__ import record
-from analysis.claims.configuration import load_claims, load_ledger
+from analysis.claims.configuration import LedgerSettings, load_claims, load_ledger
 from analysis.claims.fixed_data import fixed_data
-from analysis.ledger import ledger
+from analysis.claims.parts import Data
+from analysis.ledger import Finding, ledger
 from analysis.measures import read_published_scale
 from analysis.report.__main__ import main
 from analysis.study import Study, env_labels
@@ -30,6 +32,15 @@ UNTRAINED = Path("results/reference/untrained.csv")
 SCALE = Path("conf/claims/published_scale.yaml")
 
 
+@functools.cache
+def _found() -> tuple[Data, LedgerSettings, dict[str, Finding]]:
+    """Fixed data and what is found in them, made once."""
+    claims, settings = load_claims(), load_ledger()
+    data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
+    labels = env_labels(data.studies.values())
+    return data, settings, ledger(claims, rules.gather(claims, data), settings, labels)
+
+
 def judged(files: Mapping[str, Path] | None = None) -> list[dict[str, Any]]:
     """``claims.json`` of the fixed data; nothing is post hoc.
 
@@ -37,10 +48,7 @@ def judged(files: Mapping[str, Path] | None = None) -> list[dict[str, Any]]:
         files: evidence, by study or probe.
 
     """
-    claims, settings = load_claims(), load_ledger()
-    data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
-    labels = env_labels(data.studies.values())
-    findings = ledger(claims, rules.gather(claims, data), settings, labels)
+    data, settings, findings = _found()
     records = [record(f, data, settings, None, files or {}, "quick") for f in findings.values()]
     copies: list[dict[str, Any]] = json.loads(json.dumps(records))
     return copies

@@ -1,4 +1,4 @@
-"""Runs that diverge, or finish no episode, come through the whole pipeline to a report."""
+"""A replication in which runs diverge, or finish no episode."""
 
 import json
 import re
@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from replicate.store.records import read_description, read_table, write_run
-from tests.planning.test_pipeline import MADE, copy_of, fresh, snakemake
 
-__all__ = ["fresh"]
-
+MADE = Path("results/replication")
 UPDATE = 256
 ENVS = {
     "comparison": ["half_cheetah"],  # no run ends an episode
     "table1": ["half_cheetah", "hopper", "inverted_pendulum"],
     "epsilon": ["hopper", "inverted_pendulum"],
 }
-SMOKE = "--config", "scale=smoke", f"studies={','.join(ENVS)}"
+CONFIG = "--config", "scale=smoke", f"studies={','.join(ENVS)}"
 SCALE = f"seeds: 2\ntotal_env_steps: {3 * UPDATE}\n"
 FAR = """
   far:
@@ -56,17 +54,9 @@ def diverge(folder: Path) -> None:
     write_run(folder, kept["episodes"], kept["updates"], run)
 
 
-def test_diverged_runs_and_runs_without_an_episode_come_to_a_report(
-    fresh: Path, tmp_path: Path
-) -> None:
-    tree = copy_of(fresh, tmp_path / "tree")
-    shortened(tree)
-    assert snakemake(tree, "-n", *SMOKE).returncode == 0  # writes the plans
-    runs = [entry for plan in plans(tree) for entry in plan["runs"]]
-    stamps = sorted({str(MADE / "finished" / entry["run_id"]) for entry in runs})
-    trained = snakemake(tree, *SMOKE, "--", *stamps)
-    assert trained.returncode == 0, trained.stderr
-    for entry in runs:
+def let_some_diverge(tree: Path) -> None:
+    """Of what was trained: the far ones did, HalfCheetah's ended no episode, and others as if."""
+    for entry in (entry for plan in plans(tree) for entry in plan["runs"]):
         folder = tree / MADE / "runs" / entry["run_id"]
         if entry["variant"] == "far":
             assert read_description(folder)["status"] == "diverged"
@@ -74,12 +64,3 @@ def test_diverged_runs_and_runs_without_an_episode_come_to_a_report(
             diverge(folder)
         elif entry["env"] == "half_cheetah":
             assert read_description(folder)["episodes"] == 0
-    done = snakemake(tree, *SMOKE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    report = (tree / MADE / "smoke/report.html").read_text()
-    assert "diverged" in report
-    for plan in plans(tree):
-        for kind, suffix in (("figures", ".svg"), ("tables", ".csv")):
-            for product in plan[kind]:
-                made = tree / MADE / "smoke" / kind / plan["study"] / f"{product}{suffix}"
-                assert made.stat().st_size > 20
