@@ -163,7 +163,7 @@ rule claims:
         " --published {input.published:q} > {log:q} 2>&1"
 
 
-# Of what no study trains: one for all reports.
+# Figures of probes: drawn once, for all reports.
 rule clipped_objective:
     input:
         data=f"{ROOT}/probes/clipped_objective.csv",

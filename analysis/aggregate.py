@@ -110,7 +110,9 @@ def read_runs(file: Path) -> list[dict[str, Any]]:
     """
     try:
         runs: list[dict[str, Any]] = parsed_json(file.read_text(encoding="utf-8"))
-        if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        if not isinstance(runs, list) or not all(
+            isinstance(run, dict) and "run_id" in run for run in runs
+        ):
             raise ValueError("no list of runs")
     except ValueError as error:
         raise DataError(f"{file}: damaged ({first_line(error)}); {REMEDY}") from None

@@ -53,13 +53,13 @@ def _verdict(record: dict[str, Any]) -> str:
 
 
 def _numbers(record: dict[str, Any]) -> str:
-    """The effect, where the sentence does not have it, with n; what more seeds would tell."""
+    """The effect, where the sentence does not have it, with n; the seeds that it would take."""
     if not record["runs"]:
         return ""  # exact
     parts = [] if record["effect"] in record["sentence"] else [record["effect"]]
     parts.append(f"{record['runs']} runs, n = {record['n']}")
     if record["seeds_needed"]:
-        parts.append(f"telling the margin from none takes {record['seeds_needed']} seeds")
+        parts.append(f"it would take {record['seeds_needed']} seeds")
     return f" ({'; '.join(parts)})" if parts else ""
 
 

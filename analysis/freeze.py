@@ -16,7 +16,8 @@ environment on which all of them are finished (``env=`` insists on some), and wr
 - the data dictionary and the manifest.
 
 Runs by software that does other than the one here, or of which that is not known, are refused;
-``--stale`` takes them.  The last command copies the README's pictures, drawn from the data.
+``--stale`` takes them.  The last command copies the pictures of README.md and results/FINDINGS.md,
+drawn from the data.
 """
 
 import argparse
@@ -61,7 +62,7 @@ PICTURES = (
     "reference/figures/comparison/learning_curves",
     "figures/update_passes",
 )
-"""What the README shows, below ``results/replication``."""
+"""What README.md and results/FINDINGS.md show, below ``results/replication``."""
 
 
 class FreezeError(DataError):
@@ -312,7 +313,7 @@ def _cell(text: str) -> str:
 
 
 def copy_pictures() -> None:
-    """What ``snakemake figures`` drew, for the README.
+    """What ``snakemake figures`` drew, for README.md and results/FINDINGS.md.
 
     Raises:
         FreezeError: it has not been run.

@@ -88,7 +88,7 @@ def test_claims_that_are_none_are_one_line(tmp_path: Path, content: str) -> None
         read_claims(file)
 
 
-@pytest.mark.parametrize("content", ["{}", '"a"', "[1]", "[[]]", "3", "null"])
+@pytest.mark.parametrize("content", ["{}", '"a"', "[1]", "[{}]", "[[]]", "3", "null"])
 def test_runs_that_are_none_are_one_line(tmp_path: Path, content: str) -> None:
     file = tmp_path / "hopper.runs.json"
     file.write_text(content)

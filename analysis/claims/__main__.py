@@ -91,6 +91,8 @@ def record(
         env: None for study in used for env in study.envs if env not in claim.without
     }
     labels = env_labels(data.studies.values())
+    seeds = {len(study.on(env).seeds) for study in used for env in study.envs if env in envs}
+    needed = finding.seeds_needed
     runs = {
         entry["digest"] or (study.name, entry["env"], entry["variant"], entry["seed"])
         for study in used
@@ -115,9 +117,10 @@ def record(
         "digest": digest,
         "parts": [part_record(judged, labels) for judged in finding.parts],
         "tables": [table_record(table, labels) for table in tables],
-        "seeds_needed": finding.seeds_needed,
+        # Where as many are there, what was found lies between none and the margin.
+        "seeds_needed": needed if needed is not None and needed > min(seeds, default=0) else None,
         "runs": len(runs),
-        "seeds": sorted({len(study.seeds) for study in used}),
+        "seeds": sorted(seeds),
         "envs": {env: labels.get(env, env) for env in envs},
         "recipes": list(dict.fromkeys(study.recipe for study in used)),
         "scales": list(dict.fromkeys(study.plan["scale"] for study in used)),

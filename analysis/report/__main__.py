@@ -4,9 +4,9 @@ python -m analysis.report NAME ROOT OUT.html --plans PLAN.json… --coverage FIL
     --error-rates FILE.csv
 
 NAME is a scale, ``reference`` or ``reference_<scale>``; ROOT the folder that holds NAME/figures,
-NAME/tables, NAME/measures, NAME/claims.json, probes and figures of these.  Nothing is loaded from
-outside, every text is escaped, and the content security policy admits this file's own style sheet
-and script only.
+NAME/tables, NAME/measures and NAME/claims.json, and the probes and figures that all reports share,
+in ROOT/probes and ROOT/figures.  Nothing is loaded from outside, every text is escaped, and the
+content security policy admits this file's own style sheet and script only.
 """
 
 import sys

@@ -81,7 +81,7 @@ def extents(studies: Iterable[Study]) -> list[Extent]:
     found = [
         Extent(
             scale,
-            sorted({len(study.seeds) for study in group}),
+            sorted({len(study.on(env).seeds) for study in group for env in study.envs}),
             max(study.total_env_steps for study in group),
             list(dict.fromkeys(env_labels(group).values())),
         )

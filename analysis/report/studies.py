@@ -112,7 +112,11 @@ def extent(study: Study) -> str:
     return (
         f"Scale {study.plan['scale']}: {counted(len(study.seeds), 'seed')}, "
         f"{study.total_env_steps:,} env steps a run, {counted(len(study.envs), 'environment')}."
-        + (f" More seeds, in curves and verdicts alone: {', '.join(more)}." if more else "")
+        + (
+            f" More seeds, in verdicts and in the curves of one environment: {', '.join(more)}."
+            if more
+            else ""
+        )
     )
 
 

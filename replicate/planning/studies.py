@@ -22,7 +22,7 @@ from replicate.settings import (
 from replicate.store.records import is_reference
 from replicate.store.software import PACKAGE
 
-RESERVED = ("runs", "finished", "cohorts", "logs", "probes", "set_aside")
+RESERVED = ("runs", "finished", "cohorts", "logs", "probes", "figures", "set_aside")
 """Names that a scale cannot have: folders that stand beside those of the scales."""
 
 MOST_SEEDS = 1000

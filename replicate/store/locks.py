@@ -22,6 +22,7 @@ from replicate.store.files import parsed_json
 SUFFIX = ".lock"
 # To see whether a lock is held, another process takes it for a moment: one failure is no refusal.
 SECONDS_TO_TRY = 1.0
+PAUSE_SECONDS = 0.05
 NOBODY: dict[str, Any] = {"pid": "?", "host": "?", "since": "?", "runs": []}
 
 
@@ -72,16 +73,17 @@ def _locked(path: Path, runs: Iterable[str]) -> TextIOWrapper:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a+", encoding="utf-8")
         except (FileNotFoundError, FileExistsError):
-            # Who ended a moment ago may have deleted the empty folder; what is in its way stays.
-            if os.path.lexists(path.parent) and not path.parent.is_dir():
+            # Who ended a moment ago has deleted the empty folder; what else is in the way stays.
+            if time.monotonic() > give_up:
                 raise
+            time.sleep(PAUSE_SECONDS)
             continue
         if _try_lock(file) and _is(file, path):
             return file
         file.close()
         if time.monotonic() > give_up:
             raise _refusal(path, holder(path) or NOBODY, runs)
-        time.sleep(0.05)
+        time.sleep(PAUSE_SECONDS)
 
 
 def _is(file: TextIOWrapper, path: Path) -> bool:

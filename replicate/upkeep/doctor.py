@@ -86,8 +86,8 @@ def findings_of(name: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
     except Exception as error:  # whatever it is: what is broken is what one came to learn
-        text = f"the check failed: {type(error).__name__}: {first_line(error)}"
-        yield Finding(name, "problem", text)
+        kinds = dict.fromkeys([type(error).__name__, first_line(error)])  # without words, its kind
+        yield Finding(name, "problem", ": ".join(["the check failed", *kinds]))
 
 
 def told(finding: Finding, width: int) -> str:

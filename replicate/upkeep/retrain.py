@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
     layout = Layout(Path("results"))
     moved, left = set_aside(runs, layout.store, layout.root / SET_ASIDE, unknown)
     where = f" (now in {layout.root / SET_ASIDE}/)" if moved else ""
-    print(f"{choice}: {len(moved)} runs made by other software set aside{where}")
+    print(f"{choice}: {counted(len(moved), 'run')} made by other software set aside{where}")
     if left:
         print(
             f"{counted(len(left), 'run')} made by {few(sorted({answer.why for answer in left}))}: "

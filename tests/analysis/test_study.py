@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis import aggregate, manifest
+from analysis.report.studies import extent
 from analysis.study import Study, read_study
 from replicate.messages import DataError
 from replicate.settings import RunSettings
@@ -73,7 +74,15 @@ def plan(folder: Path, entries: list[dict[str, Any]], *parts: str) -> Path:
     variants = [
         {"name": name, "label": name} for name in dict.fromkeys(e["variant"] for e in entries)
     ]
-    content = {"study": "s", "envs": ENVS, "data": data, "variants": variants, "runs": entries}
+    content = {
+        "study": "s",
+        "scale": "smoke",
+        "total_env_steps": STEPS,
+        "envs": ENVS,
+        "data": data,
+        "variants": variants,
+        "runs": entries,
+    }
     file = folder / "plans/s.json"
     file.write_text(json.dumps(content))
     return file
@@ -114,6 +123,8 @@ def test_environments_may_have_unlike_seeds(folder: Path) -> None:
     assert study.seeds == [0] and study.on("hopper").seeds == [0, 1, 2]
     even = study.even()
     assert {(run["env"], run["seed"]) for run in even.runs} == {("hopper", 0), ("reacher", 0)}
+    assert extent(study).endswith("in verdicts and in the curves of one environment: Hopper-v5.")
+    assert "More" not in extent(even)
     assert len(even.runs) == 4 and study.on("hopper").even().seeds == [0, 1, 2]
 
 

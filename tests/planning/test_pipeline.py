@@ -390,7 +390,7 @@ def test_figures_of_the_repository_are_drawn_without_training(fresh: Path, tmp_p
 
 
 def test_runs_that_were_frozen_are_drawn_as_those_that_were_made_here(tree: Path) -> None:
-    """At two scales; what is drawn is the same, byte by byte, and the same again."""
+    """At two scales; what is drawn is the same, byte by byte; so is a report written again."""
     shutil.rmtree(tree / "results/reference/runs")
     shutil.rmtree(tree / "results/reference/plans")
     for scale in ("paper", "quick"):  # as long as what was trained

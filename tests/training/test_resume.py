@@ -622,10 +622,11 @@ def test_a_second_writer_is_refused_in_one_line(
     assert not (folder / f"{held}.lock").exists(), "whoever held it has deleted it"
 
 
-def test_a_link_that_leads_nowhere_is_no_folder_for_a_lock(tmp_path: Path) -> None:
-    """As where a disk is not mounted: to try again would not help."""
-    (tmp_path / "checkpoints").symlink_to(tmp_path / "unmounted" / "checkpoints")
-    with pytest.raises(FileExistsError), locks.only_writer(tmp_path / "checkpoints", "a", ["b"]):
+@pytest.mark.parametrize("folder", ["link", "link/checkpoints"])
+def test_a_link_that_leads_nowhere_is_no_folder_for_a_lock(folder: str, tmp_path: Path) -> None:
+    """As where a disk is not mounted: to try for ever would not help."""
+    (tmp_path / "link").symlink_to(tmp_path / "unmounted" / "runs")
+    with pytest.raises(OSError), locks.only_writer(tmp_path / folder, "a", ["b"]):
         pass
 
 

@@ -61,7 +61,7 @@ def test_what_other_software_made_of_a_choice_is_set_aside(
     assert last.startswith("1 run made by other training code (111111111111)")
     assert retrain.main(["scale=smoke", "studies=epsilon", "unknown=set_aside"]) == 0
     (last,) = capsys.readouterr().out.splitlines()
-    assert last.startswith("scale=smoke studies=epsilon: 1 runs") and not new.exists()
+    assert last.startswith("scale=smoke studies=epsilon: 1 run ") and not new.exists()
     assert retrain.main(["scale=smoke", "studies=epsilon"]) == 0
     (last,) = capsys.readouterr().out.splitlines()
     assert last.startswith("scale=smoke studies=epsilon: 0 runs") and "now in" not in last

@@ -1071,6 +1071,16 @@ def test_ours_and_published_scores_are_ranked() -> None:
     assert rank == pytest.approx(-0.5) and at == "clip_0.3" and apart > 0.1
 
 
+def test_where_no_run_has_learnt_an_environment_the_others_make_the_score() -> None:
+    data = table1_world(0.5)
+    runs = data.measures["table1"]
+    score = runs.score.where(runs.env != "hopper", runs.untrained - 1)
+    data = dataclasses.replace(data, measures={"table1": runs.assign(score=score)})
+    tables = find("E5", data).evidence.tables()
+    (scores,) = [table for table in tables if table.title == "The paper’s statistic"]
+    assert all(0.5 < row[1] <= 1 for row in scores.rows)
+
+
 def test_a_part_on_fewer_environments_says_so() -> None:
     data = methods_world(0.3, 0.3)
     modern = data.measures["comparison_modern"]

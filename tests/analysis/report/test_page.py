@@ -120,7 +120,7 @@ def test_a_card_says_all_of_a_verdict(page: Path) -> None:
         assert record["command"] in card
         for part in record["evidence"]:
             assert f'href="#{module.anchor(part)}"' in card
-        assert ("from none takes about" in card) == bool(record["seeds_needed"])
+        assert ("To tell, it would take about" in card) == bool(record["seeds_needed"])
     not_run = [record["claim"] for record in records if record["verdict"] == "not run"]
     assert f"<summary>Not run here: {', '.join(not_run)}</summary>" in text
 
