@@ -42,7 +42,7 @@ def make(study: Study, measures: pd.DataFrame, folder: Path, product: str) -> No
         if env not in study.envs:
             raise DataError(f"{study.name}: no environment {env!r}; {nearest(env, study.envs)}")
         study, measures = study.on(env), measures[measures.env == env]
-    study = study.even()
+    study = study.even
     measures = measures[measures.seed.isin(study.seeds)]
     stem.parent.mkdir(parents=True, exist_ok=True)
     if kind == "figures":

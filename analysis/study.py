@@ -163,6 +163,7 @@ class Study:
         envs = {env: self.plan["envs"][env]}
         return Study(self.folder, {**self.plan, "envs": envs, "runs": self._entries(env)})
 
+    @cached_property
     def even(self) -> "Study":
         """The same study with the seeds alone that every environment has.
 
@@ -170,9 +171,10 @@ class Study:
             DataError: there is none.
 
         """
-        if not self.seeds:
+        seeds = self.seeds
+        if not seeds:
             raise DataError(f"{self.name}: no seed that every environment has; train one on all")
-        runs = [entry for entry in self.plan["runs"] if entry["seed"] in self.seeds]
+        runs = [entry for entry in self.plan["runs"] if entry["seed"] in seeds]
         return Study(self.folder, {**self.plan, "runs": runs})
 
     def in_order(self, table: pd.DataFrame) -> pd.DataFrame:

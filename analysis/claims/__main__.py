@@ -22,7 +22,7 @@ from analysis import manifest
 from analysis.claims import rules
 from analysis.claims.configuration import Claim, LedgerSettings, load_claims, load_ledger
 from analysis.claims.digests import digests, same_data
-from analysis.claims.parts import FACTOR, Data, Table
+from analysis.claims.parts import ENVIRONMENT, FACTOR, Data, Table
 from analysis.claims.sentences import effect, sentence, with_bounds
 from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
 from analysis.study import env_labels, read_study
@@ -30,8 +30,6 @@ from replicate.messages import DataError, Parser, one_line_errors
 from replicate.store.files import write_atomically
 from replicate.store.records import is_reference
 
-ENVIRONMENT = "environment"
-"""The column of a table that has environments."""
 CSV_COLUMNS = [
     "claim",
     "verdict",

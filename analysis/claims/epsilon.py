@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -275,7 +275,7 @@ def e5(data: Data, claim: Claim) -> Evidence:
             data.measures[TABLE1],
             published.get(NO_CLIPPING, math.nan),
         )
-        return [*_table1(data, claim, published), *no_clipping_row(data, *row)]
+        return [*_table1(data), *no_clipping_row(data, *row)]
 
     return Evidence([*parts, *told_apart], tables=tables)
 
@@ -326,12 +326,12 @@ def _paper_scores(data: Data, claim: Claim) -> dict[str, dict[str, pd.Series]]:
     }
 
 
-def _table1(data: Data, claim: Claim, published: Mapping[str, float]) -> list[Table]:
+def _table1(data: Data) -> list[Table]:
     """For each row whether the published number is one that the paper's statistic might have been.
 
     The paper's statistic of 3 of our seeds, drawn anew many times; with 3 seeds there is one draw.
     """
-    study, runs = data.studies[TABLE1].even(), data.measures[TABLE1]
+    study, runs = data.studies[TABLE1].even, data.measures[TABLE1]
     runs = runs[runs.seed.isin(study.seeds)]
     if runs.score.isna().any():
         return []
@@ -359,30 +359,23 @@ def _table1(data: Data, claim: Claim, published: Mapping[str, float]) -> list[Ta
         "published",
         "published is inside",
     ]
-    return [
-        Table("The paper’s statistic", columns, rows),
-        _order(study.labels, list(made.variant), made.ours.to_numpy(), published),
-    ]
+    return [Table("The paper’s statistic", columns, rows), _order(made)]
 
 
-def _order(
-    labels: Mapping[str, str], names: Sequence[str], ours: Array, published: Mapping[str, float]
-) -> Table:
+def _order(made: pd.DataFrame) -> Table:
     """Spearman's rank correlation of our scores and the published ones; largest distance."""
-    known = [(i, name) for i, name in enumerate(names) if name in published]
+    known = made[made.published.notna()]
     groups = {
         "all settings": known,
-        "without no clipping": [(i, name) for i, name in known if name != NO_CLIPPING],
-        "penalties alone": [(i, name) for i, name in known if "kl" in name],
+        "without no clipping": known[known.variant != NO_CLIPPING],
+        "penalties alone": known[known.variant.str.contains("kl")],
     }
     rows: list[list[Any]] = []
     for group, members in groups.items():
         if len(members) > 2:
-            here = [float(ours[i]) for i, _ in members]
-            there = [published[name] for _, name in members]
-            apart = [abs(x - y) for x, y in zip(here, there, strict=True)]
-            farthest = labels[members[int(np.argmax(apart))][1]]
-            rank = float(stats.spearmanr(here, there).statistic)
-            rows.append([group, len(members), rank, max(apart), farthest])
+            apart = members.difference.abs()
+            rank = float(stats.spearmanr(members.ours, members.published).statistic)
+            farthest = members.label[apart.idxmax()]
+            rows.append([group, len(members), rank, apart.max(), farthest])
     columns = ["of", "settings", "rank correlation", "largest distance", "at"]
     return Table("Ours against published scores", columns, rows)

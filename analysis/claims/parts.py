@@ -94,6 +94,10 @@ class Part:
     at_least: bool = False
 
 
+ENVIRONMENT = "environment"
+"""Heading of a column that names environments: the reader of a report can choose one."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Numbers to be shown with a claim.

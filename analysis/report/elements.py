@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis import manifest, slider
+from analysis.claims.parts import ENVIRONMENT
 from analysis.slider import Slider
 from replicate.store.records import is_reference
 
-ENVIRONMENT = "environment"
-"""Heading of a column that names environments: the reader can choose one."""
 MAX_DOWNLOAD_BYTES = 300_000
 NUMBER = re.compile(r"[−<+×]? ?\d")
 

@@ -121,18 +121,18 @@ def test_environments_may_have_unlike_seeds(folder: Path) -> None:
     assert study.on("reacher").updates.seed.unique() == [0]
     assert {run["seed"] for run in study.on("reacher").runs} == {0}
     assert study.seeds == [0] and study.on("hopper").seeds == [0, 1, 2]
-    even = study.even()
+    even = study.even
     assert {(run["env"], run["seed"]) for run in even.runs} == {("hopper", 0), ("reacher", 0)}
     assert extent(study).endswith("in verdicts and in the curves of one environment: Hopper-v5.")
     assert "More" not in extent(even)
-    assert len(even.runs) == 4 and study.on("hopper").even().seeds == [0, 1, 2]
+    assert len(even.runs) == 4 and study.on("hopper").even.seeds == [0, 1, 2]
 
 
 def test_environments_without_a_seed_in_common_are_not_shown_together(folder: Path) -> None:
     entries = [entry(run) for run in RUNS if (run.env.id == "Hopper-v5") == (run.seed == 0)]
     study = read_study(plan(folder, entries, "early", "late"))
     with pytest.raises(DataError, match="no seed that every environment has"):
-        study.even()
+        _ = study.even
 
 
 def test_a_run_that_two_variants_share_is_in_the_tables_of_both(folder: Path) -> None:

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from replicate.planning.layout import Layout
 from replicate.store.records import read_description, read_table, write_run
 
-MADE = Path("results/replication")
 UPDATE = 256
 ENVS = {
     "comparison": ["half_cheetah"],  # no run ends an episode
@@ -38,8 +38,8 @@ def shortened(tree: Path) -> None:
 
 
 def plans(tree: Path) -> list[dict[str, Any]]:
-    folder = tree / MADE / "smoke/data"
-    return [json.loads((folder / study / "plan.json").read_text()) for study in ENVS]
+    layout = Layout(tree / "results")
+    return [json.loads(layout.plan_file("smoke", study).read_text()) for study in ENVS]
 
 
 def diverge(folder: Path) -> None:
@@ -57,7 +57,7 @@ def diverge(folder: Path) -> None:
 def let_some_diverge(tree: Path) -> None:
     """Of what was trained: the far ones did, HalfCheetah's ended no episode, and others as if."""
     for entry in (entry for plan in plans(tree) for entry in plan["runs"]):
-        folder = tree / MADE / "runs" / entry["run_id"]
+        folder = Layout(tree / "results").store / entry["run_id"]
         if entry["variant"] == "far":
             assert read_description(folder)["status"] == "diverged"
         elif entry["env"] == "inverted_pendulum" or (entry["env"], entry["seed"]) == ("hopper", 1):
