@@ -97,6 +97,8 @@ rule measures:
         multiext(f"{ROOT}/{{name}}/measures/{{study}}", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/{{name}}_{{study}}_measures.log",
+    # What much waits for comes before what nothing waits for.
+    priority: 1
     conda:
         "environment.yaml"
     shell:
@@ -136,6 +138,7 @@ rule probe:
         multiext(f"{ROOT}/probes/{{probe}}", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/probe_{{probe}}.log",
+    priority: 1
     conda:
         "environment.yaml"
     shell:
@@ -155,6 +158,7 @@ rule claims:
         multiext(f"{ROOT}/{{name}}/claims", ".json", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/{{name}}_claims.log",
+    priority: 1
     conda:
         "environment.yaml"
     shell:
@@ -243,6 +247,7 @@ rule forest:
         ),
     log:
         f"{LOGS}/{{name}}_forest.log",
+    priority: 1
     conda:
         "environment.yaml"
     shell:

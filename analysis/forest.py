@@ -89,9 +89,7 @@ def draw(parts: pd.DataFrame) -> Figure:
     style.use()
     shown = {unit: parts[parts.unit == unit] for unit in AXES if (parts.unit == unit).any()}
     counts = [len(rows) for rows in shown.values()] or [1]
-    figure = Figure(
-        figsize=(style.WIDTH, ROW * sum(counts) + 0.8 * len(counts)), layout="constrained"
-    )
+    figure = Figure(figsize=(style.WIDTH, ROW * sum(counts) + 0.8 * len(counts)))
     axes = figure.subplots(len(counts), 1, squeeze=False, height_ratios=[n + 0.5 for n in counts])
     for axis, (unit, rows) in zip(axes[:, 0], shown.items(), strict=False):
         _panel(axis, rows, unit)

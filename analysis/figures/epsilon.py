@@ -68,9 +68,7 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     table = points(study, measures)
     shown = {group: [panel for panel in PANELS if panel.group == group] for group in GROUPS}
     lines = [-(-len(panels) // style.COLUMNS) for panels in shown.values()]
-    figure = Figure(
-        figsize=(style.WIDTH, sum(lines) * 1.9 + len(GROUPS) * 0.5), layout="constrained"
-    )
+    figure = Figure(figsize=(style.WIDTH, sum(lines) * 1.9 + len(GROUPS) * 0.5))
     parts = figure.subfigures(len(GROUPS), 1, squeeze=False, height_ratios=[n + 0.3 for n in lines])
     for part, count_of_lines, (group, title) in zip(
         parts[:, 0], lines, GROUPS.items(), strict=True
