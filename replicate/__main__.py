@@ -9,6 +9,7 @@ python -m replicate COMMAND ...                                     what is not 
 import json
 import os
 import re
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -33,6 +34,7 @@ from replicate.settings import (
     nearest,
     validated,
 )
+from replicate.store import checkpoints
 from replicate.store.files import check_writable, parsed_json
 from replicate.store.records import read_description
 
@@ -113,6 +115,10 @@ def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
             with reporter(label) as report:
                 every = execution.checkpoint_every_updates
                 train_cohort(cohort, store, device, every, report, watch, threads)
+    checkpoints.remove_served(
+        store, checkpoints.cohort_name(runs)
+    )  # what a kill after the last run left
+    checkpoints.remove_if_empty(store)
     fresh = {run.digest for cohort in to_train for run in cohort}
     for run in runs:
         note = "" if run.digest in fresh else "  (was finished before)"
@@ -163,6 +169,19 @@ def check_given_once(overrides: list[str]) -> None:
             raise ConfigError(f"{key} is given twice; once is meant, several values are {key}=A,B")
 
 
+def check_of_execution(overrides: list[str]) -> None:
+    """Refuse keys that say what a run is, or where it goes, beside a cohort that says both.
+
+    Raises:
+        ConfigError: there is one.
+
+    """
+    known = set(ExecutionSettings.model_fields) - {"out"}
+    for key in keys_of(overrides):
+        if key not in known:
+            raise ConfigError(f"{key}: told by the file of --cohort; {nearest(key, known)}")
+
+
 def run_command(name: str, arguments: list[str]) -> int:
     """Run one of ``COMMANDS``; returns its exit code."""
     module = import_module(COMMANDS[name][0])
@@ -190,14 +209,21 @@ def main(arguments: list[str]) -> int:
         if known.help:
             print(help_text())
         elif known.cohort:
+            check_of_execution(overrides)
             runs, store = cohort_of(known.cohort)
             execution = compose(*overrides, sweep=False).execution
             train(runs, execution.model_copy(update={"out": str(store)}))
         else:
             composed = compose(*overrides, sweep=known.multirun)
             train(composed.runs, composed.execution)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except EXPECTED as error:
         return ending(error, KEPT)
+    except MemoryError as error:
+        return ending(ConfigError(f"out of memory: {first_line(error)}; {KEPT}"))
     return 0
 
 

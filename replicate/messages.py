@@ -114,7 +114,8 @@ def ending(error: BaseException, advice: str = "") -> int:
         say(str(error) or f"stopped at once{advice}")
         return 128 + int(getattr(error, "signal_number", signal.SIGINT))
     if isinstance(error, OSError):
-        say(f"error: {error.filename}: {error.strerror or error}{advice}")
+        file = "" if error.filename is None else f"{error.filename}: "
+        say(f"error: {file}{error.strerror or error}{advice}")
         return OneLineError.exit_code
     say(f"error: {error}")
     return int(getattr(error, "exit_code", OneLineError.exit_code))

@@ -102,6 +102,11 @@ class EnvSettings(Section):
             raise ValueError(f"env.kwargs.frame_skip: it must be 1 to {MOST_PASSES}")
         return self
 
+    @property
+    def file_name(self) -> str:
+        """The id as a part of names of files: lower case, ``_`` for all but letters and digits."""
+        return "".join(c if c.isalnum() else "_" for c in self.id.lower())
+
 
 class Algorithm(Section):
     """Base of the algorithms' settings: the keys that all have, and what other modules ask."""
@@ -404,6 +409,9 @@ class RunSettings(Section):
         data["recipe"].pop("name")
         data["total_env_steps"] = self.env_steps
         of_algo, of_recipe = self.algo.without_effect()
+        if self.change is not None:  # it may give some of them an effect
+            changed = self.algo.model_copy(update=self.change.algo)
+            of_algo = [key for key in of_algo if key in changed.without_effect()[0]]
         for section, keys in (
             ("algo", of_algo),
             ("recipe", [*of_recipe, *_switched_off(self.recipe)]),
@@ -420,8 +428,7 @@ class RunSettings(Section):
     @property
     def run_id(self) -> str:
         """A folder name: environment, algorithm and seed for people, the digest for identity."""
-        env = "".join(c if c.isalnum() else "_" for c in self.env.id.lower())
-        return f"{env}-{self.algo.name}-s{self.seed}-{self.digest[:12]}"
+        return f"{self.env.file_name}-{self.algo.name}-s{self.seed}-{self.digest[:12]}"
 
     def cohort_key(self) -> str:
         """Runs with equal keys can train as lanes of one cohort."""

@@ -12,7 +12,9 @@ import pytest
 from replicate.__main__ import COMMANDS, help_text, main
 from replicate.planning.composition import compose
 from replicate.settings import documented_keys
+from replicate.store import checkpoints
 from replicate.store.description import RUN_FIELDS
+from replicate.store.records import read_description
 
 SHORT = ["algo.num_steps=64", "total_env_steps=128", "algo.update_epochs=1"]
 
@@ -60,6 +62,13 @@ def test_a_finished_run_is_not_trained_again_and_repeats_byte_for_byte(
     assert main([*command, f"out={tmp_path / 'a'}"]) == 0
     assert "was finished before" in capsys.readouterr().out
     assert {f.name: f.stat().st_mtime_ns for f in folder.iterdir()} == stamps
+    # Killed between the last run's files and the end of their checkpoint.
+    (run,) = compose(*command).runs
+    parts = {"update": 2, "num_updates": 2, "seconds": 1.0, "history": read_description(folder)}
+    checkpoints.write(tmp_path / "a", checkpoints.cohort_name([run]), [run], parts, {})
+    assert main([*command, f"out={tmp_path / 'a'}"]) == 0
+    assert [file.name for file in (tmp_path / "a").iterdir()] == [folder.name]
+    capsys.readouterr()
     assert main([*command, f"out={tmp_path / 'b'}"]) == 0
     again = Path(capsys.readouterr().out.strip())
     for name in ("episodes.parquet", "updates.parquet"):
@@ -170,6 +179,32 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
     assert expected in printed.err
     assert [f.name for f in tmp_path.iterdir()] == ["setup.cfg"], "something was written"
+
+
+def test_the_file_of_a_cohort_says_what_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong in ("seed=7", "algo=trpo", f"out={tmp_path}"):
+        assert main(["--cohort", "none.json", "threads=1", wrong]) == 2
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"error: {wrong.partition('=')[0]}: told by the file of --cohort")
+
+
+def test_too_little_memory_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["env=hopper", "env.kwargs.max_episode_steps=1000000000000", *SHORT]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: out of memory: ")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m replicate --help | head -n 1"
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (141, "The command line.\n", "")
 
 
 def test_a_run_that_diverged_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

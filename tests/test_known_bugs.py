@@ -1,11 +1,7 @@
 """Bugs that other libraries shipped, one section each; the numbers are issues or pull requests."""
 
 import math
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -317,16 +313,6 @@ def test_old_policy_stands_still_and_the_recorded_kl_is_true(
 # 8 -----------------------------------------------------------------------------------------
 
 
-def test_entropy_has_the_right_sign() -> None:
-    """Entropy with the wrong sign: MadryLab implementation-matters, models.py."""
-    uniform = Categorical(torch.zeros(1, 1, 5))
-    assert uniform.entropy().item() == pytest.approx(math.log(5))
-    std = torch.tensor([0.5, 2.0, 3.0])
-    gaussian = DiagonalGaussian(torch.zeros(1, 1, 3), std.log()[None, None])
-    expected = 1.5 * math.log(2 * math.pi * math.e) + math.log(3.0)
-    assert gaussian.entropy().item() == pytest.approx(expected)
-
-
 @CONTINUOUS
 def test_entropy_bonus_raises_the_entropy(continuous: bool) -> None:
     diagnostics = [
@@ -618,33 +604,6 @@ def check_restored(env: str, recipe: str, lanes: int) -> None:
 def test_restored_state_gives_identical_actions(env: str, recipe: str) -> None:
     """Evaluation under un-normalised or re-estimated observations: cleanrl#532."""
     check_restored(env, recipe, lanes=1)
-
-
-def test_restored_state_of_several_lanes() -> None:
-    """In a process of its own: a generator given a view of a larger tensor takes it down."""
-    code = "from tests import test_known_bugs as t; t.check_restored('Counter-v0', 'modern', 3)"
-    root = Path(__file__).resolve().parents[1]
-    finished = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == 0, finished.stderr[-2000:]
-
-
-@SINGLE
-def test_restored_state_goes_on_as_if_nothing_had_happened() -> None:
-    runs = [toy_run("Counter-v0", "ppo", "recipe=modern", "env.kwargs.length=7")]
-    whole, restored = Cohort(runs), Cohort(runs)
-    whole.step()
-    saved = whole.state.tensors()
-    restored.state.restore(saved)
-    for cohort in (whole, restored):
-        cohort.step()
-        cohort.step()
-    for name, tensor in whole.state.tensors().items():
-        assert torch.equal(tensor, restored.state.tensors()[name]), name
-    assert whole.records.lanes[0].updates[1:] == restored.records.lanes[0].updates
-    rows: list[list[dict[str, Any]]] = [c.records.lanes[0].episodes for c in (whole, restored)]
-    assert rows[1] == rows[0][-len(rows[1]) :]
 
 
 @SINGLE

@@ -10,6 +10,7 @@ import pytest
 from replicate.messages import ConfigError
 from replicate.planning.cohorts import cohorts, missing
 from replicate.settings import ALGORITHMS, Shared, lane_keys
+from replicate.store.checkpoints import cohort_name
 from tests.conftest import runs_of
 
 
@@ -61,6 +62,19 @@ def test_keys_without_effect_are_no_part_of_the_identity(without_effect: str, ba
 def test_what_changes_a_run_changes_its_digest(changed: str, base: str) -> None:
     overrides = [changed] if base.split("=")[0] == changed.split("=")[0] else [base, changed]
     assert digest(*overrides) != digest(base)
+
+
+def test_a_key_that_has_an_effect_after_a_change_is_part_of_the_identity() -> None:
+    stops = "algo.target_kl=null", "change.at_share=0.5", "change.algo.target_kl=0.01"
+    assert digest(*stops, "algo.target_kl_factor=2") != digest(*stops, "algo.target_kl_factor=1")
+    other = "algo.target_kl=null", "change.at_share=0.5", "change.algo.clip_epsilon=0.1"
+    assert digest(*other, "algo.target_kl_factor=2") == digest(*other, "algo.target_kl_factor=1")
+
+
+def test_an_id_with_a_namespace_makes_no_folder() -> None:
+    (run,) = runs_of("env=hopper", "env.id=my-suite/Corridor-v0")
+    assert run.run_id.startswith("my_suite_corridor_v0-ppo-s0-")
+    assert cohort_name([run]).startswith("my_suite_corridor_v0_ppo_")
 
 
 def test_digests_stay_what_they_were() -> None:

@@ -28,6 +28,7 @@ PROGRAMS = [
         for name in ("clipped_objective", "update_line", "update_passes")
     ),
     *(f"analysis.{name}" for name in ("findings", "coverage", "compare_runs", "manifest")),
+    *("tests.regression.false_alarms", "tests.parity.learning_curves"),
 ]
 
 

@@ -129,7 +129,7 @@ def _values(finding: Finding, words: Words) -> dict[str, str]:
 def _where(part: Part, most: int) -> str:
     """Of how many environments a part is, if others of the claim are of more."""
     envs = len(part.by_env)
-    return f" (on {envs} of {most} environments)" if 0 < envs < most else ""
+    return f" (run on {envs} of {most} environments)" if 0 < envs < most else ""
 
 
 def by_outcome(parts: Iterable[Judged]) -> tuple[list[Judged], list[Judged], list[Judged]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from replicate.messages import Parser, one_line_errors
-from replicate.store.files import write_atomically, write_manifest
+from replicate.store.files import check_writable, write_atomically, write_manifest
 
 
 @one_line_errors
@@ -30,6 +30,7 @@ def main(
     parser.add_argument("out", type=Path, metavar="OUT.csv")
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", nargs="?")
     options = parser.parse_args(arguments)
+    check_writable(options.out.parent)
     write_csv(options.out, columns, rows())
     if options.manifest:
         write_manifest(options.manifest, [options.out])

@@ -29,7 +29,8 @@ RECIPE = ("recipe=paper2017", "recipe.clip_actions=true")
 def untrained(env: str) -> list[object]:
     """A row of ``COLUMNS``: mean over seeds of the mean undiscounted return of each.
 
-    Actions are drawn from the initial policy; its observation filter moves as in training.
+    Actions are drawn from the initial policy.  All is one rollout, so that the observation filter,
+    which moves after one, stays empty.
     """
     runs = compose(f"env={env}", *RECIPE, f"seed=range(0,{SEEDS})").runs
     state = CohortState.fresh(runs, "cpu")

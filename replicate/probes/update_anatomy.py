@@ -59,6 +59,7 @@ from replicate.maths.objectives import clipped_surrogate, surrogate
 from replicate.messages import Parser, one_line_errors, say
 from replicate.planning.composition import compose
 from replicate.settings import RunSettings, Shared
+from replicate.store.files import check_writable
 
 
 @dataclass(frozen=True)
@@ -412,6 +413,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("anatomy", type=Path, metavar="ANATOMY.csv")
     parser.add_argument("line", type=Path, metavar="LINE.csv")
     options = parser.parse_args(arguments)
+    for file in (options.anatomy, options.line):
+        check_writable(file.parent)
     torch.set_num_threads(1)
     anatomy, line = update_anatomy()
     probes.write_csv(options.anatomy, COLUMNS, anatomy)

@@ -111,8 +111,8 @@ def _opened(file: Path) -> Iterator[Arrays]:
 def cohort_name(runs: Iterable[RunSettings]) -> str:
     """The name of a cohort's files: environment and algorithm for people, a digest for identity."""
     runs = list(runs)
-    env = runs[0].env.id.lower().replace("-", "_")
-    return f"{env}_{runs[0].algo.name}_{digest_of(sorted(run.digest for run in runs))[:12]}"
+    digest = digest_of(sorted(run.digest for run in runs))
+    return f"{runs[0].env.file_name}_{runs[0].algo.name}_{digest[:12]}"
 
 
 def read_header(file: Path) -> Checkpoint:

@@ -45,7 +45,7 @@ UPDATES = [
     _float("entropy", "nats", "mean policy entropy after the update"),
     _float("explained_variance", "–", "1 − Var[R̂ − V]/Var[R̂], V before the update"),
     _float("gradient_norm", "–", "of the policy (ppo: policy and value, mean over minibatches)"),
-    _float("value_loss", "–", "mean over the minibatches of the update"),
+    _float("value_loss", "–", "mean over the minibatches (ppo: times value_coefficient)"),
     _float("learning_rate", "–", "policy step size used"),
     _float("clip_epsilon", "ratio", "ε used (∞: not clipped)"),
     _float("kl_beta", "–", "β used (ppo)"),

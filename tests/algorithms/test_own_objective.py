@@ -11,6 +11,7 @@ from replicate import settings
 from replicate.__main__ import main
 from replicate.algorithms import own_objective
 from replicate.algorithms.own_objective import check_objective
+from replicate.engine.cohort import Cohort
 from replicate.maths.objectives import (
     SURROGATES,
     Surrogate,
@@ -18,6 +19,7 @@ from replicate.maths.objectives import (
     surrogate,
 )
 from replicate.messages import ConfigError
+from tests.conftest import runs_of
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +59,16 @@ def test_a_right_one_passes(objective: Surrogate) -> None:
 def test_one_that_reduces_a_lanes_own_samples_passes() -> None:
     SURROGATES["mine"] = per_lane_baseline
     check_objective("mine")
+
+
+def test_it_trains_as_the_built_in_clip_if_it_is_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SURROGATES, "spo", clipped_surrogate)
+    short = "algo.learning_rate=0.02", "algo.num_steps=64", "total_env_steps=192"
+    own, built_in = (
+        Cohort(runs_of("env=hopper", f"algo.objective={name}", *short)).train().lanes[0].updates
+        for name in ("spo", "clip")
+    )
+    assert own == built_in and built_in[0]["clip_fraction"] > 0
 
 
 def test_those_of_the_suite_are_all_that_settings_name() -> None:

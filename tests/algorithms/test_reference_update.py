@@ -134,9 +134,14 @@ def reference_ppo(lane: Reference, run: RunSettings) -> float:
             gain = bonus = value_loss = torch.zeros(())
             for i, advantage in zip(samples, advantages, strict=True):
                 ratio = lane.log_ratio(i).exp()
-                if algo.objective == "clip":
-                    clipped = min(max(ratio, torch.tensor(1 - epsilon)), torch.tensor(1 + epsilon))
-                    gain = gain + min(ratio * advantage, clipped * advantage)
+                if algo.objective in ("clip", "clip_higher"):
+                    upper = epsilon * (1.4 if algo.objective == "clip_higher" else 1)
+                    clipped = min(max(ratio, torch.tensor(1 - epsilon)), torch.tensor(1 + upper))
+                    bound = min if algo.bound == "min" else max
+                    gain = gain + bound(ratio * advantage, clipped * advantage)
+                elif algo.objective == "spo":
+                    pull = abs(advantage) * (ratio - 1) ** 2 / (2 * epsilon)
+                    gain = gain + ratio * advantage - pull
                 else:
                     gain = gain + ratio * advantage - beta * lane.kl(i)
                 bonus = bonus + lane.new(i).entropy()
@@ -185,6 +190,13 @@ def assert_same_parameters(learner: Learner, lanes: list[Reference]) -> None:
 BIG_STEPS = ["algo.learning_rate=0.02"]
 PPO_CASES: dict[str, tuple[list[str], list[str], list[str]]] = {
     "clip": (["algo.clip_epsilon=0.05"], ["algo.clip_epsilon=0.2"], ["algo.objective=clip"]),
+    "max": (["algo.clip_epsilon=0.05"], ["algo.clip_epsilon=0.2"], ["algo.bound=max"]),
+    "spo": (["algo.clip_epsilon=0.05"], ["algo.clip_epsilon=0.2"], ["algo.objective=spo"]),
+    "clip_higher": (
+        ["algo.clip_epsilon=0.05"],
+        ["algo.clip_epsilon=0.2"],
+        ["algo.objective=clip_higher"],
+    ),
     "none": ([], ["algo.learning_rate=0.03"], ["algo.objective=none"]),
     "fixed_kl": (["algo.kl_beta=0.3"], ["algo.kl_beta=3.0"], ["algo.objective=fixed_kl"]),
     "adaptive_kl": (

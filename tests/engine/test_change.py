@@ -59,11 +59,17 @@ def test_new_episodes_begin_in_the_new_physics(env: str) -> None:
     envs.reset()
     own: Any = make_env(settings)
     model = own.unwrapped.model
-    before = [model.opt.gravity.copy(), model.geom_friction.copy(), model.body_mass.copy()]
+    factors = {"geom_friction": 2.0, "body_mass": 1.5, "body_inertia": 1.5}
+    derived = ["body_subtreemass", "dof_invweight0"]  # by mj_setConst, of masses and inertias
+    before = {name: getattr(model, name).copy() for name in [*factors, *derived]}
+    gravity = model.opt.gravity.copy()
     change_physics(own, change)
-    after = model.opt.gravity, model.geom_friction, model.body_mass
-    for factor, one, other in zip((0.5, 2.0, 1.5), before, after, strict=True):
-        np.testing.assert_array_equal(one * factor, other)
+    np.testing.assert_array_equal(gravity * 0.5, model.opt.gravity)
+    for name, factor in factors.items():
+        np.testing.assert_array_equal(before[name] * factor, getattr(model, name))
+    after = {name: getattr(model, name).copy() for name in derived}
+    for name in derived:
+        assert not np.array_equal(before[name], after[name])
     observation, _ = own.reset(seed=episode_seed(7, 0))
     generator = np.random.default_rng(0)
     for step in range(20):
@@ -76,7 +82,8 @@ def test_new_episodes_begin_in_the_new_physics(env: str) -> None:
         if terminated:
             break
     mujoco.mj_setConst(model, own.unwrapped.data)  # was done: it changes nothing any more
-    np.testing.assert_array_equal(model.body_mass, after[2])
+    for name in derived:
+        np.testing.assert_array_equal(after[name], getattr(model, name))
     envs.close()
     own.close()
 

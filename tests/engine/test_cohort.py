@@ -1,9 +1,13 @@
-"""What a recipe anneals: values of an update against the closed form."""
+"""Values that a recipe anneals and batches that it makes, against the closed forms."""
 
 import pytest
 import torch
 
-from replicate.engine.cohort import lane_values, scheduled
+from replicate.algorithms.learner import distribution_on, values_on
+from replicate.engine.cohort import Cohort, filter_kl, lane_values, make_batch, scheduled
+from replicate.engine.rollout import collect, observation_filter
+from replicate.maths.lanes import take_lanes
+from replicate.maths.returns import gae
 from replicate.planning.composition import compose
 from replicate.settings import Shared
 
@@ -42,3 +46,57 @@ def test_an_end_without_effect_is_no_other_run() -> None:
     assert digest("recipe=paper2017_august", end) != digest("recipe=paper2017_august")
     unclipped = ("recipe=paper2017_august", "algo.objective=none")
     assert digest(*unclipped, end) == digest(*unclipped)
+
+
+@pytest.mark.parametrize("kind", ["per_batch_before_update", "per_batch_after_update"])
+def test_a_batch_of_2017_is_seen_under_the_filter_that_has_moved(kind: str) -> None:
+    """Advantages and targets are of the rollout's filter; policy and old values of the new one."""
+    given = ["env=hopper", "recipe=paper2017_july", f"recipe.observation_filter={kind}"]
+    short = ["algo.num_steps=64", "algo.learning_rate=0.02", "total_env_steps=640"]
+    cohort = Cohort(compose(*given, *short).runs)
+    learner, filters, run = cohort.state.learner, cohort.state.filters, cohort.runs[0]
+    recipe = Shared(run.recipe)
+    with torch.no_grad():
+        cohort.step()
+        rollout = collect(learner, filters, cohort.state.envs, [0], 64, recipe)
+        before = take_lanes(filters.observation_moments, torch.tensor([0]))
+        batch = make_batch(rollout, learner, filters, lane_values([run], "cpu"), recipe)
+        added = filter_kl(learner, rollout, batch, filters, recipe)
+
+        raw = rollout.raw_observations.double()[0]
+        count = before.count[0] + len(raw)
+        mean = (before.total[0] + raw.sum(0)) / count
+        variance = (before.total_square[0] + raw.square().sum(0)) / count - mean**2
+        seen = ((raw - mean) / variance.clamp_min(0.01).sqrt()).clamp(-5, 5).float()[None]
+        policy = distribution_on(learner.policy, learner.policy_state.parameters, seen)
+        value = learner.value_function, learner.value_state.parameters
+        old_values = values_on(*value, rollout.observations)
+        targets = old_values + gae(
+            rollout.rewards,
+            old_values,
+            values_on(*value, rollout.next_observations),
+            rollout.ended,
+            rollout.ended,
+            torch.tensor([run.algo.gamma]),
+            torch.tensor([run.algo.gae_lambda]),
+        )
+    moved = kind == "per_batch_before_update"
+    near = {"rtol": 0, "atol": 1e-5}
+    torch.testing.assert_close(batch.value_targets, targets, **near)
+    torch.testing.assert_close(batch.observations, seen if moved else rollout.observations, **near)
+    values = values_on(*value, seen) if moved else old_values
+    torch.testing.assert_close(batch.old_values, values, **near)
+    log_prob = (policy if moved else rollout.behaviour).log_prob(rollout.actions)
+    torch.testing.assert_close(batch.old_log_prob, log_prob, rtol=0, atol=1e-4)
+    assert added.item() == pytest.approx(rollout.behaviour.kl(policy).mean().item(), rel=1e-2)
+    assert added.item() > 1e-4
+
+
+def test_the_filter_ends_at_its_clip() -> None:
+    cohort = Cohort(compose("env=hopper", "recipe=paper2017", "algo.num_steps=64").runs)
+    cohort.step()
+    see = observation_filter(
+        cohort.state.filters.observation_moments, Shared(cohort.runs[0].recipe)
+    )
+    far = torch.full((1, 1, 11), 1e6)
+    assert see(torch.cat([far, -far], 1)).tolist() == [[[5.0] * 11, [-5.0] * 11]]

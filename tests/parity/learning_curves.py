@@ -28,6 +28,7 @@ from scipy import stats
 
 from analysis import manifest, style
 from analysis.curves import binned
+from replicate.messages import given_files, one_line_errors
 from replicate.store.records import read_description, read_table
 
 TOTAL_ENV_STEPS = 200_000
@@ -122,9 +123,11 @@ def draw(curves: pd.DataFrame, out: Path) -> None:
     figure.savefig(out, dpi=110, metadata={"Software": None})
 
 
-def main() -> None:
+@one_line_errors
+def main(arguments: list[str]) -> int:
     """The command line."""
-    sb3, runs, out = map(Path, sys.argv[1:])
+    names = "SB3.csv", "RUNS", "OUT.png"
+    sb3, runs, out = map(Path, given_files("tests.parity.learning_curves", names, arguments))
     episodes = pd.concat([our_episodes(runs), pd.read_csv(sb3)], ignore_index=True)
     episodes = episodes[episodes.env.isin(["HalfCheetah-v5", "Hopper-v5"])]
     curves = curves_of(episodes)
@@ -135,7 +138,8 @@ def main() -> None:
     manifest.renew(out.with_suffix(".csv"), out.with_suffix(".json"))
     draw(curves, out.with_suffix(".png"))
     print(table.round(3).to_string(index=False))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -289,7 +289,7 @@ def test_an_objective_of_ones_own_ends_beside_the_others_in_table_1(tree: Path) 
     """The README's recipe, followed to the letter."""
     readme = (ROOT / "README.md").read_text()
     recipe = readme[readme.index("**An objective of your own**") :]
-    function, choice, variant = re.findall(r"```\w+\n(.*?)```", recipe, re.S)[:3]
+    function, choice, variant, study = re.findall(r"```\w+\n(.*?)```", recipe, re.S)[:4]
     settings = tree / "replicate/settings.py"
     changed, times = re.subn(r"^Objective = .*\n", choice, settings.read_text(), flags=re.M)
     assert times == 1
@@ -308,6 +308,15 @@ def test_an_objective_of_ones_own_ends_beside_the_others_in_table_1(tree: Path) 
     table = pd.read_csv(tree / made)
     row = table.set_index("variant").loc["rollback"]
     assert len(table) == 12 and row.runs == 4 and pd.isna(row.published)
+
+    (tree / "conf/study/rollback.yaml").write_text(study)
+    command = *SMOKE, "studies=rollback"
+    assert trained(planned(tree, *command)) == []
+    made = MADE / "smoke/tables/rollback/differences.csv"
+    done = snakemake(tree, *command, "--", str(made))
+    assert done.returncode == 0, done.stderr
+    (row,) = pd.read_csv(tree / made).query("env == 'hopper'").itertuples()
+    assert (row.reference, row.variant, row.runs) == ("rollback", "clip", 4)
 
 
 def test_diverged_runs_and_runs_without_an_episode_come_to_a_report(tree: Path) -> None:

@@ -273,10 +273,20 @@ def test_wrong_arguments_write_nothing(
 def test_what_cannot_be_written_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Before anything is computed: some probes take an hour."""
     (tmp_path / "file").write_text("")
-    assert importance_sampling.main([str(tmp_path / "file" / "out.csv")]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {tmp_path}/file/out.csv: ")
+    out = str(tmp_path / "file" / "out.csv")
+    for probe, arguments in ((update_cost, [out]), (update_anatomy, [str(tmp_path / "a"), out])):
+        assert probe.main(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {tmp_path}/file: ")
+
+
+def test_untrained_policies_are_as_measured() -> None:
+    """u = 0 of every figure and verdict."""
+    stored = pd.read_csv("results/reference/untrained.csv").set_index("env").loc["cart_pole"]
+    measured = dict(zip(untrained.COLUMNS, untrained.untrained("cart_pole"), strict=True))
+    assert abs(float(measured["untrained"]) - stored.untrained) < 4 * stored.standard_error
 
 
 def test_a_probe_lists_what_it_wrote(tmp_path: Path) -> None:

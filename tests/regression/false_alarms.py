@@ -18,6 +18,7 @@ from numpy.random import Generator
 
 from analysis import manifest
 from analysis.statistics import Array
+from replicate.messages import given_files, one_line_errors
 from replicate.store.files import write_atomically
 from tests.regression.cells import read_design
 from tests.regression.gate import p_value
@@ -83,9 +84,10 @@ def alarm_rate(
     return alarms / data_sets
 
 
+@one_line_errors
 def main(arguments: list[str]) -> int:
     """The command line."""
-    (out,) = map(Path, arguments)
+    (out,) = map(Path, given_files("tests.regression.false_alarms", ("OUT.csv",), arguments))
     design = read_design()
     cells = len(design.cells)
     text = io.StringIO()

@@ -1086,7 +1086,7 @@ def test_a_part_on_fewer_environments_says_so() -> None:
     modern = data.measures["comparison_modern"]
     few = {**data.measures, "comparison_modern": modern[modern.env.isin(["hopper"])]}
     found = find("P1", Data(data.studies, few, data.probes, data.published))
-    assert "(on 1 of 7 environments)" in sentence(found, worlds.SETTINGS.words)
+    assert "(run on 1 of 7 environments)" in sentence(found, worlds.SETTINGS.words)
     assert "environments)" not in sentence(find("P1", data), worlds.SETTINGS.words)
 
 
