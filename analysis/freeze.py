@@ -38,7 +38,6 @@ from replicate.messages import ConfigError, DataError, Parser, one_line_errors
 from replicate.planning.choices import Choice, choice_of, key_values
 from replicate.planning.layout import Layout
 from replicate.planning.plans import (
-    CLAIM_DIGESTS,
     claims_of,
     plan_of,
     write_if_changed,
@@ -50,6 +49,7 @@ from replicate.store.columns import SCHEMAS
 from replicate.store.description import RUN_FIELDS
 from replicate.store.files import read_json, write_atomically
 from replicate.store.records import RUN, is_finished, read_description
+from replicate.store.software import CLAIM_DIGESTS
 from replicate.store.staleness import command, compare
 
 RESULTS = Path("results")
@@ -228,7 +228,7 @@ def plans_of(
         FreezeError: a study would lose runs that it had.
 
     """
-    folder = Layout(RESULTS).frozen_plan_file(asked.choice.scale, "").parent
+    folder = Layout(RESULTS).frozen_plans(asked.choice.scale)
     before = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     others = [*written_plans(asked.store.parent).values(), *before.values()]
     known = read_json(CLAIM_DIGESTS)

@@ -213,7 +213,8 @@ def judge(part: Part, level: float, settings: LedgerSettings, parts: int = 1) ->
     """The verdict of one part, from the interval at ``level``.
 
     Args:
-        parts: of its test; with so many chances to be contradicted, α is divided by them.
+        parts: of its test that were run; with so many chances to be contradicted, α is divided
+            by them.
 
     """
     if part.estimate is None and part.count is None:
@@ -370,7 +371,8 @@ def _finding(
     tests = parts_by_test(evidence.parts)
     for part in evidence.parts:
         level = levels.get((claim.name, part.test), 1 - settings.alpha)
-        judged.append(judge(part, level, settings, len(tests.get(part.test, [part]))))
+        known = [p for p in tests.get(part.test, []) if p.estimate is not None]
+        judged.append(judge(part, level, settings, max(1, len(known))))
         if part.aim in JUDGED and part.estimate is not None and part.estimate.unit == U:
             for env in settings.shown_without:
                 beside = without_env(part, env, env_labels.get(env, env))

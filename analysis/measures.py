@@ -36,6 +36,8 @@ EARLY_BINS = 5
 HALF_WAY = 0.5
 WORST = -1.0
 """The u of what diverged or is missing, and the least that counts in a mean."""
+LEAST_SPREAD_U = 0.01
+"""Runs that all reach the same highest return do not make a difference of 0 certain."""
 RUINED_BELOW = -0.25
 COLLAPSE_PEAK = 0.25
 COLLAPSE_STANDARD_ERRORS = 4.0
@@ -330,6 +332,11 @@ def scales(
     }
 
 
+def ruined_or_collapsed(measures: pd.DataFrame) -> pd.Series:
+    """1 where a run ended in ruin or fell from what it had reached, else 0; NaN without a scale."""
+    return (measures.ruined | measures.collapsed).astype(float).where(measures.u.notna())
+
+
 def run_measures(study: Study, scale_of: Mapping[str, PublishedScale]) -> pd.DataFrame:
     """One row per run, in the order of the plan: ``env, variant, seed`` and ``COLUMNS``."""
     episodes, updates = (dict(iter(t.groupby(RUN_KEYS))) for t in (study.episodes, study.updates))
@@ -351,9 +358,7 @@ def run_measures(study: Study, scale_of: Mapping[str, PublishedScale]) -> pd.Dat
                     study.total_env_steps,
                     diverged[key],
                 ),
-                **update_measures(
-                    updates.get(key, none["updates"]), study.total_env_steps // study.num_steps
-                ),
+                **update_measures(updates.get(key, none["updates"]), study.num_updates),
             }
         )
     return pd.DataFrame(rows)[[*RUN_KEYS, *COLUMNS]]

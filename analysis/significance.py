@@ -137,7 +137,7 @@ def _tau(*settings: Array, axis: int = -1) -> Array:
 
 
 def median_time(times: npt.ArrayLike) -> float:
-    """Median of times of which some never came (``inf``): infinite where half did not come.
+    """Median of times of which some never came (``inf``); infinite where over half did not.
 
     Kaplan and Meier's: the first time by which at most half are still to come.
 

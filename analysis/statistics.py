@@ -43,11 +43,6 @@ class Interval:
     level: float
     method: str
 
-    @property
-    def too_few(self) -> bool:
-        """Whether there were too few runs to say how sure the estimate is."""
-        return math.isnan(self.low) or math.isnan(self.high)
-
 
 # ------------------------------------------------------------------------------------- estimates
 
@@ -80,7 +75,8 @@ class Estimate:
     def p_above(self, null: float = 0.0) -> float:
         """Twice the one-sided p of "the truth is ``null`` or less", at most 1.
 
-        It is ≤ α exactly where the lower bound at level 1 − α is ``null`` or more.
+        It is ≤ α exactly where the lower bound at level 1 − α is ``null`` or more, and above it
+        where the standard error is 0.
         """
         return self._p(self.value - null)
 
@@ -159,8 +155,11 @@ def mean_over_environments(estimates: Sequence[Estimate]) -> Estimate:
     return weighted_sum(estimates, [1 / max(len(estimates), 1)] * len(estimates))
 
 
-def mean_of_runs(values: npt.ArrayLike, unit: str) -> Estimate:
+def mean_of_runs(values: npt.ArrayLike, unit: str, least_deviation: float = 0.0) -> Estimate:
     """Mean over environments of the mean over seeds of ``values [E, S]``.
+
+    Args:
+        values, unit, least_deviation: as for :func:`mean_estimate`, of every environment.
 
     Raises:
         ValueError: no values, not two axes, or a value that is not finite.
@@ -169,16 +168,19 @@ def mean_of_runs(values: npt.ArrayLike, unit: str) -> Estimate:
     array = finite(values)
     if array.ndim != 2:
         raise ValueError(f"values {array.shape} are not [E, S]")
-    return mean_over_environments([mean_estimate(row, unit) for row in array])
+    return mean_over_environments([mean_estimate(row, unit, least_deviation) for row in array])
 
 
-def paired_difference(x: npt.ArrayLike, y: npt.ArrayLike, unit: str = "u") -> Estimate:
+def paired_difference(
+    x: npt.ArrayLike, y: npt.ArrayLike, unit: str = "u", least_deviation: float = 0.0
+) -> Estimate:
     """:func:`mean_of_runs` of ``x − y``, paired by seed within an environment.
 
     Args:
         x: ``[E, S]``; ``[S]`` is one environment.
         y: the same environments and seeds in the same order.
         unit: of both.
+        least_deviation: as for :func:`mean_estimate`.
 
     Raises:
         ValueError: unlike shapes, or as :func:`mean_of_runs`.
@@ -187,7 +189,7 @@ def paired_difference(x: npt.ArrayLike, y: npt.ArrayLike, unit: str = "u") -> Es
     first, second = np.atleast_2d(finite(x)), np.atleast_2d(finite(y))
     if first.shape != second.shape:
         raise ValueError(f"{first.shape} and {second.shape} are no pairs")
-    return mean_of_runs(first - second, unit)
+    return mean_of_runs(first - second, unit, least_deviation)
 
 
 def satterthwaite(variances: Array, df: Array) -> tuple[Array, Array]:

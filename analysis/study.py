@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from analysis import manifest
 from analysis.aggregate import read_runs
 from replicate.messages import DataError
+from replicate.settings import ChangeSettings
 from replicate.store.files import REMEDY, read_json
 from replicate.store.records import ENV_TABLES, RUN, tables_of_plan
 
@@ -82,6 +83,19 @@ class Study:
     def labels(self) -> dict[str, str]:
         """Variant → what people read."""
         return {variant["name"]: variant["label"] for variant in self.plan["variants"]}
+
+    @property
+    def num_updates(self) -> int:
+        """Updates of a run."""
+        return self.total_env_steps // self.num_steps
+
+    @cached_property
+    def changes(self) -> dict[str, ChangeSettings | None]:
+        """Variant → what changes in the middle of its runs, if anything does."""
+        return {
+            variant["name"]: ChangeSettings(**variant["change"]) if variant.get("change") else None
+            for variant in self.plan["variants"]
+        }
 
     @property
     def seeds(self) -> list[int]:

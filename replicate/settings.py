@@ -322,6 +322,15 @@ class ChangeSettings(Section):
         "updates", "how many have these values; null: to the end", ge=1, default=None
     )
 
+    def first_update(self, num_updates: int) -> int:
+        """Number of the first update after it, in a run of so many."""
+        return int(self.at_share * num_updates)
+
+    def covers(self, update: int, num_updates: int) -> bool:
+        """Whether an update has the values of ``algo``."""
+        after = update - self.first_update(num_updates)
+        return after >= 0 and (self.updates is None or after < self.updates)
+
     @property
     def of_physics(self) -> bool:
         """Whether the environment becomes another."""
@@ -395,13 +404,11 @@ class RunSettings(Section):
         """Number of the first update after the change; without one, that of no update."""
         if self.change is None:
             return self.num_updates
-        return int(self.change.at_share * self.num_updates)
+        return self.change.first_update(self.num_updates)
 
     def is_changed(self, update: int) -> bool:
         """Whether an update has the algorithm's values of the change."""
-        lasts = None if self.change is None else self.change.updates
-        after = update - self.first_changed_update
-        return after >= 0 and (lasts is None or after < lasts)
+        return self.change is not None and self.change.covers(update, self.num_updates)
 
     def canonical(self) -> dict[str, Any]:
         """What the run depends on: labels and keys without effect left out."""

@@ -15,8 +15,9 @@ BEFORE = 0.1
 
 def first_changed_update(study: Study, variant: str) -> int:
     """Number of a variant's first update under its ``change``."""
-    change = next(v["change"] for v in study.plan["variants"] if v["name"] == variant)
-    return int(change["at_share"] * (study.total_env_steps // study.num_steps))
+    change = study.changes[variant]
+    assert change is not None
+    return change.first_update(study.num_updates)
 
 
 def of_run(table: pd.DataFrame, run: Any) -> pd.DataFrame:

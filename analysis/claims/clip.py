@@ -22,10 +22,10 @@ from analysis.claims.parts import (
     log_ratio_99,
     paired,
     part,
-    ruined_or_collapsed,
     samples,
     without_each,
 )
+from analysis.measures import ruined_or_collapsed
 
 PAPER, MODERN = "comparison", "comparison_modern"
 NO_CLIP, CLIP = "ppo_noclip", "ppo"

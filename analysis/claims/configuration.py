@@ -112,6 +112,14 @@ def load_claims(folder: Path = CONF) -> dict[str, Claim]:
         claim = _checked(Claim, file, {"name": file.stem})
         claims[claim.name] = claim
         _check_templates(file, claim)
+        for key, group in (("studies", "study"), ("without", "env")):
+            known = {choice.stem for choice in CONF.parent.joinpath(group).glob("*.yaml")}
+            for name in getattr(claim, key):
+                if name not in known:
+                    raise ClaimsError(
+                        f"conf/claims/{file.name}: {key}: no file conf/{group}/{name}.yaml; "
+                        f"{nearest(name, known)}"
+                    )
     return claims
 
 

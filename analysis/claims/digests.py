@@ -3,8 +3,8 @@
 python -m analysis.claims.digests
 
 Writes ``conf/claims/digests.json``, which every plan quotes.  A digest is the SHA-256 of a claim's
-margins and of what measures, claims and ledger make of a data set that never changes; words are no
-part of it.  Numbers are rounded, so that every machine has the same digests.
+margins, family and evidence, and of what measures, claims and ledger make of a data set that never
+changes; words are no part of it.  Numbers are rounded, so that every machine has the same digests.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from analysis.ledger import Finding, ledger
 from analysis.measures import read_published_scale
 from replicate.messages import given_files, one_line_errors
 from replicate.store.files import write_json
+from replicate.store.software import CLAIM_DIGESTS
 
-DIGESTS = CONF / "digests.json"
 SCALE = CONF / "published_scale.yaml"
 UNTRAINED = CONF.parents[1] / "results" / "reference" / "untrained.csv"
 SIGNIFICANT_DIGITS = 4
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> int:
     given_files("analysis.claims.digests", [], arguments)
     claims = load_claims()
     rules.check(claims)
-    write_json(DIGESTS, digests(claims, load_ledger(), same_data()))
+    write_json(CLAIM_DIGESTS, digests(claims, load_ledger(), same_data()))
     return 0
 
 

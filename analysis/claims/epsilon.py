@@ -14,7 +14,6 @@ from analysis.claims.configuration import Claim
 from analysis.claims.no_clipping_row import no_clipping_row
 from analysis.claims.parts import (
     FACTOR,
-    LEAST_SPREAD_U,
     SHARE,
     Aim,
     Column,
@@ -31,9 +30,9 @@ from analysis.claims.parts import (
     often,
     paired,
     part,
-    ruined_or_collapsed,
     samples,
 )
+from analysis.measures import LEAST_SPREAD_U, ruined_or_collapsed
 from analysis.significance import stratified_logrank
 from analysis.statistics import Array, Estimate
 from analysis.summaries.table1 import table1_summary

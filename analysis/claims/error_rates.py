@@ -4,9 +4,9 @@ python -m analysis.claims.error_rates OUT.csv MEASURES.csv…
 
 In each scenario it is known what is true: nothing differs, one part of a claim is missing, or an
 effect has just the size of the margin.  The runs around that truth are residuals of the given runs:
-a run's measures minus the mean of its environment and variant, all measures of a run together, each
-environment with its own.  Every claim is judged as the last of its family, at the whole α: the
-largest error that a verdict can have.
+a run's measures minus the mean of its environment and variant, all of a run together but whether it
+came to ruin, which is drawn apart; each environment with its own.  Every claim is judged as the
+last of its family, at the whole α: the largest error that a verdict can have.
 """
 
 import csv
@@ -36,7 +36,7 @@ from analysis.ledger import (
     SUPPORTED,
     ledger,
 )
-from analysis.measures import WORST
+from analysis.measures import WORST, ruined_or_collapsed
 from analysis.statistics import Array
 from analysis.study import Study
 from replicate.messages import DataError, Parser, one_line_errors
@@ -146,7 +146,7 @@ def noise_of(measures: pd.DataFrame) -> dict[str, Noise]:
     return {
         str(env): Noise(
             runs[columns].to_numpy(np.float64),
-            (runs.ruined | runs.collapsed).to_numpy(np.float64),
+            ruined_or_collapsed(runs).to_numpy(np.float64),
         )
         for env, runs in table.groupby("env", sort=False)
     }

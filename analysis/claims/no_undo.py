@@ -9,6 +9,7 @@ import numpy as np
 from analysis.claims.changes import course, first_changed_update, level_before, of_run
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import Data, Evidence, Table, often
+from analysis.significance import median_time
 from analysis.study import Study
 from analysis.summaries.step_sizes import METHODS
 
@@ -22,9 +23,11 @@ class WayBack:
     Args:
         trained: whether it had learnt anything before.
         kl: KL(old‖new) of the update, in nats.
-        left: share of what it had gained that it kept in the next rollout; −∞: it diverged.
+        left: share of what it had gained that it kept in the next rollout in which an episode
+            ended; −∞: none did; NaN: it had not learnt anything.
         env_steps: until a rollout's mean return was back; ∞: never.
         limit: env steps above which the way is long.
+        diverged: whether it left the finite numbers.
 
     """
 
@@ -33,6 +36,7 @@ class WayBack:
     left: float
     env_steps: float
     limit: float
+    diverged: bool
 
 
 def n2(data: Data, claim: Claim) -> Evidence:
@@ -51,17 +55,16 @@ def n2(data: Data, claim: Claim) -> Evidence:
         what = f"ways back that are long, {label}"
         parts.append(often(variant, what, long, len(fallen), claim.margins["often"]))
         seen += len(ways)
-        taken = [way.env_steps for way in fallen]
         rows.append(
             [
                 label,
                 len(ways),
                 sum(way.trained for way in ways),
                 len(fallen),
-                _median([way.kl for way in fallen]),
-                _median(taken),
-                sum(math.isinf(way.env_steps) and not math.isinf(way.left) for way in fallen),
-                sum(math.isinf(way.left) for way in fallen),
+                _finite(np.median([way.kl for way in fallen]) if fallen else math.inf),
+                _finite(median_time([way.env_steps for way in fallen]) if fallen else math.inf),
+                sum(math.isinf(way.env_steps) and not way.diverged for way in fallen),
+                sum(way.diverged for way in fallen),
             ]
         )
     columns = [
@@ -93,15 +96,17 @@ def way_back(study: Study, run: Any, claim: Claim) -> WayBack:
     # The changed update is made from the rollout that ends here; what follows is its doing.
     start = (changed + 1) * study.num_steps
     level = level_before(ended, u, start)
+    trained = bool(level >= claim.margins["trained"])
     rollout = np.ceil((ended - start) / study.num_steps).astype(int)  # 1: the first after it
     means = {k: float(u[rollout == k].mean()) for k in sorted(set(rollout[rollout > 0].tolist()))}
     back = [k for k, mean in means.items() if mean >= claim.margins["back"] * level]
     return WayBack(
-        level >= claim.margins["trained"],
+        trained,
         _kl(study, run, changed),
-        next(iter(means.values()), -math.inf) / level,
+        next(iter(means.values()), -math.inf) / level if trained else math.nan,
         min(back) * study.num_steps if back else math.inf,
         claim.margins["tenth"] * start,
+        bool(run.diverged),
     )
 
 
@@ -112,6 +117,5 @@ def _kl(study: Study, run: Any, update: int) -> float:
     return float(kl.iloc[0]) if len(kl) else math.inf
 
 
-def _median(values: list[float]) -> float | None:
-    middle = float(np.median(values)) if values else math.inf
-    return None if math.isinf(middle) else middle
+def _finite(value: float) -> float | None:
+    return None if math.isinf(value) else float(value)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.configuration import Claim
-from analysis.measures import SIZE_RANGE, WORST
+from analysis.measures import LEAST_SPREAD_U, SIZE_RANGE, WORST
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 from analysis.study import Study, env_labels
 
@@ -39,8 +39,6 @@ SHARE = "share"
 U = "u"
 LEVEL = 0.95
 """Of intervals that are shown and not judged."""
-LEAST_SPREAD_U = 0.01
-"""Runs that all reach the same highest return do not make a difference of 0 certain."""
 
 
 @dataclass(frozen=True)
@@ -174,11 +172,6 @@ def log_ratio_99(runs: pd.DataFrame) -> pd.Series:
     return runs.mean_log_ratio_deviation_99
 
 
-def ruined_or_collapsed(runs: pd.DataFrame) -> pd.Series:
-    """1 where a run ended in ruin or fell from what it had reached, else 0."""
-    return (runs.ruined | runs.collapsed).astype(float)
-
-
 def samples(
     data: Data, study: str, variant: str, column: Column, without: Iterable[str] = ()
 ) -> dict[str, pd.Series]:
@@ -233,19 +226,19 @@ def chosen_elsewhere(
 ) -> dict[str, pd.Series]:
     """Environment → *final* u by seed of the variant that is best (or worst) on all other seeds.
 
-    Best is the largest mean over environments and seeds; so a seed is never compared with what was
-    chosen by its own result.  Nothing where there is one seed alone, or a variant is missing.
+    Best is the largest mean over environments of the mean over seeds; so a seed is never compared
+    with what was chosen by its own result.  Nothing where there is one seed alone, or a variant is
+    missing.
     """
     finals = [pd.DataFrame(samples(data, study, name, final_u, without)) for name in variants]
     if any(table.empty for table in finals) or len(finals[0]) < 2:
         return {}
-    means = pd.DataFrame({k: table.mean(axis=1) for k, table in enumerate(finals)})
-    others = (means.sum() - means) / (len(means) - 1)
-    chosen = others.idxmin(axis=1) if worst else others.idxmax(axis=1)
-    return {
-        env: pd.Series({seed: finals[k].loc[seed, env] for seed, k in chosen.items()})
-        for env in finals[0].columns
+    pick = np.argmin if worst else np.argmax
+    chosen = {
+        seed: finals[pick([table.drop(index=seed).mean().mean() for table in finals])].loc[seed]
+        for seed in finals[0].index
     }
+    return {env: pd.Series({s: u[env] for s, u in chosen.items()}) for env in finals[0].columns}
 
 
 def part(

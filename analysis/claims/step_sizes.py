@@ -15,9 +15,9 @@ from analysis.claims.parts import (
     final_u,
     paired,
     part,
-    ruined_or_collapsed,
     samples,
 )
+from analysis.measures import ruined_or_collapsed
 from analysis.summaries.step_sizes import METHODS, NAIVE, Sizes, serving, step_sizes
 
 STUDY = "step_sizes"

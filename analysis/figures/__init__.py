@@ -57,12 +57,14 @@ def save(drawing: Drawing, files: Iterable[Path]) -> None:
 
 
 def front(study: Study) -> str | None:
-    """The variant whose line stands out: PPO with the paper's clip, if the study has it."""
-    for variant in study.plan["variants"]:
-        algo = variant["algo"]
-        if algo.get("objective") == "clip" and algo.get("clip_epsilon") == PAPER_EPSILON:
-            return str(variant["name"])
-    return None
+    """The variant whose line stands out: PPO with the paper's clip, if exactly one is that."""
+    paper = {"objective": "clip", "bound": "min", "clip_epsilon": PAPER_EPSILON}
+    alike = [
+        str(variant["name"])
+        for variant in study.plan["variants"]
+        if all(variant["algo"].get(key) == value for key, value in paper.items())
+    ]
+    return alike[0] if len(alike) == 1 else None
 
 
 def variant_groups(study: Study) -> dict[str, list[str]]:

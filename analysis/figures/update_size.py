@@ -28,15 +28,17 @@ def sizes(study: Study) -> pd.DataFrame:
     Returns:
         ``env, variant, quantity`` (``kl`` or ``filter_kl``, nats, held within [1e-8, 1e2]; not
         finite: the upper end), ``updates``, ``q05, q25, median, q75, q95, most``, and for TRPO
-        ``bound`` (δ) and ``above`` (how many of the updates).
+        ``bound`` (δ), ``bound_updates`` (all but those that a change of the run gave another δ) and
+        ``above`` (how many of these are above it).
 
     """
     bounds = {v["name"]: v["algo"].get("max_kl", np.nan) for v in study.plan["variants"]}
     rows = []
     for (env, variant), updates in study.updates.groupby(["env", "variant"], sort=False):
         for quantity in QUANTITIES:
-            values = pd.Series(held(updates[quantity], len(updates)))
+            values = pd.Series(held(updates[quantity], len(updates)), index=updates.index)
             bound = bounds[variant] if quantity == "kl" else np.nan
+            bounded = values[_have_bound(study, variant, updates)]
             rows.append(
                 {
                     "env": env,
@@ -45,10 +47,19 @@ def sizes(study: Study) -> pd.DataFrame:
                     "updates": len(values),
                     **{name: values.quantile(q) for name, q in QUANTILES.items()},
                     "bound": bound,
-                    "above": np.nan if np.isnan(bound) else (values > bound).sum(),
+                    "bound_updates": np.nan if np.isnan(bound) else len(bounded),
+                    "above": np.nan if np.isnan(bound) else (bounded > bound).sum(),
                 }
             )
     return study.in_order(pd.DataFrame(rows))
+
+
+def _have_bound(study: Study, variant: str, updates: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether each update has the variant's δ, and not that of a change."""
+    change = study.changes[variant]
+    if change is None or "max_kl" not in change.algo:
+        return pd.Series(True, index=updates.index)
+    return ~updates["update"].map(lambda update: change.covers(update, study.num_updates))
 
 
 def draw(study: Study, measures: pd.DataFrame) -> Drawing:
@@ -112,20 +123,20 @@ def _trpo(study: Study, table: pd.DataFrame) -> str:
     """The claim in numbers: how many updates were beyond the bound, how many steps accepted."""
     text = ""
     for variant, rows in table[table.bound.notna()].groupby("variant", sort=False):
-        above, total = int(rows.above.sum()), int(rows.updates.sum())
+        above, total = int(rows.above.sum()), int(rows.bound_updates.sum())
         updates = study.updates[study.updates.variant == variant]
-        runs = counted(len(updates.groupby(["env", "seed"])), "run")
+        left_out = len(updates) - total
+        over = (updates.kl.fillna(np.inf) > rows.bound.max()) & _have_bound(study, variant, updates)
+        of_runs = over.groupby([updates.env, updates.seed]).any()
+        # Updates of one run are not independent of each other.
+        runs = share(int(of_runs.sum()), len(of_runs))
         accepted = int((updates.step_accepted > 0).sum())
         text += (
-            f" {study.labels[variant]}: {above} of {total} updates of {runs} above "
-            f"δ = {rows.bound.max():g} ({_at_most(above, total)}), {accepted} of {len(updates)} "
-            f"steps accepted (0 is a refused step), {updates.backtracks.mean():.2f} backtracks on "
-            "average."
+            f" {study.labels[variant]}: {above} of {total} updates above δ = {rows.bound.max():g}, "
+            f"in {of_runs.sum()} of {counted(len(of_runs), 'run')} (95 % interval {runs.low:.0%} "
+            f"to {runs.high:.0%})"
+            + (f", {left_out} made with another δ left out" if left_out else "")
+            + f"; {accepted} of {len(updates)} steps accepted (0 is a refused step), "
+            f"{updates.backtracks.mean():.2f} backtracks on average."
         )
     return text
-
-
-def _at_most(hits: int, total: int) -> str:
-    """The share's exact 95 % interval."""
-    interval = share(hits, total)
-    return f"95 % interval {interval.low:.2%} to {interval.high:.2%}"

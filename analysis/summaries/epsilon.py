@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from analysis.measures import WORST
+from analysis.measures import WORST, ruined_or_collapsed
 from analysis.significance import holm, median_time, trend_test
 from analysis.statistics import Array, Interval, interval, mean_of_runs, share
 from analysis.study import Study
@@ -89,7 +89,7 @@ def of_runs(measures: pd.DataFrame) -> pd.DataFrame:
     """
     return measures.assign(
         held_u=measures.u.clip(lower=WORST),
-        unsafe=(measures.ruined | measures.collapsed).astype(float),
+        unsafe=ruined_or_collapsed(measures),
         level=measures.peak_u.clip(lower=LEAST_LEVEL),
         relative_fall=measures.drawdown / measures.peak_u.clip(lower=LEAST_LEVEL),
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
+from analysis.measures import LEAST_SPREAD_U
 from analysis.run_statistics import probability_of_improvement
 from analysis.significance import holm, holm_levels
 from analysis.statistics import (
@@ -20,6 +21,11 @@ from analysis.summaries import OVERALL, bounds, held_u, label_of, runs_text, sca
 from analysis.tables import TOO_FEW, Table, p_text, with_interval
 
 LEVEL = 0.95
+COLUMNS = [
+    *("env", "variant", "label", "reference", "reference_label"),
+    *("difference", "difference_low", "difference_high", "level", "method", "p_value", "p_holm"),
+    *("improvement", "improvement_low", "improvement_high", "runs"),
+]
 SHRINKING = "reacher"
 """An untrained policy gains most of the way here by merely shrinking its noise."""
 
@@ -39,12 +45,14 @@ def differences(study: Study, measures: pd.DataFrame, generator: Generator) -> p
     """
     envs = scaled_envs(study, measures)
     rest = [env for env in envs if env != SHRINKING]
-    families: list[dict[str, Sequence[str]]] = [{OVERALL: envs}] if envs else []
+    families: list[dict[str, Sequence[str]]] = [{OVERALL: envs}]
     if rest and len(rest) < len(envs):
         families.append({f"{OVERALL} but {study.env_labels[SHRINKING]}": rest})
     families.append({env: [env] for env in envs})
-    tables = [_family(study, measures, places, generator) for places in families if places]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    if not envs or len(study.variants) < 2:
+        return pd.DataFrame(columns=COLUMNS)
+    tables = [_family(study, measures, places, generator) for places in families]
+    return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
 def _family(
@@ -57,7 +65,9 @@ def _family(
     *others, reference = study.variants
     keys = [(place, place_in_plan) for place in places for place_in_plan in range(len(others))]
     u = {place: held_u(study, measures, envs) for place, envs in places.items()}
-    estimates = [paired_difference(u[place][:, -1], u[place][:, v]) for place, v in keys]
+    estimates = [
+        paired_difference(u[place][:, -1], u[place][:, v], "u", LEAST_SPREAD_U) for place, v in keys
+    ]
     p_values = [estimate.p_value for estimate in estimates]
     rows = []
     for (place, v), estimate, level in zip(keys, estimates, holm_levels(p_values), strict=True):
@@ -79,9 +89,7 @@ def _family(
                 "runs": pair.size,
             }
         )
-    table = pd.DataFrame(rows)
-    table.insert(table.columns.get_loc("p_value") + 1, "p_holm", holm(p_values))
-    return table
+    return pd.DataFrame(rows).assign(p_holm=holm(p_values))
 
 
 def _improvement(pair: Array) -> Array:
@@ -107,7 +115,7 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
             "runs": str(row.runs),
         }
         for row in table.itertuples()
-    ]
+    ] or [{"environment": "none has a published return, or there is one variant alone"}]
     caption = (
         f"{study.plan['title']}: differences of u, the mean return of the last 10 % of env steps "
         "on the published scale, paired by seed on each environment. "

@@ -1,6 +1,7 @@
 """The ε table: the chapter's words, and what was measured beneath them."""
 
 from math import isinf, isnan
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,8 +49,13 @@ def _words(study: Study, title: str, column: str) -> dict[str, str]:
     return {"measure": f"{title}: the chapter", **cells, TREND: ""}
 
 
-def cell(row: Row, measured: pd.Series) -> str:
-    """Estimate and interval; what is counted, in numbers of runs."""
+def cell(row: Row, measured: Any) -> str:
+    """Estimate and interval; what is counted, in numbers of runs.
+
+    Args:
+        measured: a row of ``epsilon_summary``.
+
+    """
     if measured.runs == 0:
         return NONE
     if row.kind == "median":

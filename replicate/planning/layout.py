@@ -52,7 +52,7 @@ class Layout:
         for scales in REFERENCE_SCALES:
             found: dict[str, Path] = {}
             for scale in scales:
-                for path in self.frozen_plan_file(scale, "").parent.glob("*.json"):
+                for path in self.frozen_plans(scale).glob("*.json"):
                     found.setdefault(path.stem, path)
             if found:
                 name = f"{REFERENCE}_{scales[0]}" if reports else REFERENCE
@@ -61,7 +61,11 @@ class Layout:
 
     def frozen_plan_file(self, scale: str, study: str) -> Path:
         """The plan of what the repository has of a study."""
-        return self.results / REFERENCE / "plans" / scale / f"{study}.json"
+        return self.frozen_plans(scale) / f"{study}.json"
+
+    def frozen_plans(self, scale: str) -> Path:
+        """The folder of the plans of what the repository has at a scale."""
+        return self.results / REFERENCE / "plans" / scale
 
     def plan_file(self, name: str, study: str) -> Path:
         """The plan of a study in a report."""

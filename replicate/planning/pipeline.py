@@ -19,7 +19,6 @@ from replicate.planning.cohorts import cohort_env_steps, cohorts_to_train
 from replicate.planning.composition import options
 from replicate.planning.layout import Layout
 from replicate.planning.plans import (
-    CLAIM_DIGESTS,
     begun_in,
     claims_of,
     plan_of,
@@ -39,7 +38,7 @@ from replicate.store.records import (
     is_reference,
     tables_of_plan,
 )
-from replicate.store.software import code_digest
+from replicate.store.software import CLAIM_DIGESTS, code_digest
 
 PROBES = (
     "clipped_objective",

@@ -9,9 +9,6 @@ from replicate.planning.studies import PlannedRun, StudySettings
 from replicate.store.checkpoints import stored
 from replicate.store.files import read_json, write_atomically
 from replicate.store.records import is_finished
-from replicate.store.software import CONF
-
-CLAIM_DIGESTS = CONF / "claims" / "digests.json"
 
 
 def claims_of(

@@ -17,6 +17,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 LOCK = PACKAGE.parent / "requirements.lock"
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 """All configuration: within the package where pip has installed it, beside it in a checkout."""
+CLAIM_DIGESTS = CONF / "claims" / "digests.json"
+"""Claim → digest of its rule, which every plan quotes (``python -m analysis.claims.digests``)."""
 
 # Parts of this package that have no part in making a run.  All else is in the code digest, a file
 # that is new too.

@@ -58,7 +58,7 @@ Value = Callable[[str, str, int], float]
 
 
 def clip(epsilon: float, published: str | None = None) -> dict[str, Any]:
-    algo = {"name": "ppo", "objective": "clip", "clip_epsilon": epsilon}
+    algo = {"name": "ppo", "objective": "clip", "bound": "min", "clip_epsilon": epsilon}
     label = f"ε = {epsilon:g}"
     return {"name": f"clip_{epsilon:g}", "label": label, "published": published, "algo": algo}
 

@@ -99,6 +99,7 @@ def made(folder: Path, variants: list[dict[str, Any]] = VARIANTS, seeds: int = S
                 updates.append(
                     {
                         **row,
+                        "update": place,
                         "kl": 0.004 * (1 + place) * (1 + variant),
                         "filter_kl": 0.0 if place == 0 else 1e-4,
                         "step_accepted": float(place != 1) if algorithm == "trpo" else np.nan,
@@ -225,6 +226,10 @@ def test_ppo_stands_out(tmp_path: Path) -> None:
     variants = [*VARIANTS[:1], {**VARIANTS[1], "algo": made_up.clip(0.2)["algo"]}, VARIANTS[2]]
     study = made(tmp_path, variants)
     assert front(study) == "clip" and front(made(tmp_path, VARIANTS)) is None
+    twice = [*variants, {**variants[1], "name": "stopped"}]
+    assert front(made(tmp_path, twice)) is None
+    twice[1] = {**variants[1], "algo": {**variants[1]["algo"], "bound": "max"}}
+    assert front(made(tmp_path, twice)) == "stopped"
     looks = style.lines(study.variants, "clip")
     others = [look for name, look in looks.items() if name != "clip"]
     assert all(look["lw"] < looks["clip"]["lw"] for look in others)
@@ -299,9 +304,20 @@ def test_update_sizes_are_quantiles_over_all_updates(tmp_path: Path) -> None:
     moved = rows.loc[("hopper", "trust", "filter_kl")]
     assert moved.q05 == 1e-8 and moved.most == 1e-4 and np.isnan(moved.bound)
     assert rows.loc[("reacher", "free", "kl")].updates == 2 * BINS + 2
-    assert "12 of 24 updates of 6 runs above δ = 0.01 (95 % interval 29." in caption
+    assert "12 of 24 updates above δ = 0.01, in 6 of 6 runs (95 % interval 54% to 100%);" in caption
     assert "18 of 24 steps accepted" in caption
     assert "2.00 backtracks" in caption
+
+
+def test_updates_that_a_change_gave_another_bound_do_not_break_it(tmp_path: Path) -> None:
+    change = {"at_share": 0.5, "algo": {"max_kl": 8.0}, "updates": 1}
+    changed = [{**v, "change": change if v["name"] == "trust" else None} for v in VARIANTS]
+    study = made(tmp_path, changed)
+    data, _, caption = update_size.draw(study, measures_of(tmp_path))
+    trust = data.set_index(["env", "variant", "quantity"]).loc[("hopper", "trust", "kl")]
+    # The third of four, of each seed: one of the two that are above 0.01.
+    assert (trust.above, trust.bound_updates) == (3, SEEDS * (BINS - 1))
+    assert "6 of 18 updates above δ = 0.01" in caption and "6 made with another δ" in caption
 
 
 def test_an_infinite_kl_is_the_largest_and_not_left_out(tmp_path: Path) -> None:

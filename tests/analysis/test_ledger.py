@@ -315,6 +315,14 @@ def test_one_of_several_parts_contradicts_at_a_level_for_all_of_them() -> None:
     assert verdicts(-0.2) == ["contradicted", "contradicted", ""]
 
 
+def test_a_part_that_was_not_run_takes_nothing_from_the_level() -> None:
+    absent = Part("absent", "absent", "above", None)
+    alone, beside = (
+        findings_of(E1=[above(-0.5, -0.08), *others])["E1"].parts[0] for others in ([], [absent])
+    )
+    assert alone.verdict == beside.verdict == "contradicted"
+
+
 def test_p_and_interval_agree() -> None:
     one = estimate(0.0, 0.4)
     assert one.p_above() == pytest.approx(0.05)

@@ -3,13 +3,17 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from analysis import manifest, products, tables
 from analysis.measures import PublishedScale, run_measures
+from analysis.report.elements import stored_table
 from analysis.study import Study
+from analysis.tables import differences
 from replicate.store.records import TABLE_FILES
 from tests.analysis import made_up
 
@@ -59,6 +63,24 @@ def test_every_table_at_every_number_of_seeds(tmp_path: Path, name: str, seeds: 
         "best single run of this table" if name == "table1" else "1 = a return from the literature"
     )
     assert f"{seeds} seed" in first[".caption.txt"] and one in first[".caption.txt"]
+
+
+@pytest.mark.parametrize("variants", [made_up.TABLE1, made_up.TABLE1[:1]])
+def test_differences_that_there_are_none_of_are_a_table_all_the_same(
+    tmp_path: Path, variants: list[dict[str, Any]]
+) -> None:
+    study = made_up.study(tmp_path, variants, TWO)
+    measures = made_up.measures(study, 50.0).assign(u=np.nan)
+    run("differences", study, measures, tmp_path)
+    stem = tmp_path / "tables" / study.name / "differences"
+    assert list(pd.read_csv(stem.with_suffix(".csv")).columns) == differences.COLUMNS
+    assert stored_table(stem, "paper", study.name).rows
+
+
+def test_runs_that_all_reach_the_same_do_not_make_a_difference_certain(tmp_path: Path) -> None:
+    study = made_up.study(tmp_path, made_up.TABLE1, TWO)
+    table = differences.differences(study, made_up.measures(study, 50.0), np.random.default_rng(0))
+    assert (table.difference_low < -0.005).all() and (table.difference_high > 0.005).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from replicate.planning.pipeline import pipeline
-from replicate.planning.plans import CLAIM_DIGESTS, claims_of
+from replicate.planning.plans import claims_of
+from replicate.store.software import CLAIM_DIGESTS
 
 
 def a_plan(runs: str, **claims: str | None) -> dict[str, Any]:

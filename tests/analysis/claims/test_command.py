@@ -13,16 +13,16 @@ import pytest
 from analysis import findings
 from analysis.claims import __main__ as command
 from analysis.claims.configuration import load_claims, load_ledger
-from analysis.claims.digests import DIGESTS
 from analysis.claims.fixed_data import probes
 from analysis.claims.sentences import with_bounds
 from analysis.claims.strategies import s3
 from analysis.ledger import ledger
 from replicate.store.files import MANIFEST
+from replicate.store.software import CLAIM_DIGESTS
 from tests.analysis import made_up
 from tests.analysis.claims.test_rules import stopping_world
 
-DIGEST = json.loads(DIGESTS.read_text())
+DIGEST = json.loads(CLAIM_DIGESTS.read_text())
 ENVS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5"}
 PUBLISHED = [f"results/published/{name}.csv" for name in ("ppo_table1", "reference_returns")]
 Judge = Callable[..., list[dict[str, Any]]]

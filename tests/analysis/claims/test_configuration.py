@@ -69,6 +69,8 @@ def test_families_are_those_of_the_design() -> None:
         ("E2", "  not_slower: 0.05", "  # gone", "margins.not_slower: missing"),
         ("E1", "  supported: >-", "  suported: >-", "wording.suported: unknown key"),
         ("E1", "{step_4}", "{step_4", "wording."),
+        ("P1", "without: [", "without: [bipedal_walkr, ", "did you mean 'bipedal_walker'?"),
+        ("P1", "studies: [comparison,", "studies: [comparision,", "did you mean 'comparison'?"),
         ("E4", "{suite_worst}", "{suite_worst", "ending: "),
         ("E1", "family:", "family: [", "cannot be read"),
         ("L1", "statement:", "margins: {u: 1}\nstatement:", "margins.u: unknown key; L1 has no"),

@@ -11,12 +11,12 @@ import pytest
 
 from analysis.claims import rules
 from analysis.claims.configuration import load_claims, load_ledger
-from analysis.claims.digests import DIGESTS, digests, rounded, same_data
+from analysis.claims.digests import digests, rounded, same_data
 from analysis.claims.parts import Data
 from analysis.ledger import parts_by_test
+from replicate.store.software import CLAIM_DIGESTS
 
 CLAIMS, SETTINGS = load_claims(), load_ledger()
-
 
 same = functools.cache(same_data)
 
@@ -28,7 +28,7 @@ def today() -> dict[str, str]:
 
 def test_the_committed_digests_are_current(today: dict[str, str]) -> None:
     """After a change of a rule on purpose: ``python -m analysis.claims.digests``."""
-    assert json.loads(DIGESTS.read_text()) == today
+    assert json.loads(CLAIM_DIGESTS.read_text()) == today
     assert today.keys() == rules.RULES.keys()
 
 

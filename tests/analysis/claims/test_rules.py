@@ -640,6 +640,18 @@ def test_the_best_constant_is_chosen_on_other_seeds() -> None:
         assert best[env].to_dict() == {0: 0.5, 1: 0.6, 2: 0.5}
 
 
+def test_each_environment_counts_once_whatever_its_seeds() -> None:
+    """On the first b is a little worse, on the second, which has fewer seeds, much better."""
+    envs = dict(list(PAPER.items())[:2])
+    first, second = envs
+    finals = {(first, "a"): 0.6, (first, "b"): 0.5, (second, "a"): 0.2, (second, "b"): 0.5}
+    data = world("study", ("a", "b"), 10, envs, u=lambda env, v, seed: finals[env, v])
+    table = data.measures["study"]
+    data.measures["study"] = table[(table.env == first) | (table.seed < 3)]
+    best = chosen_elsewhere(data, "study", ("a", "b"), ())
+    assert set(best[first]) == {0.5} and set(best[second].dropna()) == {0.5}
+
+
 def test_what_happens_beside_the_range_is_shown() -> None:
     data = step_world(1, 5, 5)
     rows = find("N3", data).evidence.tables()[0].rows
@@ -663,10 +675,13 @@ def test_only_what_was_trained_and_fell_has_a_way_back() -> None:
         nobody = find("N2", data)
         assert (nobody.verdict, nobody.seeds_needed) == (INCONCLUSIVE, None)
         assert "none of PPO, since none had learnt" in sentence(nobody, worlds.SETTINGS.words)
+    find("N2", undo_world(everyone, before=0.0))  # of nothing there is no share
     never = undo_world(everyone)
     episodes = never.studies["no_undo"].episodes
     cut = episodes[(episodes.variant != "ppo") | (episodes.env_step <= 245 * 2048)]
     never.studies["no_undo"].__dict__["episodes"] = cut  # diverged in that update
+    runs = never.measures["no_undo"]
+    runs["diverged"] = runs.variant == "ppo"
     found = find("N2", never)
     rows = {row[0]: row[1:] for row in found.evidence.tables()[0].rows}
     assert rows["PPO"] == [10, 10, 10, 14.0, None, 0, 10] and found.verdict == SUPPORTED
@@ -874,6 +889,13 @@ def test_an_environment_without_a_published_scale_has_no_part_in_u() -> None:
     for table in data.measures.values():
         table.loc[table.env == "swimmer", "u"] = math.nan
     assert "swimmer" not in find("P1", data).parts[0].part.by_env
+    unstable = stability_world(WORSE, WIDER)
+    all_of_them = find("E3", unstable).parts[-1].part.count
+    for table in unstable.measures.values():
+        table.loc[table.env == "swimmer", "u"] = math.nan
+    without = find("E3", unstable).parts[-1].part.count
+    assert all_of_them is not None and without is not None
+    assert without[1] == all_of_them[1] * (len(PAPER) - 1) // len(PAPER)
 
 
 def test_costs_are_ratios_of_what_took_turns() -> None:
