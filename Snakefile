@@ -3,6 +3,8 @@ from snakemake.utils import min_version
 from replicate.planning.failures import tell_at_exit
 from replicate.planning.imports import files_of
 from replicate.planning.pipeline import pipeline
+from replicate.store.files import MANIFEST
+from replicate.store.records import ENV_TABLES, FIGURE_FILES
 
 min_version("9.19")
 
@@ -71,10 +73,7 @@ rule aggregate:
     output:
         multiext(
             f"{ROOT}/{{name}}/data/{{env}}",
-            ".episodes.parquet",
-            ".updates.parquet",
-            ".runs.json",
-            ".manifest.json",
+            *(f".{table}" for table in (*ENV_TABLES, MANIFEST)),
         ),
     log:
         f"{LOGS}/{{name}}_{{env}}_aggregate.log",
@@ -216,14 +215,7 @@ rule update_passes:
         data="results/reference/probes/update_passes.csv",
         code=files_of("analysis.probe_figures.update_passes"),
     output:
-        multiext(
-            f"{ROOT}/figures/update_passes",
-            ".svg",
-            ".png",
-            ".csv",
-            ".caption.txt",
-            ".manifest.json",
-        ),
+        multiext(f"{ROOT}/figures/update_passes", *FIGURE_FILES),
     log:
         f"{LOGS}/update_passes.log",
     conda:
@@ -237,14 +229,7 @@ rule forest:
         claims=rules.claims.output[0],
         code=files_of("analysis.forest"),
     output:
-        multiext(
-            f"{ROOT}/{{name}}/figures/forest",
-            ".svg",
-            ".png",
-            ".csv",
-            ".caption.txt",
-            ".manifest.json",
-        ),
+        multiext(f"{ROOT}/{{name}}/figures/forest", *FIGURE_FILES),
     log:
         f"{LOGS}/{{name}}_forest.log",
     priority: 1

@@ -40,6 +40,7 @@ from replicate.planning.layout import Layout
 from replicate.planning.plans import (
     claims_of,
     plan_of,
+    run_ids,
     write_if_changed,
     written_plans,
 )
@@ -236,7 +237,7 @@ def plans_of(
     for name in sorted({*asked.choice.studies, *before}):
         plan = plan_of_data(name, asked.choice.scale, scale, there)
         former = before.get(name)
-        lost = _run_ids(former) - _run_ids(plan)
+        lost = run_ids(former) - run_ids(plan)
         if lost and not asked.replace:
             raise FreezeError(
                 f"{folder / name}.json: {len(lost)} of its runs are no longer those of the study; "
@@ -247,10 +248,6 @@ def plans_of(
             plan["claims"] = claims_of(plan, first, others, lambda run: True, known)
             plans[folder / f"{name}.json"] = plan
     return plans
-
-
-def _run_ids(plan: Mapping[str, Any] | None) -> set[str]:
-    return {entry["run_id"] for entry in plan["runs"]} if plan else set()
 
 
 def plan_of_data(

@@ -22,6 +22,7 @@ import pandas as pd
 import yaml
 
 from analysis import manifest
+from analysis.curves import bin_of
 from analysis.statistics import Array
 from analysis.study import RUN_KEYS, Study, read_study
 from replicate.messages import DataError, given_files, one_line_errors
@@ -167,7 +168,7 @@ def course(env_steps: Array, u: Array, total_env_steps: int, diverged_at: float 
 
     """
     edges = np.linspace(0, total_env_steps, BINS + 1)
-    place = np.clip(np.searchsorted(edges, env_steps, side="left") - 1, 0, BINS - 1)
+    place = bin_of(env_steps, total_env_steps, BINS)
     count = np.bincount(place, minlength=BINS)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.bincount(place, u, BINS) / count

@@ -35,7 +35,7 @@ from analysis.claims.parts import (
 from analysis.measures import LEAST_SPREAD_U, ruined_or_collapsed
 from analysis.significance import stratified_logrank
 from analysis.statistics import Array, Estimate
-from analysis.summaries.table1 import table1_summary
+from analysis.summaries.table1 import published_table1, table1_summary
 
 STUDY, TABLE1 = "epsilon", "table1"
 NO_CLIPPING = "no_clipping"
@@ -304,11 +304,11 @@ def e6(data: Data, claim: Claim) -> Evidence:
 
 def _published_scores(data: Data, name: str) -> dict[str, float]:
     """Variant → its number in the PPO paper."""
-    table = data.published["ppo_table1"].set_index("setting").score
+    scores = published_table1(data.published["ppo_table1"])
     return {
-        entry["name"]: float(table[entry["published"]])
+        entry["name"]: scores[entry["published"]]
         for entry in data.studies[name].plan["variants"]
-        if entry.get("published") in table.index
+        if entry.get("published") in scores
     }
 
 
@@ -334,8 +334,7 @@ def _table1(data: Data) -> list[Table]:
     runs = runs[runs.seed.isin(study.seeds)]
     if runs.score.isna().any():
         return []
-    printed = data.published["ppo_table1"]
-    literature = dict(zip(printed.setting, printed.score.astype(float), strict=True))
+    literature = published_table1(data.published["ppo_table1"])
     made = table1_summary(study, runs, literature, np.random.default_rng(0))
     rows = [
         [

@@ -79,9 +79,14 @@ def unlike_the_paper(study: Study, measures: pd.DataFrame) -> list[str]:
     return reasons
 
 
-def published_table1() -> dict[str, float]:
-    """Setting → average normalised score.  Source: PPO paper, table 1."""
-    table = published("ppo_table1")
+def published_table1(table: pd.DataFrame | None = None) -> dict[str, float]:
+    """Setting → average normalised score.  Source: PPO paper, table 1.
+
+    Args:
+        table: ``results/published/ppo_table1.csv``, where it is read already.
+
+    """
+    table = published("ppo_table1") if table is None else table
     return dict(zip(table.setting, table.score.astype(float), strict=True))
 
 

@@ -34,10 +34,10 @@ def claims_of(
     runs = {entry["run_id"] for entry in plan["runs"] if begun(entry["run_id"])}
     if not runs:
         return dict(known)
-    if before is not None and runs & _run_ids(before):
+    if before is not None and runs & run_ids(before):
         return {claim: before.get("claims", {}).get(claim) for claim in known}
     # The plans that had each run: a digest counts if all runs have it.
-    holders = [[other for other in others if run in _run_ids(other)] for run in sorted(runs)]
+    holders = [[other for other in others if run in run_ids(other)] for run in sorted(runs)]
     return {
         claim: digest
         if all(
@@ -49,8 +49,9 @@ def claims_of(
     }
 
 
-def _run_ids(plan: Mapping[str, Any]) -> set[str]:
-    return {entry["run_id"] for entry in plan["runs"]}
+def run_ids(plan: Mapping[str, Any] | None) -> set[str]:
+    """The runs of a plan; none where there is no plan."""
+    return {entry["run_id"] for entry in plan["runs"]} if plan else set()
 
 
 def written_plans(root: Path) -> dict[Path, dict[str, Any]]:
