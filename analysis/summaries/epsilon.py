@@ -1,6 +1,6 @@
 """Update size, speed and stability against the width ε of the clip."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, isnan, nan
 from typing import Any, Literal
@@ -112,14 +112,13 @@ def epsilon_summary(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     """
     epsilons = epsilon_of(study)
     words = chapter_epsilon().set_index("epsilon")
-    runs = of_runs(measures)
+    runs = dict(iter(of_runs(measures).groupby(["variant", "env"])))
     scaled = scaled_envs(study, measures)
     rows = []
     for place, envs in [(OVERALL, study.envs), *((env, [env]) for env in study.envs)]:
         for variant in study.variants:
-            of_variant = runs[runs.variant == variant]
             for row in ROWS:
-                used = [env for env in envs if env in scaled or not row.in_u]
+                used = [runs[variant, env] for env in envs if env in scaled or not row.in_u]
                 known = epsilons[variant] in words.index
                 rows.append(
                     {
@@ -129,30 +128,30 @@ def epsilon_summary(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
                         "epsilon": epsilons[variant],
                         "group": row.group,
                         "measure": row.label,
-                        **_summarised(row, of_variant[of_variant.env.isin(used)], used),
+                        **_summarised(row, used),
                         "chapter": words.loc[epsilons[variant], row.group] if known else "",
                     }
                 )
     return pd.DataFrame(rows)
 
 
-def _summarised(row: Row, runs: pd.DataFrame, envs: Sequence[str]) -> dict[str, Any]:
-    """``estimate, low, high, method, runs, hits`` of the runs of one variant."""
-    hits = nan
-    if runs.empty:
+def _summarised(row: Row, runs: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    """``estimate, low, high, method, runs, hits`` of a variant's runs on each environment."""
+    hits, count = nan, sum(map(len, runs))
+    if not runs:
         bounds = Interval(nan, nan, nan, nan, "")
     elif row.kind == "share":
-        hits = int(runs[row.column].sum())
-        bounds = share(hits, len(runs))
+        hits = int(sum(of_env[row.column].sum() for of_env in runs))
+        bounds = share(hits, count)
     elif row.kind == "median":
-        times = runs[row.column].to_numpy(dtype=float)
+        times = np.concatenate([of_env[row.column].to_numpy(dtype=float) for of_env in runs])
         hits = int(np.isfinite(times).sum())
-        middle = median_time(times) if len(envs) == 1 else nan
+        middle = median_time(times) if len(runs) == 1 else nan
         bounds = Interval(middle, nan, nan, nan, "median")
     elif row.kind == "spread":
         bounds = Interval(_relative_spread(runs), nan, nan, nan, "mean of standard deviations")
     else:
-        values = np.array([runs[runs.env == env][row.column] for env in envs], dtype=float)
+        values = np.array([of_env[row.column] for of_env in runs], dtype=float)
         bounds = interval(mean_of_runs(values, row.label))
         if row.kind == "geometric mean":
             estimate, low, high = map(float, np.exp([bounds.estimate, bounds.low, bounds.high]))
@@ -163,15 +162,15 @@ def _summarised(row: Row, runs: pd.DataFrame, envs: Sequence[str]) -> dict[str, 
         "low": max(bounds.low, least),  # NaN stays NaN
         "high": min(bounds.high, most),
         "method": bounds.method,
-        "runs": len(runs),
+        "runs": count,
         "hits": hits,
     }
 
 
-def _relative_spread(runs: pd.DataFrame) -> float:
+def _relative_spread(runs: Iterable[pd.DataFrame]) -> float:
     """Mean over environments of the spread over seeds, relative to the level reached."""
-    by_env = runs.groupby("env")
-    return float((by_env.held_u.std(ddof=1) / by_env["level"].mean()).mean())
+    spreads = [of_env.held_u.std(ddof=1) / of_env["level"].mean() for of_env in runs]
+    return float(pd.Series(spreads).mean())
 
 
 def epsilon_trends(study: Study, measures: pd.DataFrame, generator: Generator) -> pd.DataFrame:
