@@ -872,6 +872,9 @@ def test_bipedal_walker_is_shown_and_not_judged() -> None:
     said = sentence(finding, worlds.SETTINGS.words)
     assert "+0.5" in said and "paper2017" in said
     assert {env for part in finding.parts for env in part.part.by_env} == {"bipedal_walker"}
+    alone = Data({"comparison": data.studies["comparison"]}, data.measures, {}, {})
+    said = sentence(find("P3", alone), worlds.SETTINGS.words)
+    assert "under paper2017 and was not run under modern" in said and "+0.5" in said
 
 
 def test_bipedal_walker_is_no_part_of_the_other_comparisons() -> None:
