@@ -271,7 +271,7 @@ def e5(data: Data, claim: Claim) -> Evidence:
     def tables() -> list[Table]:
         row = (
             scores.get(NO_CLIPPING, {}),
-            data.measures[TABLE1],
+            _runs_of_table1(data),
             published.get(NO_CLIPPING, math.nan),
         )
         return [*_table1(data), *no_clipping_row(data, *row)]
@@ -312,9 +312,15 @@ def _published_scores(data: Data, name: str) -> dict[str, float]:
     }
 
 
+def _runs_of_table1(data: Data) -> pd.DataFrame:
+    """Measures of the runs that the table itself is of: the seeds that every environment has."""
+    runs = data.measures[TABLE1]
+    return runs[runs.seed.isin(data.studies[TABLE1].seeds)]
+
+
 def _paper_scores(data: Data, claim: Claim) -> dict[str, dict[str, pd.Series]]:
     """Variant → environment → score by seed; 0 untrained, 1 best run of the table."""
-    runs = data.measures[TABLE1]
+    runs = _runs_of_table1(data)
     runs = runs[~runs.env.isin(claim.without)]
     reach = runs.groupby("env").score.transform("max") - runs.untrained
     reach = reach.where(reach > 0)  # no scale where no run is better than the untrained policy
@@ -330,8 +336,7 @@ def _table1(data: Data) -> list[Table]:
 
     The paper's statistic of 3 of our seeds, drawn anew many times; with 3 seeds there is one draw.
     """
-    study, runs = data.studies[TABLE1].even, data.measures[TABLE1]
-    runs = runs[runs.seed.isin(study.seeds)]
+    study, runs = data.studies[TABLE1].even, _runs_of_table1(data)
     if runs.score.isna().any():
         return []
     literature = published_table1(data.published["ppo_table1"])
