@@ -96,7 +96,7 @@ rule measures:
         multiext(f"{ROOT}/{{name}}/measures/{{study}}", ".csv", ".manifest.json"),
     log:
         f"{LOGS}/{{name}}_{{study}}_measures.log",
-    # What much waits for comes before what nothing waits for.
+    # Claims wait for all measures and probes, the report for claims: these before pictures.
     priority: 1
     conda:
         "environment.yaml"

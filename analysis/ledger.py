@@ -126,6 +126,10 @@ def parts_by_test(parts: Iterable[Part]) -> dict[str, list[Part]]:
     return tests
 
 
+def _that_ran(parts: Iterable[Part]) -> list[Part]:
+    return [part for part in parts if part.estimate is not None]
+
+
 def _p_of_test(parts: list[Part], settings: LedgerSettings) -> float:
     """The smallest level at which the test says something.
 
@@ -134,7 +138,7 @@ def _p_of_test(parts: list[Part], settings: LedgerSettings) -> float:
     """
     if not parts:
         return 1.0
-    known = [part for part in parts if part.estimate is not None]
+    known = _that_ran(parts)
     against = [_p_against(part) for part in known]
     p = min(1.0, len(against) * min(against)) if against else 1.0
     if len(known) == len(parts):
@@ -371,7 +375,7 @@ def _finding(
     tests = parts_by_test(evidence.parts)
     for part in evidence.parts:
         level = levels.get((claim.name, part.test), 1 - settings.alpha)
-        known = [p for p in tests.get(part.test, []) if p.estimate is not None]
+        known = _that_ran(tests.get(part.test, []))
         judged.append(judge(part, level, settings, max(1, len(known))))
         if part.aim in JUDGED and part.estimate is not None and part.estimate.unit == U:
             for env in settings.shown_without:

@@ -115,10 +115,9 @@ def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
             with reporter(label) as report:
                 every = execution.checkpoint_every_updates
                 train_cohort(cohort, store, device, every, report, watch, threads)
-    checkpoints.remove_served(
-        store, checkpoints.cohort_name(runs)
-    )  # what a kill after the last run left
-    checkpoints.remove_if_empty(store)
+    if not to_train:  # a kill after the last run's files leaves their checkpoint behind
+        checkpoints.remove_served(store, checkpoints.cohort_name(runs))
+        checkpoints.remove_if_empty(store)
     fresh = {run.digest for cohort in to_train for run in cohort}
     for run in runs:
         note = "" if run.digest in fresh else "  (was finished before)"

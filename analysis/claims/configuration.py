@@ -107,19 +107,21 @@ def load_claims(folder: Path = CONF) -> dict[str, Claim]:
 
     """
     files = [file for file in sorted(folder.glob("*.yaml")) if CLAIM_FILE.fullmatch(file.name)]
+    choices = {
+        key: (group, {file.stem for file in CONF.parent.joinpath(group).glob("*.yaml")})
+        for key, group in (("studies", "study"), ("without", "env"))
+    }
     claims = {}
     for file in files:
         claim = _checked(Claim, file, {"name": file.stem})
         claims[claim.name] = claim
         _check_templates(file, claim)
-        for key, group in (("studies", "study"), ("without", "env")):
-            known = {choice.stem for choice in CONF.parent.joinpath(group).glob("*.yaml")}
-            for name in getattr(claim, key):
-                if name not in known:
-                    raise ClaimsError(
-                        f"conf/claims/{file.name}: {key}: no file conf/{group}/{name}.yaml; "
-                        f"{nearest(name, known)}"
-                    )
+        for key, (group, known) in choices.items():
+            for name in sorted(set(getattr(claim, key)) - known):
+                raise ClaimsError(
+                    f"conf/claims/{file.name}: {key}: no file conf/{group}/{name}.yaml; "
+                    f"{nearest(name, known)}"
+                )
     return claims
 
 
