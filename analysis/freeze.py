@@ -244,7 +244,7 @@ def plans_of(
                 "--replace takes them out"
             )
         if plan is not None:
-            first = None if asked.replace else former
+            first = None if asked.replace and name in asked.choice.studies else former
             plan["claims"] = claims_of(plan, first, others, lambda run: True, known)
             plans[folder / f"{name}.json"] = plan
     return plans
@@ -256,6 +256,8 @@ def plan_of_data(
     """A study's plan, of the environments and seeds on which all its variants are there, if any."""
     study = load_study(name)
     seeds = sorted({stored.description["settings"]["seed"] for stored in there.values()})
+    # Below its first seed a study has none, whoever trained such runs.
+    seeds = [seed for seed in seeds if seed >= study.first_seed]
     planned = [p for p in study_runs(study, scale, seeds) if p.run.run_id in there]
     count = Counter((p.env, p.run.seed) for p in planned)
     planned = [p for p in planned if count[p.env, p.run.seed] == len(study.variants)]

@@ -10,7 +10,7 @@ that were not run count as tests with p = 1: a later run cannot weaken a verdict
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special, stats  # type: ignore[import-untyped]
@@ -18,7 +18,7 @@ from scipy import special, stats  # type: ignore[import-untyped]
 from analysis.claims.configuration import Claim, LedgerSettings
 from analysis.claims.parts import Evidence, Part, U, without_env
 from analysis.significance import holm_levels
-from analysis.statistics import Estimate, mean_over_environments
+from analysis.statistics import Estimate, mean_over_environments, satterthwaite
 
 NOT_RUN = "not run"
 NO_EFFECT = "no relevant effect"
@@ -300,6 +300,23 @@ def _where_learnt(
     return (IN_PART if short else SUPPORTED), why
 
 
+def with_what_decided(judged: Judged, settings: LedgerSettings) -> list[Judged]:
+    """A part, and beside one that holds in part the same on the environments that decided it."""
+    part = judged.part
+    if judged.verdict != IN_PART:
+        return [judged]
+    short = _short(part, settings)
+    learnt = replace(
+        part,
+        key=f"{part.key}_learnt",
+        label=f"{part.label}, where policies have learnt",
+        aim="shown",
+        estimate=_on_learnt(part, settings),
+        by_env={env: estimate for env, estimate in part.by_env.items() if env not in short},
+    )
+    return [judged, judge(learnt, judged.level, settings)]
+
+
 def guard_failures(judged: Judged) -> list[str]:
     """Environments of a guard that are wholly below −margin."""
     if judged.part.aim != "guard":
@@ -319,10 +336,10 @@ def level_of_each(judged: Judged) -> float:
 def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
     """Seeds per environment with which an effect of the margin's size would be told from none.
 
-    The least S with ``t_ν((1 + level) / 2) + t_ν(power) ≤ margin / SE_S``, where the standard error
-    falls as ``1/√S`` and the degrees of freedom grow as ``S − 1``.  Of a part without a margin the
-    effect is the one that was found, if it is on the claimed side.  None: no standard error, no
-    effect, or more than 10,000 seeds.
+    The least S with ``t_ν((1 + level) / 2) + t_ν(power) ≤ margin / SE_S``, where on each
+    environment, from the seeds that it has, the standard error falls as ``1/√S`` and the degrees of
+    freedom grow as ``S − 1``.  Of a part without a margin the effect is the one that was found, if
+    it is on the claimed side.  None: no standard error, no effect, or more than 10,000 seeds.
     """
     estimate = part.estimate
     if estimate is None or part.seeds < 2:
@@ -335,9 +352,12 @@ def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
     if effect <= 0:
         return None
 
+    means = list(part.by_env.values()) or [replace(estimate, n=part.seeds)]
+    of_one_seed = np.array([mean.standard_error**2 * mean.n for mean in means]) / len(means) ** 2
+    df_of_two = np.array([mean.df / (mean.n - 1) for mean in means])
+
     def enough(seeds: int) -> bool:
-        df = estimate.df * (seeds - 1) / (part.seeds - 1)
-        error = estimate.standard_error * math.sqrt(part.seeds / seeds)
+        error, df = satterthwaite(of_one_seed / seeds, df_of_two * (seeds - 1))
         quantiles = special.stdtrit(df, (1 + level) / 2) + special.stdtrit(df, power)
         return bool(quantiles * error <= effect)
 
@@ -395,14 +415,15 @@ def _finding(
 
 
 def _seeds_needed(judged: Iterable[Judged]) -> int | None:
-    """What the most demanding open part needs; None where one of them does not know."""
-    needed = [
-        part.seeds_needed
-        for part in judged
-        if part.part.aim in JUDGED and part.verdict == INCONCLUSIVE
-    ]
-    known = [seeds for seeds in needed if seeds is not None]
-    return max(known) if known and len(known) == len(needed) else None
+    """What the most demanding open part needs; None where one of them does not know.
+
+    None too where each has as many: then what was found lies between none and the margin.
+    """
+    open_ = [each for each in judged if each.part.aim in JUDGED and each.verdict == INCONCLUSIVE]
+    needed = [(each.seeds_needed, each.part.seeds) for each in open_]
+    known = [seeds for seeds, _ in needed if seeds is not None]
+    more = any(seeds is not None and seeds > there for seeds, there in needed)
+    return max(known) if more and len(known) == len(needed) else None
 
 
 def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
@@ -438,6 +459,7 @@ def _no_effect(parts: Sequence[Judged]) -> bool:
     others = [each for each in above if each.part.margin == 0]
     equal = [each for each in parts if each.part.aim == "not below"]
     within = [each for each in parts if each.part.aim == "within"]
+    others += [each for each in parts if each.part.aim in ("rises", "often")]
     return (
         bool(sized)
         and all(each.verdict == NO_EFFECT for each in sized)

@@ -4,7 +4,8 @@ python -m analysis.products PLAN.json MEASURES.csv FOLDER PRODUCT…
 
 A PRODUCT is ``figures/NAME``, ``figures/ENV/NAME`` (on this environment alone) or ``tables/NAME``,
 NAME a module of ``analysis.figures`` or ``analysis.tables`` and ENV a file of ``conf/env``.  Its
-files are ``FOLDER/figures/STUDY/NAME.…`` and so on.
+files are ``FOLDER/figures/STUDY/NAME.…`` and so on.  It is of the seeds that every environment has,
+or where the module says ``ALL_SEEDS`` of all that each has.
 """
 
 import argparse
@@ -42,8 +43,9 @@ def make(study: Study, measures: pd.DataFrame, folder: Path, product: str) -> No
         if env not in study.envs:
             raise DataError(f"{study.name}: no environment {env!r}; {nearest(env, study.envs)}")
         study, measures = study.on(env), measures[measures.env == env]
-    study = study.even
-    measures = measures[measures.seed.isin(study.seeds)]
+    if not getattr(module, "ALL_SEEDS", False):
+        study = study.even
+        measures = measures[measures.seed.isin(study.seeds)]
     stem.parent.mkdir(parents=True, exist_ok=True)
     if kind == "figures":
         style.use()

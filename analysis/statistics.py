@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy  # type: ignore[import-untyped]  # its parts load at their first use
 from numpy.random import Generator
-from scipy import special, stats  # type: ignore[import-untyped]
 
 Array = npt.NDArray[np.float64]
 Statistic = Callable[[Array], Array]
@@ -69,7 +69,7 @@ class Estimate:
     def bounds(self, level: float) -> tuple[float, float]:
         """``value ∓ t_df SE`` at the given coverage; NaN without a standard error."""
         _check_level(level)
-        half = float(special.stdtrit(self.df, (1 + level) / 2)) * self.standard_error
+        half = float(scipy.special.stdtrit(self.df, (1 + level) / 2)) * self.standard_error
         return self.value - half, self.value + half
 
     def p_above(self, null: float = 0.0) -> float:
@@ -94,7 +94,7 @@ class Estimate:
             return 1.0
         if self.standard_error == 0:
             return 0.0 if distance > 0 else 1.0
-        return min(1.0, 2 * float(special.stdtr(self.df, -distance / self.standard_error)))
+        return min(1.0, 2 * float(scipy.special.stdtr(self.df, -distance / self.standard_error)))
 
 
 def interval(estimate: Estimate, level: float = 0.95) -> Interval:
@@ -223,7 +223,7 @@ def share(hits: int, total: int, level: float = 0.95) -> Interval:
     """
     if total == 0:
         return Interval(math.nan, math.nan, math.nan, level, EXACT)
-    low, high = stats.binomtest(hits, total).proportion_ci(level, method="exact")
+    low, high = scipy.stats.binomtest(hits, total).proportion_ci(level, method="exact")
     return Interval(hits / total, float(low), float(high), level, EXACT)
 
 
@@ -268,8 +268,8 @@ def resampled(
 
     with warnings.catch_warnings():
         # A resample may have no statistic; whoever takes quantiles sees it.
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        bootstrapped = stats.bootstrap(
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        bootstrapped = scipy.stats.bootstrap(
             tuple(array),
             of_environments,
             n_resamples=resamples,

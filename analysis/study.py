@@ -163,8 +163,11 @@ class Study:
         parts = [
             labelled(
                 pa.concat_tables(
-                    pq.read_table(_table(stem, f"{name}.parquet"), read_dictionary=[RUN])
-                    for stem in self._stems[env]
+                    [
+                        pq.read_table(_table(stem, f"{name}.parquet"), read_dictionary=[RUN])
+                        for stem in self._stems[env]
+                    ],
+                    promote_options="default",  # a part may be older than a column
                 ),
                 self._entries(env),
             )

@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from replicate.__main__ import train as train_and_print
+from replicate.messages import ConfigError
 from replicate.planning import composition
 from replicate.settings import ExecutionSettings, RunSettings, validated
 from replicate.store.records import is_finished, read_stored, read_table
@@ -20,6 +21,7 @@ def compose(*overrides: str) -> list[RunSettings]:
         ConfigError: one line with what is wrong and the nearest valid choice.
 
     """
+    composition.read_again()
     return composition.compose(*overrides).runs
 
 
@@ -77,6 +79,8 @@ def train(
 
     """
     runs = list(runs)
+    if not runs:
+        raise ConfigError("runs: none; compose() makes some")
     chosen = {"out": str(out), "device": device, "logger": logger}
     execution = validated(
         ExecutionSettings, {**composition.compose().execution.model_dump(), **chosen}

@@ -41,6 +41,8 @@ class Section(BaseModel):
 
 # Keys of a recipe that are without effect where nothing is clipped.
 CLIP_SCHEDULE = ("clip_epsilon_schedule", "clip_epsilon_end")
+# Those that PPO alone reads.
+PPOS_OWN = ("value_clip", "max_gradient_norm", *CLIP_SCHEDULE)
 # What float32 can hold and divide by.
 Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
 NotNegative = Annotated[float, Field(ge=0, le=1e30)]
@@ -143,8 +145,11 @@ class Algorithm(Section):
         return lane_numbers(self)
 
     def without_effect(self) -> tuple[list[str], list[str]]:
-        """Keys of the algorithm, and keys of the recipe, that these settings switch off."""
-        return [], ["value_clip", "max_gradient_norm", *CLIP_SCHEDULE]
+        """Keys of the algorithm, and keys of the recipe, that make no difference here.
+
+        They are no part of a run's identity.  An algorithm of one's own may read all of them.
+        """
+        return [], []
 
 
 Objective = Literal["clip", "none", "fixed_kl", "adaptive_kl", "spo", "clip_higher"]
@@ -248,6 +253,10 @@ class VPGSettings(ValueFit):
     name: Literal["vpg"]
     learning_rate: Positive = Key("–", "Adam step size of the policy", lane=True)
 
+    def without_effect(self) -> tuple[list[str], list[str]]:
+        """Keys of the recipe that PPO alone reads."""
+        return [], [*PPOS_OWN]
+
 
 class TRPOSettings(ValueFit):
     """Trust region policy optimisation."""
@@ -261,6 +270,10 @@ class TRPOSettings(ValueFit):
     fisher_stride: int = Key("samples", "every n-th sample makes the Fisher matrix", ge=1)
     backtrack_shrink: float = Key("–", "factor of the line search", gt=0, lt=1)
     max_backtracks: int = Key("–", "trials of the line search", ge=1, le=MOST_PASSES)
+
+    def without_effect(self) -> tuple[list[str], list[str]]:
+        """Keys of the recipe that PPO alone reads."""
+        return [], [*PPOS_OWN]
 
 
 def _check_divides(part: int, whole: int, key: str) -> None:
@@ -324,7 +337,7 @@ class ChangeSettings(Section):
 
     def first_update(self, num_updates: int) -> int:
         """Number of the first update after it, in a run of so many."""
-        return int(self.at_share * num_updates)
+        return math.floor(self.at_share * num_updates + 1e-9)  # 0.29 of 100 are 28.999…
 
     def covers(self, update: int, num_updates: int) -> bool:
         """Whether an update has the values of ``algo``."""
@@ -349,9 +362,12 @@ def _check_change(change: ChangeSettings, algo: Algorithm) -> None:
         if key not in known:
             raise ValueError(f"change.algo.{key}: no value of a lane; {nearest(key, known)}")
     try:
-        type(algo).model_validate({**algo.model_dump(), **change.algo})
+        changed = type(algo).model_validate({**algo.model_dump(), **change.algo})
     except ValidationError as error:
         raise ValueError(f"change.algo.{_one_line(error, type(algo), change.algo)}") from None
+    for key in changed.without_effect()[0]:
+        if key in change.algo:
+            raise ValueError(f"change.algo.{key}: the rest of algo.* makes no use of it")
 
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
@@ -417,8 +433,8 @@ class RunSettings(Section):
         data["total_env_steps"] = self.env_steps
         of_algo, of_recipe = self.algo.without_effect()
         if self.change is not None:  # it may give some of them an effect
-            changed = self.algo.model_copy(update=self.change.algo)
-            of_algo = [key for key in of_algo if key in changed.without_effect()[0]]
+            still = self.algo.model_copy(update=self.change.algo).without_effect()[0]
+            of_algo = [key for key in of_algo if key in still]
         for section, keys in (
             ("algo", of_algo),
             ("recipe", [*of_recipe, *_switched_off(self.recipe)]),

@@ -1,12 +1,13 @@
 """What a notebook does: the README's own lines, shortened."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from replicate.interface import compose, load, train
-from replicate.messages import DamagedRunError
+from replicate.messages import ConfigError, DamagedRunError
 from replicate.planning import composition
 from tests.stored import store_run
 
@@ -50,3 +51,22 @@ def test_the_commands_of_the_readme_are_valid() -> None:
     for line in re.findall(r"^python -m replicate (?!--help)(.*)$", README.read_text(), re.M):
         arguments = [a.strip("'") for a in line.split() if a != "-m"]
         assert composition.compose(*arguments).runs
+
+
+def test_no_runs_are_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^runs: none"):
+        train([], tmp_path)
+
+
+def test_an_edit_of_conf_reaches_a_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(composition.CONF, tmp_path / "conf")
+    monkeypatch.setattr(composition, "CONF", tmp_path / "conf")
+    file = tmp_path / "conf/recipe/modern.yaml"
+    (before,) = compose("recipe=modern")
+    assert before.recipe.norm_epsilon != 0.125
+    text = re.sub("norm_epsilon: [^ \n]*", "norm_epsilon: 0.125", file.read_text())
+    file.write_text(text)
+    (after,) = compose("recipe=modern")
+    assert after.recipe.norm_epsilon == 0.125

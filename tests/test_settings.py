@@ -4,12 +4,13 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from replicate.messages import ConfigError
 from replicate.planning.cohorts import cohorts, missing
-from replicate.settings import ALGORITHMS, Shared, lane_keys
+from replicate.settings import ALGORITHMS, ChangeSettings, Shared, ValueFit, lane_keys
 from replicate.store.checkpoints import cohort_name
 from tests.conftest import runs_of
 
@@ -69,6 +70,36 @@ def test_a_key_that_has_an_effect_after_a_change_is_part_of_the_identity() -> No
     assert digest(*stops, "algo.target_kl_factor=2") != digest(*stops, "algo.target_kl_factor=1")
     other = "algo.target_kl=null", "change.at_share=0.5", "change.algo.clip_epsilon=0.1"
     assert digest(*other, "algo.target_kl_factor=2") == digest(*other, "algo.target_kl_factor=1")
+
+
+class SGDSettings(ValueFit):
+    """An algorithm of one's own."""
+
+    name: Literal["sgd"]
+
+
+def test_an_algorithm_of_ones_own_may_read_every_key() -> None:
+    (run,) = runs_of("algo=vpg")
+    values = {k: v for k, v in run.algo.model_dump().items() if k in SGDSettings.model_fields}
+    assert SGDSettings(**{**values, "name": "sgd"}).without_effect() == ([], [])
+    assert {"max_gradient_norm", "value_clip"} <= set(run.algo.without_effect()[1])
+
+
+@pytest.mark.parametrize(
+    ("base", "key"),
+    [("algo.objective=none", "clip_epsilon"), ("algo.objective=fixed_kl", "kl_target")],
+)
+def test_a_change_of_what_makes_no_difference_is_refused(base: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"change.algo.{key}: [^\n]* makes no use of it$"):
+        runs_of(base, "change.at_share=0.5", f"change.algo.{key}=0.1")
+
+
+@pytest.mark.parametrize("updates", [100, 300, 700])
+def test_a_share_of_the_updates_is_not_cut_by_rounding(updates: int) -> None:
+    for before in range(updates):
+        change = ChangeSettings(at_share=before / updates, mass=2.0)
+        assert change.first_update(updates) == before
+    assert ChangeSettings(at_share=0.29, mass=2.0).first_update(updates) == 29 * updates // 100
 
 
 def test_an_id_with_a_namespace_makes_no_folder() -> None:

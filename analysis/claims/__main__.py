@@ -24,7 +24,15 @@ from analysis.claims.configuration import Claim, LedgerSettings, load_claims, lo
 from analysis.claims.digests import digests, same_data
 from analysis.claims.parts import ENVIRONMENT, FACTOR, Data, Table
 from analysis.claims.sentences import effect, sentence, with_bounds
-from analysis.ledger import JUDGED, NOT_RUN, Finding, Judged, ledger, level_of_each
+from analysis.ledger import (
+    JUDGED,
+    NOT_RUN,
+    Finding,
+    Judged,
+    ledger,
+    level_of_each,
+    with_what_decided,
+)
 from analysis.study import env_labels, read_study
 from replicate.messages import DataError, Parser, one_line_errors
 from replicate.store.files import write_atomically
@@ -83,14 +91,14 @@ def record(
     """What the report and the terminal show of a finding."""
     claim = finding.claim
     ran = finding.verdict != NOT_RUN
-    used = [data.studies[study] for study in claim.studies if study in data.studies and ran]
+    read = finding.evidence.studies or claim.studies
+    used = [data.studies[study] for study in read if study in data.studies and ran]
     # Shares of all runs are of no single environment.
     envs = {env: None for judged in finding.parts for env in judged.part.by_env} or {
         env: None for study in used for env in study.envs if env not in claim.without
     }
     labels = env_labels(data.studies.values())
     seeds = {len(study.on(env).seeds) for study in used for env in study.envs if env in envs}
-    needed = finding.seeds_needed
     runs = {
         entry["digest"] or (study.name, entry["env"], entry["variant"], entry["seed"])
         for study in used
@@ -113,10 +121,13 @@ def record(
         "n": _n(main),
         "post_hoc": any(known != digest for known in recorded),
         "digest": digest,
-        "parts": [part_record(judged, labels) for judged in finding.parts],
+        "parts": [
+            part_record(each, labels)
+            for judged in finding.parts
+            for each in with_what_decided(judged, settings)
+        ],
         "tables": [table_record(table, labels) for table in tables],
-        # Where as many are there, what was found lies between none and the margin.
-        "seeds_needed": needed if needed is not None and needed > min(seeds, default=0) else None,
+        "seeds_needed": finding.seeds_needed,
         "runs": len(runs),
         "seeds": sorted(seeds),
         "envs": {env: labels.get(env, env) for env in envs},

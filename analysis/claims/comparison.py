@@ -115,17 +115,21 @@ def _beside(data: Data, claim: Claim) -> Table:
     for recipe, study in RECIPES.items():
         x, y = (samples(data, study, name, final_u, claim.without) for name in ("ppo", "trpo"))
         envs = [env for env in x if env in y]
-        if not envs or len({len(v[env]) for v in (x, y) for env in envs}) > 1:
+        of_each = [{*v[env].index} for v in (x, y) for env in envs]
+        # Both quantities are of all runs: an environment with more seeds would count for more.
+        seeds = sorted(set.intersection(*of_each)) if of_each else []
+        if not seeds:
             continue
-        runs = np.stack([[v[env].to_numpy() for v in (x, y)] for env in envs])
+        runs = np.stack([[v[env].loc[seeds].to_numpy() for v in (x, y)] for env in envs])
         intervals = bootstrap_intervals(_better_and_middle, runs, np.random.default_rng(0))
         names = (
             "probability that a run of PPO is better than a run of TRPO",
             "interquartile mean of PPO minus that of TRPO, u",
         )
         for name, interval in zip(names, intervals, strict=True):
-            rows.append([recipe, name, interval.estimate, interval.low, interval.high])
-    return Table("Beside the mean", ["recipe", "quantity", "estimate", "low", "high"], rows)
+            rows.append([recipe, name, interval.estimate, interval.low, interval.high, len(seeds)])
+    columns = ["recipe", "quantity", "estimate", "low", "high", "seeds that every environment has"]
+    return Table("Beside the mean", columns, rows)
 
 
 def _better_and_middle(runs: Array) -> Array:

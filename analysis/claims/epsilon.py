@@ -222,13 +222,14 @@ def _trend(
     below = (1 + int((null <= observed + slack).sum())) / (1 + len(null))
     # Under the null its spread is that of the permutations: how many seeds it would take.
     estimate = Estimate(observed, float(null.std()), float(pooled.size), int(pooled.size), unit)
-    return Part(key, label, "rises", estimate, seeds=min(seeds), p_values=(above, below))
+    of_each = round(len(pooled) / len(blocks))
+    return Part(key, label, "rises", estimate, seeds=of_each, p_values=(above, below))
 
 
 def _often(label: str, unsafe: Mapping[str, Array], claim: Claim) -> Part:
     """Ruined or collapsed runs among all at the largest ε."""
     last = np.concatenate([block[:, -1] for block in unsafe.values()])
-    seeds = min(len(block) for block in unsafe.values())
+    seeds = round(len(last) / len(unsafe))
     return often("often", label, int(last.sum()), len(last), claim.margins["often"], seeds)
 
 

@@ -70,7 +70,7 @@ class Part:
         margin: smallest effect of interest, in the estimate's unit (of a factor its logarithm).
         by_env: the estimate on each environment.
         reached: of a difference in u, the better side's mean *final* u on each environment.
-        seeds: per environment; 0 where it has no meaning.
+        seeds: per environment, of shares and trends the mean; 0 where it has no meaning.
         p_values: of ``rises``: one-sided, for and against.
         count: cases of the claim's event, and how many could have been one.
         test: parts of one test stand and fall together; each test has one p in its family.
@@ -118,6 +118,7 @@ class Evidence:
         undecided: why the data cannot decide, whatever they say; empty: they can.
         seeds_needed: for what ``undecided`` says.
         variants: whose runs it read, of all its studies; empty: all.
+        studies: whose runs it judged; empty: all of the claim's.
         tables: makes what is shown beside the verdict.
 
     """
@@ -126,6 +127,7 @@ class Evidence:
     undecided: str = ""
     seeds_needed: int | None = None
     variants: tuple[str, ...] = ()
+    studies: tuple[str, ...] = ()
     tables: Callable[[], list[Table]] = list
 
 

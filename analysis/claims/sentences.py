@@ -42,7 +42,8 @@ def effect(judged: Judged) -> str:
     value, unit = part.estimate.value, part.estimate.unit
     if part.p_values is not None:
         return f"{_number(value, unit)}, {p_text(part)}"
-    return with_bounds(value, judged.low, judged.high, unit)
+    text = with_bounds(value, judged.low, judged.high, unit)
+    return f"at least {text}" if part.at_least else text
 
 
 def with_bounds(value: float, low: float, high: float, unit: str) -> str:

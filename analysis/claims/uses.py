@@ -47,11 +47,12 @@ def e4(data: Data, claim: Claim) -> Evidence:
     tried where a policy was trained: on environments where the mean u of all runs had reached the
     claim's ``trained`` before the change.
     """
-    parts = [made for use in USES for made in _parts(data, claim, use)]
-    used = {use.study for use in USES if use.study in data.studies}
+    of_use = {use: _parts(data, claim, use) for use in USES}
+    judged = [use for use, parts in of_use.items() if any(part.by_env for part in parts)]
     return Evidence(
-        parts,
-        variants=tuple(VARIANTS) if used else (),
+        [part for parts in of_use.values() for part in parts],
+        variants=tuple(VARIANTS) if judged else (),
+        studies=tuple(use.study for use in judged),
         tables=lambda: [table for use in USES for table in _changed(data, use)],
     )
 

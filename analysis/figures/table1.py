@@ -9,7 +9,7 @@ from analysis import style
 from analysis.figures import Drawing
 from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
-from analysis.summaries import runs_text
+from analysis.summaries import published, runs_text
 from analysis.summaries.table1 import (
     PAPER_SEEDS,
     left_out,
@@ -27,7 +27,8 @@ ROW_INCHES = 0.42
 def points(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     """What is drawn: ``variant, label, kind, seed, value, low, high``; without empty values."""
     generator = np.random.default_rng(0)
-    summary = table1_summary(study, measures, published_table1(), generator)
+    literature = published_table1(published("ppo_table1"))
+    summary = table1_summary(study, measures, literature, generator)
     columns = {
         REDRAWN: ["redrawn_median", "redrawn_low", "redrawn_high"],
         OURS: ["ours", "ours_low", "ours_high"],

@@ -111,11 +111,12 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
     """What a reader must know before the numbers."""
     texts = []
     of_each = measures.groupby(["scale", "study", "env", "variant"]).seed.nunique()
-    least = of_each.groupby("scale").min()
+    numbers = of_each.groupby("scale").agg(["min", "max"])
     few = [
-        f"{seeds} seeds" + (f" at scale {scale}" if len(least) > 1 else "")
-        for scale, seeds in least.items()
-        if seeds < FEW_SEEDS
+        (f"{least} seeds" if least == most else f"{least} to {most} seeds")
+        + (f" at scale {scale}" if len(numbers) > 1 else "")
+        for scale, least, most in numbers.itertuples()
+        if least < FEW_SEEDS
     ]
     if few:
         texts.append(

@@ -53,11 +53,13 @@ def label_of(study: Study, env: str) -> str:
 
 def runs_text(study: Study, measures: pd.DataFrame) -> str:
     """How many runs the numbers are made of, how long and by which recipe, in two sentences."""
+    of_each = [len(study.on(env).seeds) for env in study.envs]
+    least, most = min(of_each), max(of_each)
     numbers = " × ".join(
         [
             counted(len(study.envs), "environment"),
             counted(len(study.variants), "variant"),
-            counted(len(study.seeds), "seed"),
+            counted(least, "seed") if least == most else f"{least} to {most} seeds",
         ]
     )
     diverged = int(measures.diverged.sum())

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from analysis.measures import WORST, ruined_or_collapsed
+from analysis.measures import LEAST_SPREAD_U, WORST, ruined_or_collapsed
 from analysis.significance import holm, median_time, trend_test
 from analysis.statistics import Array, Interval, interval, mean_of_runs, share
 from analysis.study import Study
@@ -33,6 +33,7 @@ class Row:
         kind: how the runs are summarised.
         in_u: whether it needs a published scale.
         limits: between which values it can be; an interval ends there.
+        least_deviation: what its standard deviation over seeds counts as where it is smaller.
 
     """
 
@@ -43,6 +44,7 @@ class Row:
     kind: Kind = "mean"
     in_u: bool = True
     limits: tuple[float, float] = (-inf, inf)
+    least_deviation: float = 0.0
 
 
 ROWS = [
@@ -57,9 +59,9 @@ ROWS = [
         in_u=False,
     ),
     Row("clip_fraction", "update_size", "clip fraction", 0, in_u=False, limits=(0.0, 1.0)),
-    Row("early_u", "speed", "u, first quarter", +1),
+    Row("early_u", "speed", "u, first quarter", +1, least_deviation=LEAST_SPREAD_U),
     Row("steps_to_half", "speed", "env steps to u = 0.5", -1, "median"),
-    Row("held_u", "stability", "u, last tenth", 0),
+    Row("held_u", "stability", "u, last tenth", 0, least_deviation=LEAST_SPREAD_U),
     Row("unsafe", "stability", "ruined or collapsed", +1, "share"),
     Row("held_u", "stability", "spread over seeds / level", +1, "spread"),
     Row("relative_fall", "stability", "largest fall / level", +1, limits=(0.0, inf)),
@@ -152,7 +154,7 @@ def _summarised(row: Row, runs: Sequence[pd.DataFrame]) -> dict[str, Any]:
         bounds = Interval(_relative_spread(runs), nan, nan, nan, "mean of standard deviations")
     else:
         values = np.array([of_env[row.column] for of_env in runs], dtype=float)
-        bounds = interval(mean_of_runs(values, row.label))
+        bounds = interval(mean_of_runs(values, row.label, row.least_deviation))
         if row.kind == "geometric mean":
             estimate, low, high = map(float, np.exp([bounds.estimate, bounds.low, bounds.high]))
             bounds = Interval(estimate, low, high, bounds.level, bounds.method)

@@ -6,7 +6,7 @@ table, and its statistic is the mean over environments × seeds.
 
 from collections.abc import Iterable
 from functools import partial
-from math import comb, nan
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from analysis.statistics import (
     paired_difference,
 )
 from analysis.study import Study
-from analysis.summaries import bounds, matrix, published
+from analysis.summaries import bounds, matrix
 from replicate.messages import counted
 
 PAPER_ENVS = {
@@ -79,14 +79,13 @@ def unlike_the_paper(study: Study, measures: pd.DataFrame) -> list[str]:
     return reasons
 
 
-def published_table1(table: pd.DataFrame | None = None) -> dict[str, float]:
+def published_table1(table: pd.DataFrame) -> dict[str, float]:
     """Setting → average normalised score.  Source: PPO paper, table 1.
 
     Args:
-        table: ``results/published/ppo_table1.csv``, where it is read already.
+        table: ``results/published/ppo_table1.csv``.
 
     """
-    table = published("ppo_table1") if table is None else table
     return dict(zip(table.setting, table.score.astype(float), strict=True))
 
 
@@ -103,9 +102,8 @@ def table1_summary(
         (interquartile mean over all runs, the best run taken as given; bounds from 10 seeds on);
         ``difference`` (ours − published); ``reference, to_reference, to_reference_low,
         to_reference_high`` (ours − ours of the variant that was published as the best, paired by
-        seed); ``redrawn_low, redrawn_median, redrawn_high, redrawn_draws`` (95 % of what the
-        paper's statistic would have been with 3 of our seeds, and in how many ways they can be
-        drawn: with 3 seeds there is only one, and with fewer none); ``runs, envs, seeds,
+        seed); ``redrawn_low, redrawn_median, redrawn_high`` (95 % of what the paper's statistic
+        would have been with 3 of our seeds; empty where there are no more); ``runs, envs, seeds,
         diverged``.
 
     """
@@ -132,7 +130,6 @@ def table1_summary(
     table["difference"] = table.ours - table.published
     table["reference"] = reference or ""
     of_variant = measures[measures.env.isin(envs)].groupby("variant")
-    table["redrawn_draws"] = comb(seeds, PAPER_SEEDS)
     table["runs"] = table.variant.map(of_variant.size()).fillna(0).astype(int)
     table["envs"], table["seeds"] = len(envs), seeds
     table["diverged"] = table.variant.map(of_variant.diverged.sum()).fillna(0).astype(int)

@@ -2,15 +2,21 @@
 
 import pandas as pd
 
-from analysis.measures import WORST
+from analysis.measures import LEAST_SPREAD_U, WORST
 from analysis.statistics import interval, mean_estimate
 from analysis.study import Study
 from analysis.summaries import bounds, runs_text, scale_text
 from analysis.tables import INTERVALS, NONE, Table, number, with_interval
 
+ALL_SEEDS = True
+"""Every environment stands alone."""
+
 
 def summary(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     """Per environment × variant: what the runs are worth, and what a mean hides.
+
+    The standard deviation over seeds counts as 0.01 u where it is less: runs that all reach the
+    highest return do not make a mean certain.
 
     Returns:
         ``env, variant, label, mean, mean_low, mean_high`` (return; t interval over seeds), ``u,
@@ -23,13 +29,15 @@ def summary(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     for (env, variant), runs in measures.groupby(["env", "variant"], sort=False):
         u = runs.u.clip(lower=WORST)
         scaled = bool(u.notna().all())
+        unit = float((runs.reference_return - runs.untrained).iloc[0]) if scaled else 0.0
+        final = mean_estimate(runs.final, "return", LEAST_SPREAD_U * unit)
         rows.append(
             {
                 "env": env,
                 "variant": variant,
                 "label": study.labels[variant],
-                **bounds("mean", interval(mean_estimate(runs.final, "return"))),
-                **(bounds("u", interval(mean_estimate(u, "u"))) if scaled else {}),
+                **bounds("mean", interval(final)),
+                **(bounds("u", interval(mean_estimate(u, "u", LEAST_SPREAD_U))) if scaled else {}),
                 "finals": " ".join(f"{final:.6g}" for final in runs.final),
                 "seeds": len(runs),
                 "episodes_min": runs.final_episodes.min(),

@@ -5,7 +5,7 @@ import pandas as pd
 
 from analysis.statistics import FEW_SEEDS
 from analysis.study import Study
-from analysis.summaries import runs_text
+from analysis.summaries import published, runs_text
 from analysis.summaries.table1 import (
     PAPER_ENVS,
     PAPER_SEEDS,
@@ -21,7 +21,8 @@ from replicate.messages import counted
 def make(study: Study, measures: pd.DataFrame) -> Table:
     """The table of the paper beside ours."""
     generator = np.random.default_rng(0)
-    summary = table1_summary(study, measures, published_table1(), generator)
+    literature = published_table1(published("ppo_table1"))
+    summary = table1_summary(study, measures, literature, generator)
     unlike = unlike_the_paper(study, measures)
 
     def column(name: str) -> list[str]:

@@ -22,6 +22,7 @@ from gymnasium.envs.mujoco.inverted_pendulum_v5 import InvertedPendulumEnv
 from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
 from gymnasium.envs.mujoco.swimmer_v5 import SwimmerEnv
 from gymnasium.envs.mujoco.walker2d_v5 import Walker2dEnv
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
 from replicate.envs.single import Actions
@@ -174,13 +175,24 @@ COVERED = {
 }
 """Keyword arguments of ``gymnasium.make`` that the functions above follow."""
 
+GYMNASIUMS_OWN = (PassiveEnvChecker, OrderEnforcing, TimeLimit)
+"""Wrappers of ``gymnasium.make``: they change no number, and the batch ends episodes in time."""
+
 
 def task_of(env: gymnasium.Env, kwargs: Mapping[str, object]) -> Task | None:
     """How to step an environment in a batch; None: it steps through gymnasium.
 
+    A batch steps the task itself: what a wrapper of one's own makes of it would be lost.
+
     Args:
-        kwargs: what it was made with.
+        kwargs: what it was made with, besides what its id was registered with.
 
     """
-    limited = env.spec is not None and env.spec.max_episode_steps is not None
-    return TASKS.get(type(env.unwrapped)) if limited and COVERED.issuperset(kwargs) else None
+    spec = env.spec
+    if spec is None or spec.max_episode_steps is None or not {*spec.kwargs, *kwargs} <= COVERED:
+        return None
+    while isinstance(env, gymnasium.Wrapper):
+        if type(env) not in GYMNASIUMS_OWN:
+            return None
+        env = env.env
+    return TASKS.get(type(env))

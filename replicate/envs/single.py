@@ -1,5 +1,7 @@
 """One environment of gymnasium: made, checked, measured."""
 
+import importlib
+import json
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -83,14 +85,21 @@ def _without_the_known_message() -> Iterator[None]:
 def make_env(settings: EnvSettings) -> gymnasium.Env:
     """The environment with gymnasium's own time limit, such that its episodes are independent.
 
+    ``module:Id-v0`` imports the module that registers it first, as in gymnasium.
+
     Raises:
-        ConfigError: unknown id.
+        ConfigError: unknown id, or its module fails.
 
     """
-    if settings.id not in gymnasium.registry:
+    module, _, name = settings.id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # whatever a module of one's own does
+            raise ConfigError(f"env.id: {settings.id}: {module}: {first_line(error)}") from None
+    if name not in gymnasium.registry:
         raise ConfigError(
-            f"env.id: unknown environment {settings.id!r}; "
-            + nearest(settings.id, gymnasium.registry)
+            f"env.id: unknown environment {name!r}; " + nearest(name, gymnasium.registry)
         )
     kwargs: dict[str, Any] = dict(settings.kwargs)
     with _without_the_known_message():
@@ -133,6 +142,12 @@ def check_env(settings: EnvSettings) -> EnvSpec:
     except Exception as error:  # whatever an environment makes of wrong arguments
         raise ConfigError(
             f"env.kwargs: {settings.id} does not work with {settings.kwargs}: {first_line(error)}"
+        ) from None
+    try:
+        json.dumps(env.spec.kwargs if env.spec else {})
+    except TypeError as error:
+        raise ConfigError(
+            f"env.id: {settings.id}: registered with arguments that a run cannot record: {error}"
         ) from None
     for warning in told:  # where it cannot be made, the error says all
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

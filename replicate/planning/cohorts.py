@@ -22,10 +22,14 @@ def cohorts(
 
     """
     left = {run.digest: run for run in runs}
-    trained_together = []
+    trained_together: list[list[RunSettings]] = []
     for digests in interrupted:
-        if together := [left.pop(digest) for digest in list(left) if digest in digests]:
-            trained_together.append(together)
+        together: dict[str, list[RunSettings]] = {}
+        for digest in [digest for digest in left if digest in digests]:
+            run = left.pop(digest)
+            # Keys without effect are no part of a digest, but lanes share them.
+            together.setdefault(run.cohort_key(), []).append(run)
+        trained_together += together.values()
     groups: dict[str, list[RunSettings]] = {}
     for run in left.values():
         groups.setdefault(run.cohort_key(), []).append(run)

@@ -103,6 +103,12 @@ def _composed(conf: Path, overrides: tuple[str, ...]) -> str:
     return text
 
 
+def read_again() -> None:
+    """Forget what was composed: a notebook outlives an edit of ``conf/``."""
+    _of_choices.cache_clear()
+    _composed.cache_clear()
+
+
 def _refuse_interpolations(data: Any, key: str = "") -> None:
     """Refuse values that are looked up elsewhere: ``${oc.env:…}`` would store a secret with a run.
 
@@ -199,14 +205,14 @@ def _check_range(override: Override) -> None:
 
 def _check_keys(overrides: list[Override]) -> None:
     """Refuse keys and choices that do not exist."""
-    chosen = {group: ["ppo"] if group == "algo" else [] for group in GROUPS}
+    chosen: dict[str, list[str]] = {group: [] for group in GROUPS}
     for override in overrides:
         key = override.key_or_group
         if key in GROUPS:
             chosen[key] = _values(override)
             for value in chosen[key]:
                 check_choice(key, value)
-    names = {_algorithm(choice) for choice in chosen["algo"]}
+    names = {_algorithm(choice) for choice in chosen["algo"] or [""]}
     known = {key for name in names for key, _, _ in documented_keys(name)} | set(GROUPS)
     elsewhere = {key: name for name in ALGORITHMS for key, _, _ in documented_keys(name)}
     for override in overrides:
@@ -219,19 +225,20 @@ def _check_keys(overrides: list[Override]) -> None:
 def _algorithm(choice: str) -> str:
     """Which algorithm a file of ``conf/algo`` is of: trpo_baselines is trpo with other values.
 
+    Args:
+        choice: empty: that of ``conf/config.yaml``.
+
     Raises:
         ConfigError: it does not say, or there is no such algorithm.
 
     """
-    section = json.loads(_composed(CONF, (f"algo={choice}",))).get("algo")
+    file = f"conf/algo/{choice}.yaml" if choice else "conf/config.yaml: algo"
+    section = json.loads(_composed(CONF, (f"algo={choice}",) if choice else ())).get("algo")
     if not isinstance(section, dict) or "name" not in section:
-        raise ConfigError(f"conf/algo/{choice}.yaml: name: missing; {nearest(choice, ALGORITHMS)}")
+        raise ConfigError(f"{file}: name: missing; {nearest(choice, ALGORITHMS)}")
     name = str(section["name"])
     if name not in ALGORITHMS:
-        raise ConfigError(
-            f"conf/algo/{choice}.yaml: name: unknown algorithm {name!r}; "
-            + nearest(name, ALGORITHMS)
-        )
+        raise ConfigError(f"{file}: name: unknown algorithm {name!r}; {nearest(name, ALGORITHMS)}")
     return name
 
 

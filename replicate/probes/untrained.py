@@ -15,7 +15,8 @@ import torch
 from replicate import probes
 from replicate.engine.rollout import collect, start
 from replicate.engine.state import CohortState
-from replicate.messages import say
+from replicate.envs import check_env
+from replicate.messages import ConfigError, say
 from replicate.planning.composition import compose, options
 from replicate.settings import Shared
 
@@ -31,14 +32,21 @@ def untrained(env: str) -> list[object]:
 
     Actions are drawn from the initial policy.  All is one rollout, so that the observation filter,
     which moves after one, stays empty.
+
+    Raises:
+        ConfigError: the environment cannot be trained on, or a seed sees no episode end.
+
     """
     runs = compose(f"env={env}", *RECIPE, f"seed=range(0,{SEEDS})").runs
+    check_env(runs[0].env)
     state = CohortState.fresh(runs, "cpu")
     lanes = list(range(SEEDS))
     recipe = Shared(runs[0].recipe)
     start(state.envs, state.filters, recipe)
     rollout = collect(state.learner, state.filters, state.envs, lanes, ENV_STEPS, recipe)
     returns = [[e.episodic_return for e in rollout.episodes if e.row == lane] for lane in lanes]
+    if not all(returns):
+        raise ConfigError(f"conf/env/{env}.yaml: no episode ends within {ENV_STEPS:,} env steps")
     means = [statistics.fmean(of_seed) for of_seed in returns]
     error = statistics.stdev(means) / SEEDS**0.5
     count = len(rollout.episodes)

@@ -187,7 +187,7 @@ def interrupted(store: Path) -> list[set[str]]:
 def remove_served(store: Path, cohort: str) -> None:
     """Delete the checkpoints of a finished cohort, and others whose runs are all finished."""
     for file in (store / FOLDER).glob(f"{cohort}.*{SUFFIX}"):
-        file.unlink()
+        file.unlink(missing_ok=True)  # another process may have ended at the same time
     for checkpoint in stored(store)[0]:
         if all(is_finished(store / name) for name in checkpoint.run_ids):
             checkpoint.file.unlink(missing_ok=True)

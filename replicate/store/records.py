@@ -109,7 +109,7 @@ def read_stored(store: Path, run_id: str) -> dict[str, Any]:
 
 
 def read_table(folder: Path, name: str) -> pa.Table:
-    """The table ``episodes`` or ``updates`` of a run.
+    """The table ``episodes`` or ``updates`` of a run; columns that are newer than it are empty.
 
     Raises:
         DamagedRunError: it is missing or no Parquet file.
@@ -117,9 +117,16 @@ def read_table(folder: Path, name: str) -> pa.Table:
     """
     file = folder / f"{name}.parquet"
     try:
-        return pq.read_table(file)
+        table = pq.read_table(file)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(file, error) from None
+    newer = [column for column in schema(name) if column.name not in table.column_names]
+    if not newer:
+        return table
+    for column in newer:
+        table = table.append_column(column, pa.nulls(len(table), column.type))
+    names = schema(name).names
+    return table.select([*names, *(n for n in table.column_names if n not in names)])
 
 
 def check_files(folder: Path, description: Mapping[str, Any]) -> None:

@@ -5,7 +5,8 @@ lists the *traces* of a panel of short runs (``conf/traces.yaml``), what they ga
 digest and package versions, on each class of CPU; ``python -m replicate traces`` adds what
 is here.  Two versions of the software are the same for a run where a class of CPU has equal traces
 of both on all rows of the panel that do what the run does: the run's own class, or, where it has
-not traced both, another.  Free of torch.
+not traced both, another.  Where none has traced both, a third version may stand between them, the
+same as either.  Free of torch.
 """
 
 import csv
@@ -42,6 +43,8 @@ COMMAND = "python -m replicate traces"
 Row = dict[str, str]
 Traces = dict[str, str]
 """Row of the panel (digest of its settings) → trace."""
+Software = tuple[str, str]
+"""Digests of code and package versions, as the table names them."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def _table() -> dict[tuple[str, ...], Traces]:
 
 def forget() -> None:
     """Read the tables again when next asked."""
-    for function in (panel, row_names, _table):
+    for function in (panel, row_names, _table, _same_as):
         function.cache_clear()
 
 
@@ -154,7 +157,7 @@ def versions_digest(versions: Any) -> str:
     return digest_of({name: public(str(number)) for name, number in versions.items()})[:DIGITS]
 
 
-def software_of(made: Mapping[str, Any]) -> tuple[str, str]:
+def software_of(made: Mapping[str, Any]) -> Software:
     """Code and package versions in a ``run.json`` or the like, as the table names them."""
     return str(made.get("code_digest"))[:DIGITS], versions_digest(made.get("versions"))
 
@@ -171,7 +174,7 @@ def class_name(cpu: tuple[str, ...]) -> str:
     return " ".join(filter(None, cpu)) or "a class of CPU that is not recorded"
 
 
-def traces_of(software: tuple[str, str], cpu: tuple[str, ...]) -> Traces:
+def traces_of(software: Software, cpu: tuple[str, ...]) -> Traces:
     """What the table knows of some software on a class of CPU."""
     return _table().get((*software, *cpu), {})
 
@@ -223,27 +226,52 @@ def _compare_part(made: Mapping[str, Any], settings: Iterable[Mapping[str, Any]]
     if software[1] != versions_digest(here["versions"]):
         what = f"package versions ({_versions_unlike(made.get('versions'), here['versions'])})"
     try:
-        kinds = {kind_of(validated(RunSettings, {**one})) for one in settings}
+        kinds = frozenset(kind_of(validated(RunSettings, {**one})) for one in settings)
     except ConfigError as error:
         return Answer("unknown", f"other {what}, and with settings of before ({error})")
-    traced_both = [
-        (theirs, ours)
-        for cpu in _classes(cpu_class(made))
-        if (theirs := traces_of(software, cpu)) and (ours := traces_of(software_of(here), cpu))
-    ]
-    for theirs, ours in traced_both:
-        both = {key: kind for key, kind in panel().items() if key in theirs and key in ours}
-        like = [rows_like(kind, both) for kind in kinds]
-        rows = set().union(*like)
-        if other := sorted(row_names()[key] for key in rows if theirs[key] != ours[key]):
-            return Answer("other", f"other {what}, with another trace of {other[0]}")
-        if all(like):
-            return Answer("same")
-    if traced_both:
-        return Answer("unknown", f"other {what}, and no row of conf/traces.yaml is like it")
+    found = _traced_both(software, software_of(here), kinds, cpu_class(made))
+    if found is not None:
+        return found if found.same == "same" else Answer(found.same, f"other {what}, {found.why}")
+    if software in _same_as(software_of(here), kinds):
+        return Answer("same")
     if made.get("dirty"):
         return Answer("unknown", f"other {what}, with uncommitted changes, not known here")
     return Answer("unknown", f"other {what}, not known here", made.get("commit"))
+
+
+def _traced_both(
+    one: Software, other: Software, kinds: Iterable[Kind], first: tuple[str, ...] = ()
+) -> Answer | None:
+    """What traces on one class of CPU say of two versions; None where none has traced both."""
+    traced = [
+        (theirs, ours)
+        for cpu in _classes(first)
+        if (theirs := traces_of(one, cpu)) and (ours := traces_of(other, cpu))
+    ]
+    for theirs, ours in traced:
+        both = {key: kind for key, kind in panel().items() if key in theirs and key in ours}
+        like = [rows_like(kind, both) for kind in kinds]
+        rows = set().union(*like)
+        if differ := sorted(row_names()[key] for key in rows if theirs[key] != ours[key]):
+            return Answer("other", f"with another trace of {differ[0]}")
+        if all(like):
+            return Answer("same")
+    return Answer("unknown", "and no row of conf/traces.yaml is like it") if traced else None
+
+
+@cache
+def _same_as(here: Software, kinds: frozenset[Kind]) -> frozenset[Software]:
+    """Versions that equal traces lead to, each step on one class of CPU."""
+    reached, new = {here}, [here]
+    known = {(code, versions) for code, versions, *_ in _table()}
+    while new:
+        one = new.pop()
+        for other in known - reached:
+            answer = _traced_both(other, one, kinds)
+            if answer is not None and answer.same == "same":
+                reached.add(other)
+                new.append(other)
+    return frozenset(reached)
 
 
 def _classes(first: tuple[str, ...]) -> list[tuple[str, ...]]:

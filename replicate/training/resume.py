@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from replicate.engine.cohort import Cohort, LaneRecords
 from replicate.engine.state import take_lanes_of_tensors
-from replicate.messages import ReplayError, UnusableCheckpointError, say
+from replicate.messages import ReplayError, UnusableCheckpointError, first_line, say
 from replicate.settings import RunSettings
 from replicate.store.checkpoints import Arrays, Checkpoint, cohort_name, stored, write
 from replicate.training.provenance import provenance
@@ -75,7 +75,7 @@ def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
     """Bring a cohort to the state that a checkpoint has of its lanes.
 
     Raises:
-        UnusableCheckpointError: damaged, or an environment does not replay.
+        UnusableCheckpointError: damaged, of another shape, or an environment does not replay.
 
     """
     arrays = checkpoint.arrays()
@@ -91,6 +91,10 @@ def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
         cohort.records.lanes = records_from_arrays(arrays, lanes)
     except ReplayError as error:
         raise UnusableCheckpointError(f"{checkpoint.file}: {error}") from None
+    except (KeyError, RuntimeError) as error:  # no such tensor, or another shape
+        raise UnusableCheckpointError(
+            f"{checkpoint.file}: the state of another environment or learner ({first_line(error)})"
+        ) from None
     share = len(lanes) / len(places)
     for name, seconds in checkpoint.header["seconds"].items():
         cohort.records.seconds[name] = seconds * share
@@ -101,7 +105,7 @@ def restored(runs: list[RunSettings], checkpoint: Checkpoint, device: str, threa
     """The cohort where a checkpoint left it.
 
     Raises:
-        UnusableCheckpointError: damaged, or an environment does not replay.
+        UnusableCheckpointError: damaged, of another shape, or an environment does not replay.
 
     """
     cohort = Cohort(runs, device, threads)

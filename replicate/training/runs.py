@@ -11,6 +11,7 @@ from replicate.messages import InterruptedTraining, say
 from replicate.settings import RunSettings
 from replicate.store import checkpoints
 from replicate.store.checkpoints import cohort_name
+from replicate.store.columns import check_columns
 from replicate.store.locks import only_writer
 from replicate.store.records import is_finished, write_run
 from replicate.training.resume import begin, now, save
@@ -38,6 +39,7 @@ def train_cohort(
         threads: of the physics.
 
     Raises:
+        ConfigError: an algorithm tells what the table of updates has no column for.
         LockedError: another process trains one of them.
         InterruptedTraining: by SIGINT or SIGTERM, after a checkpoint.
         OSError: they cannot be written; what is finished or in a checkpoint stays.
@@ -54,6 +56,7 @@ def train_cohort(
             cohort, history = begin(runs, store, device, threads)
 
             def after_update(progress: Progress) -> None:
+                check_columns("updates", of_last_update(cohort.records))
                 report(progress)
                 tell(cohort, progress, watch)
                 if stop.signal_number is not None:
@@ -116,6 +119,11 @@ def write_runs(cohort: Cohort, store: Path, history: dict[str, Any], threads: in
             "cohort": cohort_note(cohort.runs, cohort.records, threads),
         }
         write_run(store / run.run_id, lane.episodes, lane.updates, description)
+
+
+def of_last_update(records: CohortRecords) -> set[str]:
+    """What the lanes have of their last updates."""
+    return {key for lane in records.lanes for key in (lane.updates[-1] if lane.updates else ())}
 
 
 def last_row(lane: LaneRecords) -> dict[str, float]:

@@ -18,6 +18,7 @@ from analysis.ledger import (
     level_of_each,
     seeds_to_tell,
     verdict_of,
+    with_what_decided,
 )
 from analysis.significance import holm
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
@@ -350,6 +351,55 @@ def test_seeds_to_tell_have_the_power_that_is_claimed() -> None:
         return float((t > stats.t.ppf(0.975, count - 1)).mean())
 
     assert power(seeds) > 0.79 and power(seeds - 2) < 0.8
+
+
+def test_seeds_to_tell_are_of_each_environment_from_the_seeds_that_it_has() -> None:
+    """An environment without noise and with few seeds says little of how many it takes."""
+
+    def pilot(quiet: int, noisy: int) -> Part:
+        rng = np.random.default_rng(0)
+        by_env = {}
+        for env, sd, count in (("hopper", 0.01, quiet), ("reacher", 0.5, noisy)):
+            values = rng.standard_normal(count)
+            values = sd * (values - values.mean()) / values.std(ddof=1)
+            by_env[env] = mean_estimate(values, "u")
+        overall = mean_over_environments(list(by_env.values()))
+        reached = dict.fromkeys(by_env, 1.0)
+        return Part("a", "a", "above", overall, 0.1, by_env, reached, min(quiet, noisy))
+
+    even, uneven = (
+        seeds_to_tell(pilot(*seeds), LEVEL, SETTINGS.power) for seeds in ((5, 5), (3, 5))
+    )
+    assert even == uneven and even is not None
+    # Of the noisy environment alone, whose half the mean is.
+    quantiles = stats.t.ppf(0.975, even - 1) + stats.t.ppf(SETTINGS.power, even - 1)
+    assert even == pytest.approx((quantiles * 0.5 / 2 / 0.1) ** 2, abs=1.5)
+
+
+def test_more_seeds_are_asked_for_where_a_part_has_fewer() -> None:
+    """What 4 seeds would tell and 5 do not lies between none and the margin."""
+    part = replace(not_below(-0.12, 0.02), seeds=5)
+    (judged,) = ledger({"P1": CLAIMS["P1"]}, {"P1": Evidence([part])}, SETTINGS)["P1"].parts[:1]
+    assert judged.verdict == "inconclusive" and judged.seeds_needed is not None
+    for there, asked in ((judged.seeds_needed, False), (2, True)):
+        finding = ledger(
+            {"P1": CLAIMS["P1"]}, {"P1": Evidence([replace(part, seeds=there)])}, SETTINGS
+        )["P1"]
+        assert (finding.seeds_needed is not None) == asked
+
+
+def test_beside_a_part_that_holds_in_part_stand_the_environments_that_decided() -> None:
+    by_env = {"hopper": estimate(-0.05, 0.05), "reacher": estimate(-0.6, 0.6)}
+    overall = mean_over_environments(list(by_env.values()))
+    part = Part("b", "b", "not below", overall, 0.1, by_env, {"hopper": 1.0, "reacher": 0.1}, 5)
+    judged = judge(part, LEVEL, SETTINGS)
+    assert judged.verdict == "supported in part" and judged.low < -0.1
+    whole, learnt = with_what_decided(judged, SETTINGS)
+    assert whole is judged and set(learnt.part.by_env) == {"hopper"}
+    assert (learnt.low, learnt.high) == pytest.approx((-0.05, 0.05))
+    assert learnt.part.aim == "shown" and learnt.verdict == ""
+    supported = judge(not_below(-0.05, 0.05), LEVEL, SETTINGS)
+    assert with_what_decided(supported, SETTINGS) == [supported]
 
 
 def test_one_seed_decides_nothing() -> None:

@@ -268,6 +268,7 @@ def test_malformed_trends_are_refused(values: list[list[float]]) -> None:
         ([1, math.inf, math.inf], math.inf),
         ([math.inf] * 2, math.inf),
         ([1, 2, 2, math.inf], 2),
+        ([1, 3, 2, 3, 2, *[math.inf] * 5], 3),  # exactly half of ten came
         ([5], 5),
     ],
 )

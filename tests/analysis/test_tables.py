@@ -83,6 +83,9 @@ def test_runs_that_all_reach_the_same_do_not_make_a_difference_certain(tmp_path:
     assert (table.difference_low < -0.005).all() and (table.difference_high > 0.005).all()
 
 
+OF_EACH_ENV = ("finals", "epsilon_environments")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_table_is_of_the_seeds_that_every_environment_has(tmp_path: Path, name: str) -> None:
     two = made_up.study(tmp_path / "two", NAMES[name], TWO, seeds=2)
@@ -93,7 +96,21 @@ def test_a_table_is_of_the_seeds_that_every_environment_has(tmp_path: Path, name
     runs = [run for run in more.plan["runs"] if run["env"] == "hopper" or run["seed"] < 2]
     file.write_text(json.dumps({**more.plan, "runs": runs}))
     uneven = run(name, more, measures[there], tmp_path / "a")
-    assert uneven == run(name, two, measures[measures.seed < 2], tmp_path / "b")
+    even = run(name, two, measures[measures.seed < 2], tmp_path / "b")
+    if name not in OF_EACH_ENV:
+        assert uneven == even
+        return
+    # Where every environment stands alone, each has all its seeds.
+    assert "2 to 3 seeds" in uneven[".caption.txt"]
+    all_three = made_up.study(tmp_path / "three", NAMES[name], TWO, seeds=3)
+    three = run(name, all_three, measures, tmp_path / "c")
+    expected = {"hopper": three, "reacher": even}
+    for env, tables_of in expected.items():
+        rows, alike = (
+            [line for line in files[".csv"].splitlines() if line.startswith(f"{env},")]
+            for files in (uneven, tables_of)
+        )
+        assert len(rows) >= 3 and rows == alike
 
 
 def test_a_table_of_runs_as_the_pipeline_measures_them(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import mujoco
 import numpy as np
 import pytest
+from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
+from gymnasium.wrappers import TransformReward
 
 from replicate.envs import make_envs
 from replicate.envs.comparison import first_difference
@@ -115,6 +118,27 @@ def test_other_environments_step_through_gymnasium(env: str) -> None:
 @pytest.mark.parametrize("kwargs", [{"exclude_current_positions_from_observation": False}])
 def test_what_the_table_does_not_cover_steps_through_gymnasium(kwargs: dict[str, bool]) -> None:
     assert isinstance(make_envs(EnvSettings(id="Hopper-v5", kwargs=kwargs), [0]), EnvLoop)
+
+
+def halved(**kwargs: Any) -> gymnasium.Env:
+    """HalfCheetah with half the reward."""
+    return TransformReward(HalfCheetahEnv(**kwargs), lambda reward: reward / 2)
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "kwargs"),
+    [(halved, {}), (HalfCheetahEnv, {"exclude_current_positions_from_observation": False})],
+)
+def test_a_task_that_was_registered_as_another_steps_through_gymnasium(
+    entry_point: Any, kwargs: dict[str, Any]
+) -> None:
+    gymnasium.register("Own-v0", entry_point, max_episode_steps=1000, kwargs=kwargs)
+    try:
+        envs = make_envs(EnvSettings(id="Own-v0", kwargs={}), [0])
+    finally:
+        gymnasium.registry.pop("Own-v0")
+    assert isinstance(envs, EnvLoop)
+    envs.close()
 
 
 def test_half_cheetahs_message_reaches_nobody(

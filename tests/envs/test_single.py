@@ -1,7 +1,11 @@
 """Environments of one's own: what is refused, and what is done with actions."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -26,6 +30,9 @@ class Own(gymnasium.Env):
 
     observation_space = Box(-1.0, 1.0, (3,), np.float32)
     action_space: Any = Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self, target: Any = None) -> None:
+        self.target = target
 
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -143,6 +150,40 @@ def test_what_is_not_refused_trains(made: type[Own]) -> None:
 def own_runs(made: type[Own]) -> Any:
     short = ["algo.num_steps=64", "total_env_steps=128", "seed=range(0,2)"]
     return runs_of("env=hopper", f"env.id={made.__name__}-v0", *short)
+
+
+def test_a_module_that_registers_an_environment_is_imported(tmp_path: Path) -> None:
+    file = tmp_path / "corridors.py"
+    file.write_text(
+        "import gymnasium\nfrom tests.envs.test_single import Own\n"
+        "gymnasium.register('Corridor-v0', entry_point=Own)\n"
+    )
+    command = ["env.id=corridors:Corridor-v0", "total_env_steps=2048", f"out={tmp_path}/runs"]
+    shell = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}."}
+    arguments = [sys.executable, "-m", "replicate", *command]
+    done = subprocess.run(arguments, env=shell, capture_output=True, text=True, check=True)
+    assert "/corridors_corridor_v0-ppo-s0-" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("env_id", "message"),
+    [
+        ("no_such_module:Corridor-v0", "no_such_module: No module named 'no_such_module'"),
+        ("tests.toy_envs:TwoArmedBandt-v0", "unknown environment 'TwoArmedBandt-v0'; did you"),
+    ],
+)
+def test_a_module_without_the_environment_is_one_line(env_id: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^env\.id: [^\n]*{re.escape(message)}[^\n]*$"):
+        check_env(EnvSettings(id=env_id, kwargs={}))
+
+
+def test_arguments_that_no_run_can_record_are_refused_before_training() -> None:
+    gymnasium.register("Arrays-v0", Own, kwargs={"target": np.zeros(2)})
+    try:
+        with pytest.raises(ConfigError, match=r"^env\.id: Arrays-v0: [^\n]* cannot record"):
+            check_env(EnvSettings(id="Arrays-v0", kwargs={}))
+    finally:
+        gymnasium.registry.pop("Arrays-v0")
 
 
 def test_an_action_changed_in_place_is_the_environments_own_affair() -> None:

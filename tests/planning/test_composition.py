@@ -1,5 +1,8 @@
 """Composition against Hydra's own."""
 
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from replicate.messages import ConfigError
 from replicate.planning import composition
 from replicate.planning.composition import compose, options
 from replicate.planning.studies import load_study
@@ -57,9 +61,21 @@ def test_values_leave_no_trace_in_what_hydra_composed(monkeypatch: pytest.Monkey
         return hydra_compose(config, overrides)
 
     monkeypatch.setattr(composition, "hydra_compose", counting)
-    composition._of_choices.cache_clear()
-    composition._composed.cache_clear()
+    composition.read_again()
     (narrow,) = compose("algo=ppo", "algo.clip_epsilon=0.07").runs
     (usual,) = compose("algo=ppo", "seed=3").runs
     assert narrow.algo.clip_epsilon == 0.07 and usual.algo.clip_epsilon == 0.2
     assert asked == [["algo=ppo"]]
+
+
+def test_the_usual_algorithm_is_that_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(composition.CONF, tmp_path / "conf")
+    file = tmp_path / "conf/config.yaml"
+    file.write_text(re.sub("algo: ppo", "algo: trpo", file.read_text()))
+    monkeypatch.setattr(composition, "CONF", tmp_path / "conf")
+    (run,) = compose("algo.max_kl=0.02").runs
+    assert run.algo.name == "trpo"
+    with pytest.raises(ConfigError, match=r"clip_epsilon: unknown key \(a key of ppo\)"):
+        compose("algo.clip_epsilon=0.1")

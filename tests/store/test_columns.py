@@ -2,11 +2,12 @@
 
 import pytest
 
+from replicate.messages import ConfigError
 from replicate.store import columns
 
 
 def test_a_column_without_a_definition_is_refused() -> None:
-    with pytest.raises(KeyError, match="no such column"):
+    with pytest.raises(ConfigError, match=r"^updates: no column 'made_up'; [^\n]*UPDATES[^\n]*$"):
         columns.table("updates", [{"update": 0, "made_up": 1.0}])
 
 

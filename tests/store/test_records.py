@@ -13,6 +13,7 @@ from tests.stored import description
 (RUN,) = runs_of("env=hopper", "total_env_steps=2048")
 ABOUT = description(RUN)
 EPISODE = {"env_step": 7, "episodic_return": 1.5, "episodic_length": 7, "terminated": True}
+ALL_UPDATES = columns.schema("updates").names
 UPDATE = {"update": 0, "env_step": 2048, "kl": 0.01}
 
 
@@ -67,3 +68,14 @@ def test_an_episode_that_a_change_of_physics_cut_is_no_damage(tmp_path: Path) ->
     unchanged = {**about, "settings": {**about["settings"], "change": None}}
     with pytest.raises(DamagedRunError, match="from env step"):
         records.check_rows(folder, unchanged)
+
+
+def test_a_run_that_is_older_than_a_column_stays_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.write_run(tmp_path, [EPISODE], [UPDATE], ABOUT)
+    mine = columns._float("step_norm", "–", "length of the step")
+    monkeypatch.setitem(columns.SCHEMAS, "updates", [*columns.UPDATES, mine])
+    assert records._columns(tmp_path, "updates").keys() == {*ALL_UPDATES, "step_norm"}
+    (row,) = records.read_table(tmp_path, "updates").to_pylist()
+    assert row["kl"] == pytest.approx(0.01) and row["step_norm"] is None

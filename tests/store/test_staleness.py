@@ -204,6 +204,18 @@ def test_what_the_own_class_of_cpu_has_not_traced_another_tells(
     assert asked(OLD, *PPO, "algo.objective=none").same == "same"
 
 
+def test_a_version_that_two_classes_of_cpu_have_traced_stands_between(tables: Tables) -> None:
+    """The present code is traced on a new machine, an old one on the machine before it."""
+    between = {**dict.fromkeys(ROWS, "3"), "none": "4"}
+    tables.add("c", dict.fromkeys(ROWS, "1"))
+    tables.add("c", dict.fromkeys(ROWS, "3"), simd="NEON")
+    assert asked(OLD).same == "unknown"
+    tables.add("b", between, simd="NEON")
+    assert asked(OLD).same == "same"
+    answer = asked(OLD, *PPO, "algo.objective=none")
+    assert answer.same == "unknown" and answer.commit is not None
+
+
 def test_the_maker_of_a_cpu_is_part_of_its_class() -> None:
     def maker(name: str) -> str:
         return cpu_class({**CLASS, "cpu": name})[0]

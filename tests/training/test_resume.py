@@ -19,9 +19,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from torch import Tensor
 
 from replicate.__main__ import main
 from replicate.engine.cohort import Progress
+from replicate.engine.state import CohortState
 from replicate.envs import make_envs
 from replicate.messages import InterruptedTraining, UnusableCheckpointError
 from replicate.planning.cohorts import cohorts, cohorts_to_train
@@ -177,6 +179,51 @@ def test_any_lanes_of_a_checkpoint_go_on(
     assert digests(tmp_path) == whole
     assert resumed(tmp_path) == {(3,)}
     assert not (tmp_path / checkpoints.FOLDER).exists()
+
+
+def test_lanes_of_a_checkpoint_that_can_no_longer_share_a_cohort_go_on_apart(
+    tmp_path: Path,
+) -> None:
+    """A key without effect is no part of a run's digest, but the lanes of a cohort share it."""
+    base = ("env=hopper", "algo.update_epochs=1", *SHORT)
+    (one,) = runs_of(*base, "algo.target_kl=null", "algo.target_kl_factor=1.5")
+    (other,) = runs_of(*base, "algo.target_kl=0.01", "algo.target_kl_factor=1.5")
+    train([one, other], tmp_path, crash=4)
+    (again,) = runs_of(*base, "algo.target_kl=null", "algo.target_kl_factor=1.0")
+    assert again.digest == one.digest
+    groups = cohorts_to_train([again, other], tmp_path)
+    assert [len(group) for group in groups] == [1, 1]
+    for group in groups:
+        train(group, tmp_path)
+    assert resumed(tmp_path) == {(3,)}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_checkpoint_of_another_shape_is_one_line(
+    is_there: bool,
+    runs: list[RunSettings],
+    whole: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of an environment of one's own that observes more by now."""
+    tensors = CohortState.tensors
+
+    def of_another_shape(state: CohortState) -> dict[str, Tensor]:
+        name = "learner.policy_state.parameters"
+        by_name = tensors(state)
+        cut = by_name.pop(name)[:, 1:]
+        return by_name | ({name: cut} if is_there else {})
+
+    monkeypatch.setattr(CohortState, "tensors", of_another_shape)
+    train(runs, tmp_path, crash=4)
+    monkeypatch.setattr(CohortState, "tensors", tensors)
+    capsys.readouterr()
+    train(runs, tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the state of another environment or learner" in line
+    assert digests(tmp_path) == whole
 
 
 def test_an_interrupted_cohort_stays_together_whatever_is_planned_beside_it(

@@ -430,6 +430,8 @@ CASES: list[tuple[str, str, Callable[[], Data]]] = [
     # Its exact part holds whatever the trainings say.
     ("I2", IN_PART, lambda: clip_world(0.0, 0.0, 1.5, sd=2.0, collapse=False)),
     ("I2", NO_EFFECT, lambda: clip_world(0.3, 0.3, 1, collapse=False)),
+    # Sizes that do not differ, and more ruin all the same.
+    ("I2", IN_PART, lambda: clip_world(0.3, 0.3, 1)),
     ("P1", SUPPORTED, lambda: methods_world(0.0, 0.0)),
     ("P1", SUPPORTED, lambda: methods_world(0.3, 0.3)),
     ("P1", CONTRADICTED, lambda: methods_world(0.3, -0.3)),

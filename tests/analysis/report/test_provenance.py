@@ -161,4 +161,7 @@ def test_few_seeds_are_told_of_the_scale_that_has_few() -> None:
     assert alone.startswith("With 3 seeds, intervals are wide")
     (beside,) = provenance.notes("paper", pd.concat([few, many]), [])
     assert beside.startswith("With 3 seeds at scale paper, intervals are wide")
+    more = [{**keys, "env": "swimmer", "scale": "paper", "seed": seed} for seed in range(5)]
+    (uneven,) = provenance.notes("paper", pd.concat([few, pd.DataFrame(more)]), [])
+    assert uneven.startswith("With 3 to 5 seeds, intervals are wide")
     assert provenance.notes("ledger", many, []) == []
