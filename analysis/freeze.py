@@ -176,9 +176,10 @@ def planned_on(asked: Asked, scale: Scale) -> dict[str, set[str]]:
 
     """
     run_ids: dict[str, set[str]] = {}
-    for study in asked.choice.studies:
-        for planned in study_runs(load_study(study), scale, asked.seeds):
-            run_ids.setdefault(planned.env, set()).add(planned.run.run_id)
+    for study in map(load_study, asked.choice.studies):
+        for planned in study_runs(study, scale, asked.seeds):
+            if planned.run.seed >= study.first_seed:
+                run_ids.setdefault(planned.env, set()).add(planned.run.run_id)
     for env in asked.envs or ():
         if env not in run_ids:
             raise FreezeError(f"env={env}: in none of these studies; {nearest(env, run_ids)}")

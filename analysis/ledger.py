@@ -370,7 +370,7 @@ def _seeds_for_share(part: Part, level: float) -> int | None:
     """The least S with which such a share has both bounds on one side of the margin."""
     assert part.estimate is not None and part.count is not None
     seeds = np.arange(1, MAX_SEEDS + 1)
-    total = seeds * (part.count[1] / part.seeds)
+    total = seeds * part.cases_per_seed
     hits = np.round(part.estimate.value * total)
     tail = (1 - level) / 2
     # Clopper–Pearson.  At 0 hits the lower bound is 0, at all hits the upper is 1.
@@ -417,13 +417,16 @@ def _finding(
 def _seeds_needed(judged: Iterable[Judged]) -> int | None:
     """What the most demanding open part needs; None where one of them does not know.
 
-    None too where each has as many: then what was found lies between none and the margin.
+    A part that has as many asks for none: what was found there lies between none and the margin.
     """
-    open_ = [each for each in judged if each.part.aim in JUDGED and each.verdict == INCONCLUSIVE]
-    needed = [(each.seeds_needed, each.part.seeds) for each in open_]
-    known = [seeds for seeds, _ in needed if seeds is not None]
-    more = any(seeds is not None and seeds > there for seeds, there in needed)
-    return max(known) if more and len(known) == len(needed) else None
+    most = 0
+    for each in judged:
+        if each.part.aim in JUDGED and each.verdict == INCONCLUSIVE:
+            if each.seeds_needed is None:
+                return None
+            if each.seeds_needed > each.part.seeds:
+                most = max(most, each.seeds_needed)
+    return most or None
 
 
 def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:

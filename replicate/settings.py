@@ -147,7 +147,8 @@ class Algorithm(Section):
     def without_effect(self) -> tuple[list[str], list[str]]:
         """Keys of the algorithm, and keys of the recipe, that make no difference here.
 
-        They are no part of a run's identity.  An algorithm of one's own may read all of them.
+        They are no part of a run's identity.  An algorithm of one's own may read all of them, but
+        for those that other keys of the recipe switch off.
         """
         return [], []
 

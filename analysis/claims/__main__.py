@@ -91,19 +91,29 @@ def record(
     """What the report and the terminal show of a finding."""
     claim = finding.claim
     ran = finding.verdict != NOT_RUN
-    read = finding.evidence.studies or claim.studies
-    used = [data.studies[study] for study in read if study in data.studies and ran]
+    judged_envs = finding.evidence.judged
+    used = [
+        data.studies[study]
+        for study in judged_envs or claim.studies
+        if study in data.studies and ran
+    ]
     # Shares of all runs are of no single environment.
     envs = {env: None for judged in finding.parts for env in judged.part.by_env} or {
         env: None for study in used for env in study.envs if env not in claim.without
     }
     labels = env_labels(data.studies.values())
-    seeds = {len(study.on(env).seeds) for study in used for env in study.envs if env in envs}
+    envs_of = {study.name: judged_envs.get(study.name, envs) for study in used}
+    seeds = {
+        len(study.on(env).seeds)
+        for study in used
+        for env in study.envs
+        if env in envs_of[study.name]
+    }
     runs = {
         entry["digest"] or (study.name, entry["env"], entry["variant"], entry["seed"])
         for study in used
         for entry in study.plan["runs"]
-        if entry["env"] in envs
+        if entry["env"] in envs_of[study.name]
         and entry["variant"] in (finding.evidence.variants or study.variants)
     }
     recorded = [study.plan.get("claims", {}).get(claim.name) for study in used]

@@ -229,8 +229,9 @@ def _trend(
 def _often(label: str, unsafe: Mapping[str, Array], claim: Claim) -> Part:
     """Ruined or collapsed runs among all at the largest ε."""
     last = np.concatenate([block[:, -1] for block in unsafe.values()])
-    seeds = round(len(last) / len(unsafe))
-    return often("often", label, int(last.sum()), len(last), claim.margins["often"], seeds)
+    seeds = min(len(block) for block in unsafe.values())
+    margin = claim.margins["often"]
+    return often("often", label, int(last.sum()), len(last), margin, seeds, len(unsafe))
 
 
 def e5(data: Data, claim: Claim) -> Evidence:

@@ -5,7 +5,7 @@ environments); the mean over environments has each environment once.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -70,9 +70,10 @@ class Part:
         margin: smallest effect of interest, in the estimate's unit (of a factor its logarithm).
         by_env: the estimate on each environment.
         reached: of a difference in u, the better side's mean *final* u on each environment.
-        seeds: per environment, of shares and trends the mean; 0 where it has no meaning.
+        seeds: per environment, the least; of trends the mean; 0 where it has no meaning.
         p_values: of ``rises``: one-sided, for and against.
         count: cases of the claim's event, and how many could have been one.
+        cases_per_seed: of a share, how many could be one with one seed more.
         test: parts of one test stand and fall together; each test has one p in its family.
         at_least: whether the true value may be larger: then nothing speaks against the claim.
 
@@ -88,6 +89,7 @@ class Part:
     seeds: int = 0
     p_values: tuple[float, float] | None = None
     count: tuple[int, int] | None = None
+    cases_per_seed: int = 0
     test: str = ""
     at_least: bool = False
 
@@ -118,7 +120,8 @@ class Evidence:
         undecided: why the data cannot decide, whatever they say; empty: they can.
         seeds_needed: for what ``undecided`` says.
         variants: whose runs it read, of all its studies; empty: all.
-        studies: whose runs it judged; empty: all of the claim's.
+        judged: study → environments whose runs it judged; empty: those of the parts, of all
+            studies.
         tables: makes what is shown beside the verdict.
 
     """
@@ -127,7 +130,7 @@ class Evidence:
     undecided: str = ""
     seeds_needed: int | None = None
     variants: tuple[str, ...] = ()
-    studies: tuple[str, ...] = ()
+    judged: Mapping[str, Collection[str]] = field(default_factory=dict)
     tables: Callable[[], list[Table]] = list
 
 
@@ -261,12 +264,28 @@ def part(
     return Part(key, label, aim, overall, margin, by_env, known, seeds, test=test)
 
 
-def often(key: str, label: str, hits: int, total: int, margin: float, seeds: int = 0) -> Part:
+def often(
+    key: str,
+    label: str,
+    hits: int,
+    total: int,
+    margin: float,
+    seeds: int = 0,
+    cases_per_seed: int = 0,
+) -> Part:
     """A part whose estimate is a share of cases; without a case it was not run."""
     if not total:
         return Part(key, label, "often", None, margin)
-    estimate = Estimate(hits / total, math.nan, 1.0, total, PROPORTION)
-    return Part(key, label, "often", estimate, margin, seeds=seeds, count=(hits, total))
+    return Part(
+        key,
+        label,
+        "often",
+        Estimate(hits / total, math.nan, 1.0, total, PROPORTION),
+        margin,
+        seeds=seeds,
+        count=(hits, total),
+        cases_per_seed=cases_per_seed,
+    )
 
 
 def difference(

@@ -52,7 +52,7 @@ def e4(data: Data, claim: Claim) -> Evidence:
     return Evidence(
         [part for parts in of_use.values() for part in parts],
         variants=tuple(VARIANTS) if judged else (),
-        studies=tuple(use.study for use in judged),
+        judged={use.study: {env for part in of_use[use] for env in part.by_env} for use in judged},
         tables=lambda: [table for use in USES for table in _changed(data, use)],
     )
 

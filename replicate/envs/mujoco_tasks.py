@@ -191,8 +191,12 @@ def task_of(env: gymnasium.Env, kwargs: Mapping[str, object]) -> Task | None:
     spec = env.spec
     if spec is None or spec.max_episode_steps is None or not {*spec.kwargs, *kwargs} <= COVERED:
         return None
+    limits = 0
     while isinstance(env, gymnasium.Wrapper):
-        if type(env) not in GYMNASIUMS_OWN:
+        limits += isinstance(env, TimeLimit)
+        if type(env) not in GYMNASIUMS_OWN or limits > 1:
             return None
         env = env.env
-    return TASKS.get(type(env))
+    # Who registers it may have given it arguments that stand nowhere.
+    whole = getattr(env, "_exclude_current_positions_from_observation", True)
+    return TASKS.get(type(env)) if whole else None

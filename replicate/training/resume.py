@@ -91,7 +91,7 @@ def restore(cohort: Cohort, checkpoint: Checkpoint) -> None:
         cohort.records.lanes = records_from_arrays(arrays, lanes)
     except ReplayError as error:
         raise UnusableCheckpointError(f"{checkpoint.file}: {error}") from None
-    except (KeyError, RuntimeError) as error:  # no such tensor, or another shape
+    except (LookupError, ValueError, RuntimeError) as error:  # no such tensor, or another shape
         raise UnusableCheckpointError(
             f"{checkpoint.file}: the state of another environment or learner ({first_line(error)})"
         ) from None

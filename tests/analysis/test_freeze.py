@@ -295,6 +295,34 @@ def test_a_study_that_changed_loses_no_runs_unless_told(
     assert content() == before
 
 
+def test_a_study_has_no_run_below_its_first_seed(
+    clone: Path, conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another study may have trained the same settings: a study that tunes has seeds of its own."""
+    changed = tmp_path / "conf"
+    shutil.copytree(conf, changed)
+    (tmp_path / "analysis").symlink_to(REPOSITORY / "analysis")
+    file = changed / "study/wide.yaml"
+    file.write_text("first_seed: 1\n" + file.read_text())
+    monkeypatch.setattr("replicate.planning.composition.CONF", changed)
+    train(*planned("narrow"), *planned("wide", seeds=(0, 1, 2)))
+    assert frozen("first", "seeds=0,1,2", studies="wide") == 0
+    assert {run["seed"] for run in plan("wide")["runs"]} == {1, 2}
+    assert 2 * len(stored("first")) == len(plan("wide")["runs"])  # reacher has as many
+
+
+def test_to_replace_a_study_renews_the_rules_of_no_other(clone: Path) -> None:
+    train(*planned("narrow"), *planned("widest"))
+    assert frozen("first", studies="narrow,widest") == 0
+    recorded = {}
+    for name in ("narrow", "widest"):
+        file = Path(f"results/reference/plans/tiny/{name}.json")
+        recorded[name] = read_json(file) | {"claims": {"E1": "older"}}
+        file.write_text(json.dumps(recorded[name]))
+    assert frozen("first", "--replace", studies="widest") == 0
+    assert plan("narrow")["claims"]["E1"] == "older" and plan("widest")["claims"]["E1"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

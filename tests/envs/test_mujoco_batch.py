@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 import pytest
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
-from gymnasium.wrappers import TransformReward
+from gymnasium.wrappers import TimeLimit, TransformReward
 
 from replicate.envs import make_envs
 from replicate.envs.comparison import first_difference
@@ -127,7 +127,12 @@ def halved(**kwargs: Any) -> gymnasium.Env:
 
 @pytest.mark.parametrize(
     ("entry_point", "kwargs"),
-    [(halved, {}), (HalfCheetahEnv, {"exclude_current_positions_from_observation": False})],
+    [
+        (halved, {}),
+        (HalfCheetahEnv, {"exclude_current_positions_from_observation": False}),
+        (lambda: HalfCheetahEnv(exclude_current_positions_from_observation=False), {}),
+        (lambda: TimeLimit(HalfCheetahEnv(), 200), {}),
+    ],
 )
 def test_a_task_that_was_registered_as_another_steps_through_gymnasium(
     entry_point: Any, kwargs: dict[str, Any]

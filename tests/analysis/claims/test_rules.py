@@ -1031,6 +1031,8 @@ def test_fine_tuning_is_of_policies_that_were_trained() -> None:
     data = with_change(use_world(0.3, 0.3, 0.3), "fine_tuning", {**few, "hopper": 0.3})
     found = find("E4", data)
     assert list(found.parts[0].part.by_env) == ["hopper"]
+    judged = found.evidence.judged
+    assert judged["fine_tuning"] == {"hopper"} and judged["epsilon"] > judged["fine_tuning"]
     # Those that had not learnt are shown all the same: before, and ε = 0.05 and 0.5 at the end.
     (table,) = found.evidence.tables()
     rows = {row[0]: row[1:] for row in table.rows}
@@ -1043,7 +1045,7 @@ def test_fine_tuning_is_of_policies_that_were_trained() -> None:
     data.studies["fine_tuning"].__dict__["episodes"] = episodes[~gone]
     assert find("E4", data).parts[0].verdict == NOT_RUN
     nothing = find("E4", with_change(use_world(0.3, 0.3, 0.3), "fine_tuning", few))
-    assert nothing.verdict == IN_PART
+    assert nothing.verdict == IN_PART and "fine_tuning" not in nothing.evidence.judged
     said = sentence(nothing, worlds.SETTINGS.words)
     assert "for: 0.05 in fine-tuning was not tried on a trained policy" in said
 
