@@ -109,7 +109,7 @@ def read_stored(store: Path, run_id: str) -> dict[str, Any]:
 
 
 def read_table(folder: Path, name: str) -> pa.Table:
-    """The table ``episodes`` or ``updates`` of a run; columns that are newer than it are empty.
+    """The table ``episodes`` or ``updates`` of a run; diagnostics that are newer than it are empty.
 
     Raises:
         DamagedRunError: it is missing or no Parquet file.
@@ -120,7 +120,11 @@ def read_table(folder: Path, name: str) -> pa.Table:
         table = pq.read_table(file)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(file, error) from None
-    newer = [column for column in schema(name) if column.name not in table.column_names]
+    newer = [
+        column
+        for column in (schema(name) if name == "updates" else ())
+        if column.name not in table.column_names and pa.types.is_floating(column.type)
+    ]
     if not newer:
         return table
     for column in newer:
