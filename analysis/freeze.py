@@ -176,10 +176,9 @@ def planned_on(asked: Asked, scale: Scale) -> dict[str, set[str]]:
 
     """
     run_ids: dict[str, set[str]] = {}
-    for study in map(load_study, asked.choice.studies):
-        for planned in study_runs(study, scale, asked.seeds):
-            if planned.run.seed >= study.first_seed:
-                run_ids.setdefault(planned.env, set()).add(planned.run.run_id)
+    for study in asked.choice.studies:
+        for planned in study_runs(load_study(study), scale, asked.seeds):
+            run_ids.setdefault(planned.env, set()).add(planned.run.run_id)
     for env in asked.envs or ():
         if env not in run_ids:
             raise FreezeError(f"env={env}: in none of these studies; {nearest(env, run_ids)}")
@@ -257,8 +256,6 @@ def plan_of_data(
     """A study's plan, of the environments and seeds on which all its variants are there, if any."""
     study = load_study(name)
     seeds = sorted({stored.description["settings"]["seed"] for stored in there.values()})
-    # Below its first seed a study has none, whoever trained such runs.
-    seeds = [seed for seed in seeds if seed >= study.first_seed]
     planned = [p for p in study_runs(study, scale, seeds) if p.run.run_id in there]
     count = Counter((p.env, p.run.seed) for p in planned)
     planned = [p for p in planned if count[p.env, p.run.seed] == len(study.variants)]

@@ -175,7 +175,8 @@ def study_runs(
     Args:
         study: what is varied, and where.
         scale: how much of it.
-        seeds: instead of the scale's.
+        seeds: instead of the scale's; below its first seed a study has none, whoever trained such
+            runs.
 
     Raises:
         ConfigError: one of them is not valid.
@@ -184,7 +185,7 @@ def study_runs(
     envs = [env for env in study.envs if scale.envs is None or env in scale.envs]
     if seeds is None:
         seeds = range(study.first_seed, study.first_seed + scale.seeds)
-    seeds = list(seeds)
+    seeds = [seed for seed in seeds if seed >= study.first_seed]
     # Composing takes time: each environment is composed once, and the rest once per variant.
     sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
     for env, other in itertools.combinations(envs, 2):

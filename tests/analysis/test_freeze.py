@@ -299,13 +299,13 @@ def test_a_study_has_no_run_below_its_first_seed(
     clone: Path, conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another study may have trained the same settings: a study that tunes has seeds of its own."""
+    train(*planned("narrow"), *planned("wide", seeds=(0, 1, 2)))
     changed = tmp_path / "conf"
     shutil.copytree(conf, changed)
     (tmp_path / "analysis").symlink_to(REPOSITORY / "analysis")
     file = changed / "study/wide.yaml"
     file.write_text("first_seed: 1\n" + file.read_text())
     monkeypatch.setattr("replicate.planning.composition.CONF", changed)
-    train(*planned("narrow"), *planned("wide", seeds=(0, 1, 2)))
     assert frozen("first", "seeds=0,1,2", studies="wide") == 0
     assert {run["seed"] for run in plan("wide")["runs"]} == {1, 2}
     assert 2 * len(stored("first")) == len(plan("wide")["runs"])  # reacher has as many
