@@ -32,8 +32,8 @@ def read_claims(file: Path) -> list[dict[str, Any]]:
 
 
 def _is_record(record: object) -> bool:
-    keys = ("claim", "verdict", "sentence", "post_hoc", "runs", "effect", "n", "seeds_needed")
-    return isinstance(record, dict) and record.keys() >= set(keys)
+    keys = {"claim", "verdict", "sentence", "post_hoc", "runs", "n", "seeds_needed"}
+    return isinstance(record, dict) and record.keys() >= keys | {"effect", "effect_of"}
 
 
 def lines(records: list[dict[str, Any]]) -> list[str]:
@@ -56,11 +56,12 @@ def _numbers(record: dict[str, Any]) -> str:
     """The effect, where the sentence does not have it, with n; the seeds that it would take."""
     if not record["runs"]:
         return ""  # exact
-    parts = [] if record["effect"] in record["sentence"] else [record["effect"]]
-    parts.append(f"{record['runs']} runs, n = {record['n']}")
+    parts = [f"{record['runs']} runs, n = {record['n']}"]
+    if record["effect"] not in record["sentence"]:
+        parts.insert(0, f"{record['effect_of']}: {record['effect']}")
     if record["seeds_needed"]:
         parts.append(f"it would take {record['seeds_needed']} seeds")
-    return f" ({'; '.join(parts)})" if parts else ""
+    return f" ({'; '.join(parts)})"
 
 
 @one_line_errors

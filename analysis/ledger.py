@@ -30,7 +30,6 @@ NO_RULE = "no rule"
 VERDICTS = (NOT_RUN, NO_EFFECT, SUPPORTED, CONTRADICTED, IN_PART, INCONCLUSIVE, NO_RULE)
 
 TOO_SHORT = "too short on"
-NOT_EVERYWHERE = "not on"
 TOO_FEW = "too few seeds"
 AT_LEAST = "what was measured is a lower bound"
 UNCORRECTED = "against the claim only if its parts are not corrected for each other"
@@ -405,13 +404,17 @@ def _finding(
     needed = evidence.seeds_needed
     if needed is None and verdict in (INCONCLUSIVE, IN_PART) and why != TOO_SHORT:
         needed = _seeds_needed(judged)
-    where: dict[str, None] = {}
     if why == TOO_SHORT:
-        where = {env: None for each in judged if each.why for env in _short(each.part, settings)}
-    if why == NOT_EVERYWHERE:
-        where = {env: None for each in judged for env in guard_failures(each)}
-    names = ", ".join(env_labels.get(env, env) for env in where)
-    return Finding(claim, verdict, f"{why} {names}".strip(), judged, evidence, needed)
+        short = [env for each in judged if each.why for env in _short(each.part, settings)]
+        why = f"{why} {_names(short, env_labels)}"
+    failures = [env for each in judged for env in guard_failures(each)]
+    if failures and verdict == IN_PART:
+        why = "; ".join(filter(None, [why, f"not on {_names(failures, env_labels)}"]))
+    return Finding(claim, verdict, why, judged, evidence, needed)
+
+
+def _names(envs: Iterable[str], env_labels: Mapping[str, str]) -> str:
+    return ", ".join(env_labels.get(env, env) for env in dict.fromkeys(envs))
 
 
 def _seeds_needed(judged: Iterable[Judged]) -> int | None:
@@ -445,7 +448,7 @@ def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
         return NO_EFFECT, ""
     if all(verdict == SUPPORTED for verdict in verdicts):
         failing = any(guard_failures(each) for each in judged)
-        return (IN_PART, NOT_EVERYWHERE) if failing else (SUPPORTED, "")
+        return (IN_PART if failing else SUPPORTED), ""
     if CONTRADICTED in verdicts:
         return CONTRADICTED, ""
     # What was not run, the sentence says in its own words.

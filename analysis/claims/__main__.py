@@ -92,17 +92,21 @@ def record(
     claim = finding.claim
     ran = finding.verdict != NOT_RUN
     judged_envs = finding.evidence.judged
-    used = [
+    given = [
         data.studies[study]
         for study in judged_envs or claim.studies
         if study in data.studies and ran
     ]
     # Shares of all runs are of no single environment.
     envs = {env: None for judged in finding.parts for env in judged.part.by_env} or {
-        env: None for study in used for env in study.envs if env not in claim.without
+        env: None
+        for study in given
+        for env in judged_envs.get(study.name, study.envs)
+        if env not in claim.without
     }
     labels = env_labels(data.studies.values())
-    envs_of = {study.name: judged_envs.get(study.name, envs) for study in used}
+    envs_of = {study.name: judged_envs.get(study.name, envs) for study in given}
+    used = [study for study in given if not envs or set(study.envs) & set(envs_of[study.name])]
     seeds = {
         len(study.on(env).seeds)
         for study in used
@@ -128,6 +132,7 @@ def record(
         "why": finding.why,
         "sentence": sentence(finding, settings.words),
         "effect": effect(main) if main is not None else "",
+        "effect_of": main.part.label if main is not None else "",
         "n": _n(main),
         "post_hoc": any(known != digest for known in recorded),
         "digest": digest,

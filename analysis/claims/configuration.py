@@ -14,8 +14,9 @@ from replicate.settings import Section, nearest, validated
 from replicate.store import software
 
 CONF = software.CONF / "claims"
-CLAIM_FILE = re.compile(r"[A-Z][0-9]\.yaml")
+CLAIM_FILE = re.compile(r"([A-Z])([0-9]+)\.yaml")
 LEDGER_FILE = "ledger.yaml"
+OTHER_FILES = {LEDGER_FILE, "published_scale.yaml", "questions.yaml"}
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -100,19 +101,26 @@ class LedgerSettings(Section):
 
 
 def load_claims(folder: Path = CONF) -> dict[str, Claim]:
-    """Every claim, by its name, in the order of the names.
+    """Every claim, by its name, in the order of letters and numbers.
 
     Raises:
-        ClaimsError: a key or a value that is not one.
+        ClaimsError: a key or a value that is not one, or a file that has no claim's name.
 
     """
-    files = [file for file in sorted(folder.glob("*.yaml")) if CLAIM_FILE.fullmatch(file.name)]
+    files: dict[tuple[str, int], Path] = {}
+    for file in sorted(folder.glob("*.yaml")):
+        if name := CLAIM_FILE.fullmatch(file.name):
+            files[name[1], int(name[2])] = file
+        elif file.name not in OTHER_FILES:
+            raise ClaimsError(
+                f"conf/claims/{file.name}: no name of a claim; a letter and a number, as C1.yaml"
+            )
     choices = {
         key: (group, {file.stem for file in CONF.parent.joinpath(group).glob("*.yaml")})
         for key, group in (("studies", "study"), ("without", "env"))
     }
     claims = {}
-    for file in files:
+    for _, file in sorted(files.items()):
         claim = _checked(Claim, file, {"name": file.stem})
         claims[claim.name] = claim
         _check_templates(file, claim)

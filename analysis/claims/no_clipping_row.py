@@ -14,7 +14,8 @@ def no_clipping_row(
 ) -> list[Table]:
     """The row's score if HalfCheetah had gone as in each variant of study ``no_clipping_row``.
 
-    All else is the row as trained: the other environments' scores, and the scale.
+    All else is the row as trained, with all seeds that Table 1 has: the other environments'
+    scores, and the scale.
 
     Args:
         scores: of the row: environment → score by seed; 0 untrained, 1 the table's best run.
@@ -34,15 +35,15 @@ def no_clipping_row(
     reach = float(runs.score.max()) - untrained
     rows: list[list[object]] = []
     for variant in study.variants:
-        returns = measures[measures.variant == variant].score
+        returns = measures[(measures.env == ENV) & (measures.variant == variant)].score
         score = (float(returns.mean()) - untrained) / reach
-        seeds = [float(returns.min()), float(returns.max())]
-        label = study.labels[variant]
-        rows.append([label, float(returns.mean()), *seeds, score, (others + score) / len(scores)])
+        seeds = [len(returns), float(returns.mean()), float(returns.min()), float(returns.max())]
+        rows.append([study.labels[variant], *seeds, score, (others + score) / len(scores)])
     score = published * len(scores) - others
-    rows.append(["the paper's row", untrained + score * reach, None, None, score, published])
+    rows.append(["the paper's row", None, untrained + score * reach, None, None, score, published])
     columns = [
         "HalfCheetah as under",
+        "seeds",
         "mean return",
         "lowest seed",
         "highest",

@@ -114,10 +114,9 @@ def _names(template: str) -> set[str]:
 
 def _values(finding: Finding, words: Words) -> dict[str, str]:
     values = {"because": f" ({finding.why})" if finding.why else ""}
-    most = max((len(judged.part.by_env) for judged in finding.parts), default=0)
     for judged in finding.parts:
         values[judged.part.key] = effect(judged)
-        values[f"{judged.part.key}_where"] = _where(judged.part, most)
+        values[f"{judged.part.key}_where"] = _where(judged.part, finding.parts)
         values[f"{judged.part.key}_verdict"] = judged.verdict
         if judged.part.aim == "not below":
             values[f"{judged.part.key}_word"] = _word(judged, words)
@@ -127,9 +126,15 @@ def _values(finding: Finding, words: Words) -> dict[str, str]:
     return values
 
 
-def _where(part: Part, most: int) -> str:
-    """Of how many environments a part is, if others of the claim are of more."""
+def _where(part: Part, parts: Iterable[Judged]) -> str:
+    """Of how many environments a part is, if others of the claim in the same unit are of more."""
+
+    def unit(other: Part) -> str | None:
+        return None if other.estimate is None else other.estimate.unit
+
     envs = len(part.by_env)
+    # In u a part has no environment without a published return, in another unit it has.
+    most = max(len(each.part.by_env) for each in parts if unit(each.part) == unit(part))
     return f" (run on {envs} of {most} environments)" if 0 < envs < most else ""
 
 

@@ -22,7 +22,8 @@ def finals(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
         seeds, half_of_best`` (u) and ``serves``: in the range around its method's best step size.
 
     """
-    envs, grids = scaled_envs(study, measures), step_sizes(study)
+    envs = scaled_envs(study, measures)
+    grids = {method: grid for method, grid in step_sizes(study).items() if grid}
     values = held_u(study, measures, envs)
     places = {variant: place for place, variant in enumerate(study.variants)}
     rows = []
@@ -54,7 +55,11 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     table = finals(study, measures)
     envs = list(dict.fromkeys(table.env)) if len(table) else []
     figure, axes = style.wrapped_panels(max(len(envs), 1), sharex=True, sharey=True)
-    looks = style.lines(list(METHODS), "ppo")
+    looks = {
+        method: look
+        for method, look in style.lines(list(METHODS), "ppo").items()
+        if step_sizes(study)[method]
+    }
     for axis, env in zip(axes, envs, strict=False):
         of_env = table[table.env == env]
         for method, look in looks.items():

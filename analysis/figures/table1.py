@@ -62,8 +62,8 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     style.add_note(figure, note)
     several = len(study.seeds) > PAPER_SEEDS
     redrawn = (
-        f"Grey bar: 95 % of what the paper's statistic would have been with {PAPER_SEEDS} of our "
-        "seeds (2,000 draws). "
+        f"Grey bar: 95 % of what the paper's statistic might have been with {PAPER_SEEDS} seeds "
+        "(drawn from ours with replacement, 2,000 times). "
         if several
         else ""
     )
@@ -88,7 +88,7 @@ def _rows(axis: Axes, study: Study, table: pd.DataFrame) -> None:
     part, y = of(REDRAWN)
     if len(part):
         widths = part.high - part.low
-        label = f"ours, {PAPER_SEEDS} seeds redrawn"
+        label = f"ours, {PAPER_SEEDS} seeds drawn"
         axis.barh(y, widths, 0.62, part.low, color="0.87", lw=0, label=label, zorder=1)
     part, y = of(SEED)
     axis.plot(part.value, y + 0.21, "|", color="0.3", ms=6, mew=0.9, label=SEED, zorder=2)

@@ -25,6 +25,8 @@ from analysis.tables import NONE, number
 from replicate.messages import DataError, counted, first_line
 
 QUESTIONS = CONF / "questions.yaml"
+OTHERS = "Others"
+"""Topic of claims whose letter has none."""
 SIGNS = {
     SUPPORTED: "✔",
     IN_PART: "◐",
@@ -239,13 +241,12 @@ def _plural(noun: str, things: list[Any]) -> str:
 
 
 def cards(claims: list[dict[str, Any]], topics: Mapping[str, str]) -> dict[str, list[Card]]:
-    """Topic → cards of its claims that were run, in the order of the topics."""
-    by_topic: dict[str, list[Card]] = {}
-    for letter, topic in topics.items():
-        ran = [c for c in claims if c["claim"][0] == letter and c["verdict"] != NOT_RUN]
-        if ran:
-            by_topic[topic] = [card(claim) for claim in ran]
-    return by_topic
+    """Topic → cards of its claims that were run, in the order of the topics; others at the end."""
+    by_topic: dict[str, list[Card]] = {topic: [] for topic in [*topics.values(), OTHERS]}
+    for claim in claims:
+        if claim["verdict"] != NOT_RUN:
+            by_topic[topics.get(claim["claim"][0], OTHERS)].append(card(claim))
+    return {topic: of_topic for topic, of_topic in by_topic.items() if of_topic}
 
 
 def card(claim: dict[str, Any]) -> Card:

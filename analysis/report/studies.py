@@ -24,6 +24,8 @@ IN_SIGHT = {
 }
 """What the claims on ε are judged by; the other measures are in the folded table."""
 JUDGES = {"update_size": "E1", "speed": "E2", "stability": "E3", "use": "E4"}
+"""Claims on the groups of measures of study ``JUDGED``; they say nothing of another."""
+JUDGED = "epsilon"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Chapter:
     """The ε table: the chapter's words and what was measured, side by side.
 
     Args:
-        columns: heading and claim of each group.
+        columns: heading of each group, and the claim that judges it, if one does.
         rows: label of ε and, per group, the chapter's word and what was measured (name, numbers).
         table: the pipeline's own.
 
@@ -165,7 +167,10 @@ def chapter(study: Study, file: Path, table: Table) -> Chapter:
             ]
             cells.append((word, measured))
         rows.append((study.labels[variant], cells))
-    return Chapter([(title, JUDGES[group]) for group, title in columns.items()], rows, table)
+    judges = JUDGES if study.name == JUDGED else {}
+    return Chapter(
+        [(title, judges.get(group, "")) for group, title in columns.items()], rows, table
+    )
 
 
 def sections(name: str, folder: Path, studies: list[Study]) -> list[Section]:

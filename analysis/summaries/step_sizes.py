@@ -14,12 +14,15 @@ Sizes = dict[str, dict[str, float]]
 
 
 def step_sizes(study: Study) -> Sizes:
-    """Every method's grid: learning rates; of TRPO √max_kl, to which its step is proportional."""
+    """Every method's grid: learning rates; of TRPO √max_kl, to which its step is proportional.
+
+    A method that the study does not have is empty, one that is none of ``METHODS`` is left out.
+    """
     grids: Sizes = {method: {} for method in METHODS}
     for variant in study.plan["variants"]:
         algo = variant["algo"]
         key, power = ("max_kl", 0.5) if algo["name"] == "trpo" else ("learning_rate", 1.0)
-        if key in algo:
+        if key in algo and algo["name"] in grids:
             grids[algo["name"]][variant["name"]] = power * math.log10(algo[key])
     return {
         method: dict(sorted(sizes.items(), key=lambda size: size[1]))

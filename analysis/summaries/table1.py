@@ -103,8 +103,8 @@ def table1_summary(
         ``difference`` (ours − published); ``reference, to_reference, to_reference_low,
         to_reference_high`` (ours − ours of the variant that was published as the best, paired by
         seed); ``redrawn_low, redrawn_median, redrawn_high`` (95 % of what the paper's statistic
-        would have been with 3 of our seeds; empty where there are no more); ``runs, envs, seeds,
-        diverged``.
+        might have been with 3 other seeds; empty where there are no more than 3 to draw from);
+        ``runs, envs, seeds, diverged``.
 
     """
     envs = table1_envs(study, measures)

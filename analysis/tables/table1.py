@@ -45,7 +45,7 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
             for variant, text in zip(summary.variant, column("to_reference"), strict=True)
         ]
     if first.seeds > PAPER_SEEDS:
-        shown[f"redrawn with {PAPER_SEEDS} of {seeds}: median, 95 % range"] = [
+        shown[f"with {PAPER_SEEDS} seeds drawn from ours: median, 95 % range"] = [
             with_interval(row.redrawn_median, row.redrawn_low, row.redrawn_high, decimals=2)
             for row in summary.itertuples()
         ]
@@ -69,13 +69,14 @@ def _caption(study: Study, measures: pd.DataFrame, first: pd.Series, unlike: lis
         redrawn = f"The paper's own statistic needs {PAPER_SEEDS} seeds; here are fewer."
     elif first.seeds == PAPER_SEEDS:
         redrawn = (
-            f"The paper's own statistic takes {PAPER_SEEDS} seeds: all that are here, so there is "
-            "only one draw and no distribution of it."
+            f"The paper's own statistic takes {PAPER_SEEDS} seeds: with no more than these "
+            "there is no telling how others would have changed it."
         )
     else:
         redrawn = (
-            f"Redrawn: the paper's own statistic on {PAPER_SEEDS} of our seeds, drawn anew for "
-            "each environment and setting 2,000 times, the best run found in each draw."
+            f"Drawn: the paper's own statistic on {PAPER_SEEDS} seeds drawn from ours with "
+            "replacement, for each environment and setting anew, 2,000 times, the best run found "
+            "in each draw; other seeds would spread a little more."
         )
     method = (
         f"{first.ours_method}, the best run taken as given, no interval of the interquartile mean"

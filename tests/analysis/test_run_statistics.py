@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from itertools import combinations, product
+from itertools import product
 from random import Random
 
 import numpy as np
@@ -180,32 +180,40 @@ def test_shapes_of_constants_are_checked() -> None:
         table1_scores(RETURNS, UNTRAINED, best="runs")
 
 
-def test_redrawing_all_seeds_is_the_statistic_itself() -> None:
-    scores, untrained = scores_of(2, 3, 4), [-9.0, -8.0]
-    ours = redrawn_statistic(scores, untrained, rng(), draws=4, repetitions=5)
+def test_seeds_that_agree_are_redrawn_as_the_statistic_itself() -> None:
+    scores, untrained = scores_of(2, 3, 1), [-9.0, -8.0]
+    ours = redrawn_statistic(np.repeat(scores, 4, axis=-1), untrained, rng(), repetitions=5)
     assert ours.shape == (5, 3)
     np.testing.assert_allclose(ours, np.tile(table1_scores(scores, untrained), (5, 1)))
 
 
+def test_redrawn_seeds_spread_as_fresh_ones_but_for_the_factor_told() -> None:
+    scores = np.random.default_rng(1).normal(size=(40, 1, 5))
+    fixed = np.concatenate([scores, np.full((40, 1, 5), 100.0)], axis=1)
+    ours = redrawn_statistic(fixed, np.zeros(40), rng(), repetitions=20_000)[:, 0]
+    # Each environment's mean of 3 draws with replacement has the population variance / 3.
+    expected = math.sqrt(float(fixed[:, 0].var(axis=-1).sum()) / 3) / 40 / 100
+    assert ours.std() == pytest.approx(expected, rel=0.03)
+
+
 @pytest.mark.parametrize("best", ["run", "setting"])
-def test_redrawn_statistic_is_uniform_over_all_subsets(best: Best) -> None:
+def test_redrawn_statistic_is_uniform_over_all_draws(best: Best) -> None:
     scores = np.array([[[1.0, 2.0, 4.0], [0.0, 3.0, 9.0]]])
     expected: Counter[tuple[float, ...]] = Counter()
-    for a, b in product(combinations(scores[0, 0], 2), combinations(scores[0, 1], 2)):
+    for a, b in product(product(scores[0, 0], repeat=2), product(scores[0, 1], repeat=2)):
         expected[tuple(np.round(table1_scores([[a, b]], [-1.0], best), 9))] += 1
     repetitions = 9000
     ours = redrawn_statistic(scores, [-1.0], rng(), 2, repetitions, best)
     counts = Counter(tuple(row) for row in np.round(ours, 9))
     assert set(counts) == set(expected)
     for value, ways in expected.items():
-        error = math.sqrt(ways / 9 * (1 - ways / 9) / repetitions)
-        assert abs(counts[value] / repetitions - ways / 9) < 4 * error
+        error = math.sqrt(ways / 81 * (1 - ways / 81) / repetitions)
+        assert abs(counts[value] / repetitions - ways / 81) < 4 * error
 
 
-@pytest.mark.parametrize("draws", [0, 3])
-def test_redrawing_more_seeds_than_there_are_is_refused(draws: int) -> None:
-    with pytest.raises(ValueError, match=f"cannot draw {draws} of 2"):
-        redrawn_statistic(RETURNS, UNTRAINED, rng(), draws=draws)
+def test_redrawing_no_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot draw 0 seeds"):
+        redrawn_statistic(RETURNS, UNTRAINED, rng(), draws=0)
 
 
 # ----------------------------------------------------------------------------------- comparisons

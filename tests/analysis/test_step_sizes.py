@@ -29,6 +29,17 @@ def test_trpos_step_is_the_root_of_its_bound() -> None:
         assert list(grid.values()) == pytest.approx([k / 2 - 4 for k in range(9)])
 
 
+def test_other_algorithms_are_left_out_and_missing_ones_drawn_without() -> None:
+    data = step_world(1, 5, 5)
+    study = data.studies["step_sizes"]
+    for variant in study.plan["variants"]:
+        if variant["algo"]["name"] == "trpo":
+            variant["algo"] = {"name": "sgd", "learning_rate": 0.1}
+    assert step_sizes(study)["trpo"] == {} and "sgd" not in step_sizes(study)
+    drawing = draw(study, data.measures["step_sizes"])
+    assert set(drawing.data.method) == {"vpg", "ppo"}
+
+
 def test_the_picture_shows_means_of_every_method_and_size() -> None:
     data = step_world(1, 5, 5, sd=0)
     drawing = draw(data.studies["step_sizes"], data.measures["step_sizes"])

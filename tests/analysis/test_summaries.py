@@ -150,7 +150,9 @@ def test_without_any_published_row_there_is_no_reference(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("seeds", "redrawn"), [(2, False), (3, False), (5, True)])
-def test_three_of_three_seeds_are_one_draw(tmp_path: Path, seeds: int, redrawn: bool) -> None:
+def test_three_seeds_are_too_few_to_draw_three_from(
+    tmp_path: Path, seeds: int, redrawn: bool
+) -> None:
     study = made_up.study(tmp_path, made_up.TABLE1, TWO, seeds=seeds)
     measures = made_up.measures(study, made_up.noisy(dict.fromkeys(study.variants, 50.0)))
     table = table1.table1_summary(study, measures, PUBLISHED, generator())

@@ -93,6 +93,16 @@ def test_what_is_wrong_is_one_line(
     assert expected in said
 
 
+def test_claims_have_a_letter_and_a_number(tmp_path: Path) -> None:
+    shutil.copytree(CONF, tmp_path / "claims")
+    shutil.copy(CONF / "L1.yaml", tmp_path / "claims/C10.yaml")
+    names = list(load_claims(tmp_path / "claims"))
+    assert names[names.index("C9") + 1] == "C10"
+    (tmp_path / "claims/C10.yaml").rename(tmp_path / "claims/rollback.yaml")
+    with pytest.raises(ClaimsError, match=r"^conf/claims/rollback.yaml: no name of a claim; a le"):
+        load_claims(tmp_path / "claims")
+
+
 def test_a_sentence_that_names_no_part_is_one_line(tmp_path: Path) -> None:
     claim = worlds.CLAIMS["C1"]
     wording = claim.wording

@@ -23,17 +23,18 @@ def test_the_row_is_the_mean_with_halfcheetah_exchanged() -> None:
         "no_clipping_row",
         list(returns),
         2,
-        {"half_cheetah": "HalfCheetah-v5"},
-        score=lambda env, variant, seed: returns[variant][seed],
+        {"half_cheetah": "HalfCheetah-v5", "hopper": "Hopper-v5"},
+        score=lambda env, variant, seed: returns[variant][seed] if env == "half_cheetah" else 9.0,
     )
     (table,) = no_clipping_row(data, SCORES, TABLE1, -0.35)
     rows = {row[0]: row[1:] for row in table.rows}
     # From −300 to 1,700 is 1 on the table's scale.
-    assert rows["raw"] == pytest.approx([-2100, -2300, -1900, -0.9, (0.4 - 0.9) / 2])
-    assert rows["none"] == pytest.approx([200, 100, 300, 0.25, (0.4 + 0.25) / 2])
+    assert rows["raw"] == pytest.approx([2, -2100, -2300, -1900, -0.9, (0.4 - 0.9) / 2])
+    assert rows["none"] == pytest.approx([2, 200, 100, 300, 0.25, (0.4 + 0.25) / 2])
     *_, score, row = rows["the paper's row"]
     assert (score, row) == (pytest.approx(-1.1), -0.35)
-    assert rows["the paper's row"][0] == pytest.approx(-300 - 1.1 * 2000)
+    assert rows["the paper's row"][:1] == [None]
+    assert rows["the paper's row"][1] == pytest.approx(-300 - 1.1 * 2000)
 
 
 def test_without_the_study_or_halfcheetah_there_is_no_table() -> None:

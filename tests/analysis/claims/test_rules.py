@@ -554,6 +554,31 @@ def test_a_part_that_was_not_run_is_said_in_a_clause(
     assert said.endswith(ends) and said.count("not run") == 1
 
 
+@pytest.mark.parametrize(
+    ("claim", "data", "said"),
+    [
+        (
+            "P1",
+            lambda: methods_world(0.3, 0.3),
+            "PPO was not compared with TRPO under paper2017 and beats it under modern (",
+        ),
+        (
+            "C5",
+            lambda: clip_world(0.3, 0.3, 10),
+            "Smaller updates: not run under paper2017. Final return: not run under paper2017; +0.3",
+        ),
+    ],
+)
+def test_without_the_first_recipe_the_sentence_is_one(
+    claim: str, data: Callable[[], Data], said: str
+) -> None:
+    whole = data()
+    name = "comparison_modern"
+    only = Data({name: whole.studies[name]}, {name: whole.measures[name]}, whole.probes)
+    found = sentence(find(claim, only), worlds.SETTINGS.words)
+    assert said in found and "undecided" not in found
+
+
 def test_every_verdict_of_every_rule_is_among_them() -> None:
     """Each sentence of ``conf/claims`` is written for a verdict that some data make."""
     made = {(claim, verdict) for claim, verdict, _ in CASES}
@@ -620,6 +645,13 @@ def test_a_failing_environment_is_named_and_equality_is_not_claimed_where_nothin
 ):
     fails = find("P1", methods_world(0.3, 0.3, hopper=-0.5))
     assert fails.why == "not on Hopper-v5"
+    # Named, too, where something else keeps the claim from being supported.
+    half = methods_world(0.3, 0.0, hopper=-0.5)
+    few = half.measures["comparison_modern"].query("seed < 2")
+    half.measures["comparison_modern"] = few.assign(u=few.u + few.seed * (few.variant == "ppo"))
+    found = find("P1", half)
+    assert found.verdict == IN_PART and found.why.endswith("not on Hopper-v5")
+    assert "not on Hopper-v5" in sentence(found, worlds.SETTINGS.words)
     short = find("P1", methods_world(0.0, 0.0, u=0.2))
     assert short.why.startswith("too short on HalfCheetah-v5, Hopper-v5")
     assert short.seeds_needed is None  # more seeds would not help
@@ -1117,6 +1149,17 @@ def test_a_part_on_fewer_environments_says_so() -> None:
     found = find("P1", Data(data.studies, few, data.probes, data.published))
     assert "(run on 1 of 7 environments)" in sentence(found, worlds.SETTINGS.words)
     assert "environments)" not in sentence(find("P1", data), worlds.SETTINGS.words)
+
+
+def test_without_a_published_return_an_environment_was_run_all_the_same() -> None:
+    """It has no u, but a KL: C5's parts in u are no fewer than there can be."""
+    data = clip_world(0.3, 0.3, 10)
+    for table in data.measures.values():
+        table.loc[table.env == "swimmer", "u"] = math.nan
+    found = find("C5", data)
+    known = {each.part.key: len(each.part.by_env) for each in found.parts}
+    assert known["kl"] == len(PAPER) and known["modern"] == len(PAPER) - 1
+    assert "environments)" not in sentence(found, worlds.SETTINGS.words)
 
 
 def test_entropy_is_compared_where_all_runs_have_one_at_the_end() -> None:

@@ -153,6 +153,13 @@ def test_every_claim_has_a_topic_and_is_a_card_or_not_run() -> None:
                     assert text in card.scope
 
 
+def test_a_letter_without_a_topic_is_among_the_others() -> None:
+    claims = judged()
+    ours = next(claim for claim in claims if claim["claim"] == "E1")
+    cards = findings.cards([*claims, {**ours, "claim": "R1"}], {"E": "The clip range ε"})
+    assert [card.record["claim"] for card in cards["Others"]][-1] == "R1"
+
+
 def test_a_claim_of_runs_of_two_scales_says_both() -> None:
     record = next(claim for claim in judged() if claim["claim"] == "E1")
     record |= {"scales": ["paper", "ledger"], "total_env_steps": [204_800, 999_424]}

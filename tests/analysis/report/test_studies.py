@@ -61,6 +61,15 @@ def test_the_chapters_words_stand_beside_what_was_measured(tmp_path: Path) -> No
     assert [word for word, _ in rows["no clip"]] == ["–"] * 4
 
 
+def test_claims_on_epsilon_say_nothing_of_another_study(tmp_path: Path) -> None:
+    study = made(tmp_path, ["epsilon"])
+    own = Study(study.folder, {**study.plan, "study": "my_epsilon"})
+    columns = studies.chapter(
+        own, tmp_path / "tables/epsilon/epsilon.csv", grid("", [], [])
+    ).columns
+    assert [claim for _, claim in columns] == [""] * 4
+
+
 @pytest.mark.parametrize("first", ["epsilon", "learning_curves"])
 def test_the_first_figure_is_in_sight_and_tables_by_environment_are_not(
     tmp_path: Path, first: str
