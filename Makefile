@@ -8,7 +8,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 FAST := tests/maths tests/store tests/test_settings.py tests/test_messages.py \
-	$(addprefix tests/analysis/test_,statistics.py significance.py ledger.py)
+	$(addprefix tests/analysis/,test_statistics.py test_significance.py claims/test_ledger.py)
 
 .PHONY: setup replicate figures archive test test-fast regression accept traces check format bench lock clean
 
@@ -44,7 +44,7 @@ accept: setup
 	@python -m tests.regression.accept --reason "$$REASON"
 
 traces: setup
-	python -m replicate traces $(COMMITS)
+	python -m replicate traces
 
 check: setup
 	ruff format --check .

@@ -16,6 +16,19 @@ PUBLISHED = [
     f"results/published/{name}.csv"
     for name in ("ppo_table1", "chapter_epsilon", "reference_returns")
 ]
+STORED_PROBES = "results/reference/probes"
+# Figure → where the record is that it shows, and its files.
+PROBE_FIGURES = {
+    "clipped_objective": (
+        f"{ROOT}/probes",
+        (".svg", ".png", ".caption.txt", ".slider.json", f".{MANIFEST}"),
+    ),
+    "update_line": (
+        STORED_PROBES,
+        (*FIGURE_FILES[:-1], ".slider.json", f".{MANIFEST}"),
+    ),
+    "update_passes": (STORED_PROBES, FIGURE_FILES),
+}
 
 
 wildcard_constraints:
@@ -106,25 +119,25 @@ rule measures:
 
 
 # One rule per study of a report.
-for drawing in PLAN.drawings:
+for job in PLAN.products_jobs:
 
     rule:
         name:
-            f"products_{drawing.name}_{drawing.study}"
+            f"products_{job.name}_{job.study}"
         input:
-            data=PLAN.data_of(drawing.name, drawing.study),
-            measures=f"{ROOT}/{drawing.name}/measures/{drawing.study}.csv",
+            data=PLAN.data_of(job.name, job.study),
+            measures=f"{ROOT}/{job.name}/measures/{job.study}.csv",
             published=PUBLISHED,
-            code=sorted({file for each in drawing.modules for file in files_of(each)}),
+            code=sorted({file for each in job.modules for file in files_of(each)}),
         output:
-            drawing.files,
+            job.files,
         log:
-            f"{LOGS}/{drawing.name}_{drawing.study}_products.log",
+            f"{LOGS}/{job.name}_{job.study}_products.log",
         conda:
             "environment.yaml"
         params:
             folder=subpath(input.measures, ancestor=2),
-            products=drawing.products,
+            products=job.products,
         shell:
             "python -m analysis.products {input.data[0]:q} {input.measures:q} {params.folder:q}"
             " {params.products:q} > {log:q} 2>&1"
@@ -166,62 +179,25 @@ rule claims:
         " --published {input.published:q} > {log:q} 2>&1"
 
 
-# Figures of probes: drawn once, for all reports.
-rule clipped_objective:
-    input:
-        data=f"{ROOT}/probes/clipped_objective.csv",
-        code=files_of("analysis.probe_figures.clipped_objective"),
-    output:
-        multiext(
-            f"{ROOT}/figures/clipped_objective",
-            ".svg",
-            ".png",
-            ".caption.txt",
-            ".slider.json",
-            ".manifest.json",
-        ),
-    log:
-        f"{LOGS}/clipped_objective.log",
-    conda:
-        "environment.yaml"
-    shell:
-        "python -m analysis.probe_figures.clipped_objective {input.data:q} {output:q} > {log:q} 2>&1"
+# One rule per figure of a probe: drawn once, for all reports.
+for figure, (folder, suffixes) in PROBE_FIGURES.items():
 
-
-rule update_line:
-    input:
-        data="results/reference/probes/update_line.csv",
-        code=files_of("analysis.probe_figures.update_line"),
-    output:
-        multiext(
-            f"{ROOT}/figures/update_line",
-            ".svg",
-            ".png",
-            ".csv",
-            ".caption.txt",
-            ".slider.json",
-            ".manifest.json",
-        ),
-    log:
-        f"{LOGS}/update_line.log",
-    conda:
-        "environment.yaml"
-    shell:
-        "python -m analysis.probe_figures.update_line {input.data:q} {output:q} > {log:q} 2>&1"
-
-
-rule update_passes:
-    input:
-        data="results/reference/probes/update_passes.csv",
-        code=files_of("analysis.probe_figures.update_passes"),
-    output:
-        multiext(f"{ROOT}/figures/update_passes", *FIGURE_FILES),
-    log:
-        f"{LOGS}/update_passes.log",
-    conda:
-        "environment.yaml"
-    shell:
-        "python -m analysis.probe_figures.update_passes {input.data:q} {output:q} > {log:q} 2>&1"
+    rule:
+        name:
+            figure
+        input:
+            data=f"{folder}/{figure}.csv",
+            code=files_of(f"analysis.probe_figures.{figure}"),
+        output:
+            multiext(f"{ROOT}/figures/{figure}", *suffixes),
+        log:
+            f"{LOGS}/{figure}.log",
+        conda:
+            "environment.yaml"
+        params:
+            program=f"analysis.probe_figures.{figure}",
+        shell:
+            "python -m {params.program} {input.data:q} {output:q} > {log:q} 2>&1"
 
 
 rule forest:
@@ -243,10 +219,12 @@ rule report:
     input:
         plans=PLAN.plans,
         measures=PLAN.measures,
-        products=lambda wildcards: PLAN.products(wildcards.name),
-        clipped=rules.clipped_objective.output,
-        line=rules.update_line.output,
-        passes=rules.update_passes.output,
+        products=lambda wildcards: PLAN.product_files(wildcards.name),
+        probe_figures=[
+            f"{ROOT}/figures/{figure}{suffix}"
+            for figure, (_, suffixes) in PROBE_FIGURES.items()
+            for suffix in suffixes
+        ],
         forest=rules.forest.output,
         claims=rules.claims.output,
         coverage="results/reference/coverage.csv",

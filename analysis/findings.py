@@ -12,6 +12,7 @@ from replicate.messages import DataError, first_line, given_files, one_line_erro
 from replicate.store.files import REMEDY, parsed_json
 
 NOT_RUN = "not run"
+"""As ``analysis.claims.ledger`` has it: to import that takes a second."""
 
 
 def read_claims(file: Path) -> list[dict[str, Any]]:

@@ -17,10 +17,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis import style
+from analysis.claims.ledger import CONTRADICTED, IN_PART, INCONCLUSIVE, NO_EFFECT, SUPPORTED
 from analysis.claims.parts import FACTOR, U
 from analysis.figures import Drawing, save
 from analysis.findings import read_claims
-from analysis.ledger import CONTRADICTED, IN_PART, INCONCLUSIVE, NO_EFFECT, SUPPORTED
 from replicate.messages import given_files, one_line_errors
 
 MARKS: dict[str, dict[str, Any]] = {

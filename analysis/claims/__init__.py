@@ -1,5 +1,5 @@
 """Claims: tables → parts with their estimates, one small pure function per claim.
 
-``analysis.ledger`` turns the parts into verdicts; statements, margins and sentences stand in
+``analysis.claims.ledger`` turns the parts into verdicts; statements, margins and sentences stand in
 ``conf/claims``.
 """

@@ -18,8 +18,8 @@ import pandas as pd
 from analysis.claims import rules
 from analysis.claims.configuration import CONF, Claim, LedgerSettings, load_claims, load_ledger
 from analysis.claims.fixed_data import fixed_data
+from analysis.claims.ledger import Finding, ledger
 from analysis.claims.parts import Data
-from analysis.ledger import Finding, ledger
 from analysis.measures import read_published_scale
 from replicate.messages import given_files, one_line_errors
 from replicate.store.files import write_json

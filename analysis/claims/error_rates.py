@@ -27,8 +27,7 @@ from analysis.claims import rules
 from analysis.claims.configuration import Claim, LedgerSettings, load_claims, load_ledger
 from analysis.claims.epsilon import VARIANTS
 from analysis.claims.fixed_data import METHODS, SETTINGS, STUDIES, probes
-from analysis.claims.parts import Data, Evidence
-from analysis.ledger import (
+from analysis.claims.ledger import (
     CONTRADICTED,
     IN_PART,
     INCONCLUSIVE,
@@ -36,6 +35,7 @@ from analysis.ledger import (
     SUPPORTED,
     ledger,
 )
+from analysis.claims.parts import Data, Evidence
 from analysis.measures import WORST, ruined_or_collapsed
 from analysis.statistics import Array
 from analysis.study import Study

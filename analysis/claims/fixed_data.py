@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims.epsilon import WIDTHS
+from analysis.claims.epsilon import VARIANTS
 from analysis.claims.parts import Data
 from analysis.measures import run_measures, scales
 from analysis.study import Study
@@ -32,7 +32,7 @@ SEEDS = 3
 NUM_STEPS, UPDATES, EPISODES = 2048, 20, 60
 METHODS = ("vpg", "ppo_noclip", "trpo", "ppo")
 SETTINGS = (
-    *(f"clip_{width:g}" for width in WIDTHS[1:4]),
+    *VARIANTS[1:4],
     "no_clipping",
     *(f"adaptive_kl_{target:g}" for target in (0.003, 0.01, 0.03)),
     *(f"fixed_kl_{beta:g}" for beta in (0.3, 1, 3, 10)),
@@ -40,7 +40,7 @@ SETTINGS = (
 STUDIES = {
     "comparison": ("paper2017", METHODS),
     "comparison_modern": ("modern", METHODS),
-    "epsilon": ("paper2017", tuple(f"clip_{width:g}" for width in WIDTHS)),
+    "epsilon": ("paper2017", VARIANTS),
     "table1": ("paper2017", SETTINGS),
     "bound": ("paper2017", ("max", "min")),
     "quadratic_penalty": ("paper2017", ("spo", "clip")),
@@ -48,11 +48,11 @@ STUDIES = {
     "epochs": ("paper2017", tuple(f"{k}_{n}" for k in ("clip", "none") for n in (1, 3, 10, 30))),
     "clip_schedule": (
         "paper2017",
-        ("linear_to_0", "linear_to_0.05", *(f"clip_{width:g}" for width in WIDTHS)),
+        ("linear_to_0", "linear_to_0.05", *VARIANTS),
     ),
     "early_stopping": ("paper2017", ("target_0.01", "target_0.03", "clip")),
-    "fine_tuning": ("paper2017", tuple(f"clip_{width:g}" for width in WIDTHS)),
-    "simple_tasks": ("paper2017", tuple(f"clip_{width:g}" for width in WIDTHS)),
+    "fine_tuning": ("paper2017", VARIANTS),
+    "simple_tasks": ("paper2017", VARIANTS),
     "no_undo": ("paper2017", ("vpg", "trpo", "ppo")),
     "step_sizes": (
         "paper2017",

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from string import Formatter
 
 from analysis.claims.configuration import ClaimsError, Words
-from analysis.claims.parts import EXPONENT, FACTOR, PROPORTION, SHARE, Part
-from analysis.ledger import (
+from analysis.claims.ledger import (
     CONTRADICTED,
     IN_PART,
     JUDGED,
@@ -16,6 +15,7 @@ from analysis.ledger import (
     Finding,
     Judged,
 )
+from analysis.claims.parts import EXPONENT, FACTOR, PROPORTION, SHARE, Part
 
 LISTED = ("passed", "failed", "open")
 CLAUSE = re.compile(r"\[\[(.*?)\|\|(.*?)\]\]", re.DOTALL)

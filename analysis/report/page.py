@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import manifest
-from analysis.report import findings, provenance, simulations, studies
+from analysis.report import cards, intervals, provenance, simulations, studies
 from analysis.report.elements import (
     Source,
     amount,
@@ -59,7 +59,7 @@ def render(inputs: Inputs) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["pieces"] = findings.pieces
+    environment.filters["pieces"] = cards.pieces
     return environment.get_template("page.html.jinja").render(
         title=TITLE,
         name=inputs.name,
@@ -76,17 +76,21 @@ def render(inputs: Inputs) -> str:
 
 def _found(inputs: Inputs) -> dict[str, Any]:
     """Verdicts."""
-    told = findings.read_questions()
+    told = cards.read_questions()
     return {
-        "answers": findings.answers(inputs.claims, told["questions"], told["words"]),
-        "topics": findings.cards(inputs.claims, told["topics"]),
-        "not_run": findings.not_run(inputs.claims),
+        "answers": cards.answers(inputs.claims, told["questions"], told["words"]),
+        "topics": cards.cards(inputs.claims, told["topics"]),
+        "not_run": cards.not_run(inputs.claims),
         "verdict_of": {claim["claim"]: claim for claim in inputs.claims},
-        "signs": findings.SIGNS,
-        "meanings": findings.MEANINGS,
+        "signs": cards.SIGNS,
+        "meanings": cards.MEANINGS,
         "anchor": anchor,
-        "returns": findings.published_returns(inputs.claims),
-        "plot": {"width": findings.WIDTH, "row": findings.ROW, "axis": findings.AXIS},
+        "returns": cards.published_returns(inputs.claims),
+        "plot": {
+            "width": intervals.WIDTH,
+            "row": intervals.ROW_HEIGHT,
+            "axis": intervals.AXIS_HEIGHT,
+        },
     }
 
 

@@ -52,6 +52,7 @@ PROBES = (
 
 Records of the others, which take minutes or read the clock, lie in the repository."""
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
+QUESTIONS = Path("conf/claims/questions.yaml")
 OF_EACH_ENV = ("learning_curves",)
 """Figures that are drawn once more of each environment alone."""
 
@@ -80,7 +81,7 @@ class CohortJob:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class ProductsJob:
     """Figures and tables that one process makes of a study.
 
     Args:
@@ -115,7 +116,7 @@ def _exits_in_one_line() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Names and jobs for the rules.  The methods take Snakemake's wildcards."""
+    """Names, files and jobs for the rules.  ``wildcards`` are Snakemake's."""
 
     layout: Layout
     choice: Choice
@@ -209,28 +210,31 @@ class Pipeline:
 
     @property
     def rules_of_claims(self) -> list[str]:
-        """Files with statements, margins and wording of the claims."""
-        return sorted(map(str, Path("conf/claims").glob("*.yaml")))
+        """Files with statements, margins and wording of the claims.
+
+        What the report asks of them is no part of a verdict.
+        """
+        return sorted(map(str, set(Path("conf/claims").glob("*.yaml")) - {QUESTIONS}))
 
     def targets(self, name: str) -> list[str]:
         """The report and all that it is made of: what is missing is made again."""
         tables = [file for study in self.studies(name) for file in self.tables(name, study)]
         made = [f"{self.layout.root}/{name}/{file}" for file in ("report.html", "claims.json")]
-        return [*made, *self.products(name), *tables]
+        return [*made, *self.product_files(name), *tables]
 
     @property
-    def drawings(self) -> list[Drawing]:
+    def products_jobs(self) -> list[ProductsJob]:
         """What is drawn of each study, at the chosen scale and of the repository's data."""
         names = dict.fromkeys((*self.layout.references, self.choice.scale))
-        return [self._drawing(name, study) for name in names for study in self.studies(name)]
+        return [self._products_job(name, study) for name in names for study in self.studies(name)]
 
-    def _drawing(self, name: str, study: str) -> Drawing:
+    def _products_job(self, name: str, study: str) -> ProductsJob:
         plan = self.plan(name, study)
         drawn = [*plan["figures"]]
         drawn += [f"{env}/{f}" for env in plan["envs"] for f in drawn if f in OF_EACH_ENV]
         kinds = ("figures", drawn, FIGURE_FILES), ("tables", plan["tables"], TABLE_FILES)
         folder = f"{self.layout.root}/{name}"
-        return Drawing(
+        return ProductsJob(
             name,
             study,
             [f"{kind}/{product}" for kind, products, _ in kinds for product in products],
@@ -242,9 +246,9 @@ class Pipeline:
             ],
         )
 
-    def products(self, name: str) -> list[str]:
+    def product_files(self, name: str) -> list[str]:
         """The files of every figure and table of a report."""
-        return [f for study in self.studies(name) for f in self._drawing(name, study).files]
+        return [f for study in self.studies(name) for f in self._products_job(name, study).files]
 
 
 def pipeline(config: Mapping[str, Any], is_main_process: bool, results: Path) -> Pipeline:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis import forest, style
-from analysis.ledger import SUPPORTED
+from analysis.claims.ledger import SUPPORTED
 from tests.analysis import made_up
 from tests.analysis.report.pages import judged
 

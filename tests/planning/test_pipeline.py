@@ -580,6 +580,6 @@ def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
     assert {j.name for j in again.jobs} != {j.name for j in first.jobs}
 
 
-def test_a_study_without_environments_at_a_scale_is_refused(tmp_path: Path) -> None:
+def test_seeds_are_a_scales_to_say() -> None:
     with pytest.raises(ConfigError, match="unknown key"):
         choice_of({"seeds": 3})

@@ -29,6 +29,14 @@ def plan_epsilon() -> None:
     list(chosen_runs(choice_of({"scale": "smoke", "studies": "epsilon"})))
 
 
+def test_a_scale_with_none_of_a_studys_environments_is_refused(conf: Path) -> None:
+    scale = "seeds: 1\ntotal_env_steps: 2048\nenvs: [cart_pole]\n"
+    (conf / "scale/one_task.yaml").write_text(scale)
+    choice = choice_of({"scale": "one_task", "studies": "epsilon"})
+    with pytest.raises(ConfigError, match="study=epsilon: none of its environments is in scale=on"):
+        list(chosen_runs(choice))
+
+
 NO_FILES = {
     "tab": (b"id: a\n\tname: b\n", "line 2: found character '\\t'"),
     "duplicate key": (b"id: a\nid: b\n", "line 2: found duplicate key id"),

@@ -14,10 +14,11 @@ from analysis import findings
 from analysis.claims import __main__ as command
 from analysis.claims.configuration import load_claims, load_ledger
 from analysis.claims.fixed_data import probes
+from analysis.claims.ledger import ledger
 from analysis.claims.parts import Data
+from analysis.claims.records import record
 from analysis.claims.sentences import with_bounds
 from analysis.claims.strategies import s3
-from analysis.ledger import ledger
 from replicate.store.files import MANIFEST
 from replicate.store.software import CLAIM_DIGESTS
 from tests.analysis import made_up
@@ -49,9 +50,9 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
         table = made_up.measures(study, 90.0, mean_log_kl=noise)
         table.to_csv(tmp_path / "epsilon.csv", index=False)
         files = []
-        for name, record in probes().items() if probed else ():
+        for name, probe in probes().items() if probed else ():
             files.append(str(tmp_path / f"{name}.csv"))
-            record.to_csv(files[-1], index=False)
+            probe.to_csv(files[-1], index=False)
         made_up.list_beside(tmp_path / "epsilon.csv", *map(Path, files))
         outputs = [str(tmp_path / f"claims.{kind}") for kind in ("json", "csv", MANIFEST)]
         arguments = ["full", *outputs, "--plans", str(plan)]
@@ -63,7 +64,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
 
 
 def by_claim(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {record["claim"]: record for record in records}
+    return {each["claim"]: each for each in records}
 
 
 def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path: Path) -> None:
@@ -122,16 +123,16 @@ def test_what_explains_a_verdict_is_named_with_its_evidence(tmp_path: Path) -> N
     data = dataclasses.replace(stopping_world(3, 0.0), probes=probes())
     finding = ledger(claims, {"S3": s3(data, claims["S3"])}, settings)["S3"]
     files = {name: tmp_path / f"{name}.csv" for name in ("early_stopping", "update_passes")}
-    record = command.record(finding, data, settings, None, files, "ledger")
-    assert record["evidence"] == [str(files[name]) for name in ("early_stopping", "update_passes")]
-    (table,) = record["tables"]
+    made = record(finding, data, settings, None, files, "ledger")
+    assert made["evidence"] == [str(files[name]) for name in ("early_stopping", "update_passes")]
+    (table,) = made["tables"]
     assert "pass by pass" in table["title"] and len(table["rows"]) == 1
     assert table["rows"][0][table["columns"].index("environment")] == "Hopper-v5"
 
 
 def runs_of(claim: str, data: Data) -> dict[str, Any]:
     """What is recorded of a claim's scope."""
-    made = command.record(worlds.find(claim, data), data, worlds.SETTINGS, None, {}, "full")
+    made = record(worlds.find(claim, data), data, worlds.SETTINGS, None, {}, "full")
     return {key: made[key] for key in ("runs", "envs", "recipes", "studies")}
 
 
@@ -162,10 +163,10 @@ def test_the_scope_has_no_run_that_was_not_judged() -> None:
 
 
 def test_a_number_that_the_sentence_does_not_have_is_named() -> None:
-    record = {"claim": "P3", "verdict": "no rule", "post_hoc": False, "sentence": "Shown."}
-    record |= {"runs": 15, "n": 3, "seeds_needed": None}
-    record |= {"effect": "+1.00 u [0.5, 1.5]", "effect_of": "PPO minus naive policy gradient"}
-    (line,) = findings.lines([record])
+    told = {"claim": "P3", "verdict": "no rule", "post_hoc": False, "sentence": "Shown."}
+    told |= {"runs": 15, "n": 3, "seeds_needed": None}
+    told |= {"effect": "+1.00 u [0.5, 1.5]", "effect_of": "PPO minus naive policy gradient"}
+    (line,) = findings.lines([told])
     assert line.endswith(
         "Shown. (PPO minus naive policy gradient: +1.00 u [0.5, 1.5]; 15 runs, n = 3)"
     )
@@ -181,7 +182,7 @@ def test_the_same_bytes_every_time(judge: Judge, tmp_path: Path) -> None:
 def test_the_csv_has_a_row_for_each_part(judge: Judge, tmp_path: Path) -> None:
     records = judge()
     table = pd.read_csv(tmp_path / "claims.csv")
-    assert len(table) == sum(max(1, len(record["parts"])) for record in records)
+    assert len(table) == sum(max(1, len(each["parts"])) for each in records)
     row = table[table.claim == "E1"].iloc[0]
     part = by_claim(records)["E1"]["parts"][0]
     assert row.estimate == pytest.approx(part["estimate"], rel=1e-5) and row.unit == "factor"

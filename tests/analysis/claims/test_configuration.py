@@ -8,8 +8,8 @@ import pytest
 
 from analysis.claims import rules
 from analysis.claims.configuration import CONF, ClaimsError, load_claims, load_ledger
+from analysis.claims.ledger import ledger
 from analysis.claims.sentences import sentence
-from analysis.ledger import ledger
 from replicate.planning.composition import options
 from tests.analysis.claims import worlds
 

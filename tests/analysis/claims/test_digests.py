@@ -12,8 +12,8 @@ import pytest
 from analysis.claims import rules
 from analysis.claims.configuration import load_claims, load_ledger
 from analysis.claims.digests import digests, rounded, same_data
+from analysis.claims.ledger import parts_by_test
 from analysis.claims.parts import Data
-from analysis.ledger import parts_by_test
 from replicate.store.software import CLAIM_DIGESTS
 
 CLAIMS, SETTINGS = load_claims(), load_ledger()
@@ -72,7 +72,9 @@ def test_what_is_made_of_data_counts(
     monkeypatch.setattr("analysis.measures.EARLY_BINS", 6)
     assert changed(today, same_data()) == {"E2", "E6"}
     monkeypatch.undo()
-    monkeypatch.setattr("analysis.ledger.JUDGED", ("above", "within", "often", "rises", "never"))
+    monkeypatch.setattr(
+        "analysis.claims.ledger.JUDGED", ("above", "within", "often", "rises", "never")
+    )
     assert {"P1"} <= changed(today) <= {"C6", "C9", "E2", "E4", "P1", "S3", "T3"}
 
 

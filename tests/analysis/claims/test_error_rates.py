@@ -18,7 +18,7 @@ from analysis.claims.error_rates import (
     scenarios,
     verdicts,
 )
-from analysis.ledger import CONTRADICTED, SUPPORTED
+from analysis.claims.ledger import CONTRADICTED, SUPPORTED
 from tests.analysis.claims.worlds import around, world
 from tests.analysis.made_up import PAPER
 

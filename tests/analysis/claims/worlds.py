@@ -11,8 +11,8 @@ import pandas as pd
 from analysis.claims import rules
 from analysis.claims.configuration import load_claims, load_ledger
 from analysis.claims.fixed_data import probes
+from analysis.claims.ledger import Finding, ledger
 from analysis.claims.parts import Data
-from analysis.ledger import Finding, ledger
 from analysis.study import Study
 from tests.analysis.made_up import MEASURE_COLUMNS, PAPER
 

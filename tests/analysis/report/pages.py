@@ -10,11 +10,11 @@ import pandas as pd
 
 from analysis import manifest, slider
 from analysis.claims import rules
-from analysis.claims.__main__ import record
 from analysis.claims.configuration import LedgerSettings, load_claims, load_ledger
 from analysis.claims.fixed_data import fixed_data
+from analysis.claims.ledger import Finding, ledger
 from analysis.claims.parts import Data
-from analysis.ledger import Finding, ledger
+from analysis.claims.records import record
 from analysis.measures import read_published_scale
 from analysis.report.__main__ import main
 from analysis.study import Study, env_labels

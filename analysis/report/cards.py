@@ -9,9 +9,7 @@ from typing import Any
 import yaml
 
 from analysis.claims.configuration import CONF
-from analysis.claims.parts import FACTOR, PROPORTION, SHARE
-from analysis.forest import limits, opposite, place
-from analysis.ledger import (
+from analysis.claims.ledger import (
     CONTRADICTED,
     IN_PART,
     INCONCLUSIVE,
@@ -21,6 +19,7 @@ from analysis.ledger import (
     SUPPORTED,
 )
 from analysis.report.elements import Table, grid
+from analysis.report.intervals import Forest, forest
 from analysis.tables import NONE, number
 from replicate.messages import DataError, counted, first_line
 
@@ -47,16 +46,6 @@ MEANINGS = {
 }
 BRACKETS = re.compile(r"( ?\[[^]]*\](?: %)?)")
 """An interval, with the blank before it: a phone shows neither."""
-WIDTH, ROW, AXIS = 240.0, 16.0, 16.0
-"""Of a picture of an interval and of the axis below, in its own units."""
-EDGE = 4.0
-"""Left free at both sides."""
-FACTORS = (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1_000, 10_000)
-STEPS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-MOST_TICKS = 6
-"""What an axis may have written below it."""
-LEAST_APART = 26.0
-"""Between two numbers of an axis."""
 SPREAD = " spread"
 STORED_PROBES = "reference/probes"
 """Where the records of probes lie that train."""
@@ -73,46 +62,6 @@ class Answer:
     post_hoc: bool
     sentence: str
     runs: str
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A row of a card's picture, in units of the picture.
-
-    Args:
-        heading: above the first of several environments.
-        label, text: what it is, and its numbers.
-        verdict: of a part that is judged; else empty.
-        at: the estimate.
-        low, high: ends of the line; None: no interval.
-        cut_low, cut_high: whether the interval goes on beyond the picture.
-        zone: from where to where the margin reaches.
-        zero: no difference.
-        single: it is about one environment.
-
-    """
-
-    heading: str
-    label: str
-    text: str
-    verdict: str
-    at: float
-    low: float | None
-    high: float | None
-    cut_low: bool
-    cut_high: bool
-    zone: tuple[float, float] | None
-    zero: float
-    single: bool
-
-
-@dataclass(frozen=True)
-class Forest:
-    """Intervals over one axis, with its numbers (place, text) and a note on it."""
-
-    rows: list[Interval]
-    ticks: list[tuple[float, str]]
-    note: str
 
 
 @dataclass(frozen=True)
@@ -264,125 +213,6 @@ def _has_bounds(part: Mapping[str, Any]) -> bool:
     if part["aim"] == "guard":
         return bool(part["environments"])
     return part["low"] is not None
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Where values of a unit lie in a picture; ends along :func:`analysis.forest.place`."""
-
-    low: float
-    high: float
-    unit: str
-
-    @property
-    def null(self) -> float:
-        """No difference."""
-        return 1.0 if self.unit == FACTOR else 0.0
-
-    def x(self, value: float) -> float:
-        """In units of the picture; what is beyond an end lies at it."""
-        share = (place(value, self.unit) - self.low) / (self.high - self.low)
-        return round(EDGE + (WIDTH - 2 * EDGE) * min(max(share, 0.0), 1.0), 1)
-
-    def holds(self, value: float) -> bool:
-        """Whether it is not beyond an end."""
-        return self.low <= place(value, self.unit) <= self.high
-
-
-def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
-    """The intervals of parts of one unit; of a guard those of each environment."""
-    rows = [row for part in parts for row in _rows_of(part)]
-    margins = [float(part["margin"]) for part in parts if part["margin"] is not None]
-    bounds = [float(x) for row in rows for x in (row["low"], row["high"]) if x is not None]
-    if unit == PROPORTION:
-        axis = Axis(0.0, max([*bounds, *margins]), unit)
-    else:
-        axis = Axis(*limits([row["estimate"] for row in rows], bounds, margins, unit), unit)
-    levels = sorted({r["level"] for r in rows if r["low"] is not None and not r["single"]})
-    notes = [" and ".join(map(_percent, levels)) + " intervals"] if levels else []
-    if margins:
-        largest, several = max(margins), len(set(margins)) > 1
-        notes.append(
-            f"grey: up to the margin{'s, the largest' if several else ''} {_size(largest, unit)}"
-        )
-    return Forest([_interval(row, axis) for row in rows], _ticks(axis), "; ".join(notes))
-
-
-def _size(margin: float, unit: str) -> str:
-    if unit == FACTOR:
-        return f"×{margin:g}"
-    return f"{100 * margin:g} %" if unit in (SHARE, PROPORTION) else f"{margin:g} {unit}"
-
-
-def _interval(row: Mapping[str, Any], axis: Axis) -> Interval:
-    low, high, margin = row["low"], row["high"], row["margin"]
-    zone = None
-    if margin is not None:
-        begin = axis.null if row["aim"] == "often" else opposite(margin, axis.unit)
-        zone = axis.x(begin), axis.x(margin)
-    return Interval(
-        row["heading"],
-        row["label"],
-        row["text"],
-        row["verdict"],
-        axis.x(row["estimate"]),
-        None if low is None else axis.x(low),
-        None if high is None else axis.x(high),
-        low is not None and not axis.holds(low),
-        high is not None and not axis.holds(high),
-        zone,
-        axis.x(axis.null),
-        row["single"],
-    )
-
-
-def _rows_of(part: dict[str, Any]) -> list[dict[str, Any]]:
-    """A part and, of a guard in its place, the environments that it is judged on."""
-    shared = {"margin": part["margin"], "aim": part["aim"]}
-    if part["aim"] != "guard":
-        verdict = part["verdict"] if part["judged"] else ""
-        return [{**part, "heading": "", "verdict": verdict, "single": False}]
-    level = part["environments"][0]["level"]
-    heading = f"{part['label']} ({_percent(level)} intervals, all at once)"
-    return [
-        {
-            **each,
-            **shared,
-            "heading": "" if place_of else heading,
-            "verdict": "",
-            "single": True,
-        }
-        for place_of, each in enumerate(part["environments"])
-    ]
-
-
-def _percent(level: float) -> str:
-    return f"{100 * level:.3g} %"
-
-
-def _ticks(axis: Axis) -> list[tuple[float, str]]:
-    """Numbers below the picture, "no difference" among them, none upon another."""
-    if axis.unit == FACTOR:
-        values = [value for value in FACTORS if axis.holds(value)]
-    else:
-        length = axis.high - axis.low
-        step = next((step for step in STEPS if length / step <= MOST_TICKS), length)
-        first, last = int(axis.low / step) - 1, int(axis.high / step) + 1
-        values = [step * i for i in range(first, last + 1) if axis.holds(step * i)]
-    middle = axis.x(axis.null)
-    kept: list[tuple[float, str]] = []
-    for value in sorted(values, key=lambda value: abs(axis.x(value) - middle)):
-        if all(abs(axis.x(value) - there) >= LEAST_APART for there, _ in kept):
-            kept.append((axis.x(value), _tick(value, axis.unit)))
-    return kept
-
-
-def _tick(value: float, unit: str) -> str:
-    if unit == FACTOR:
-        return f"×{value:,g}"
-    if unit in (SHARE, PROPORTION):
-        return f"{100 * value:.0f} %"
-    return "0" if value == 0 else f"{value:+.2g}".replace("-", "−")
 
 
 def not_run(claims: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from analysis.ledger import VERDICTS
-from analysis.report import findings
-from analysis.report.findings import EDGE, WIDTH, Interval
+from analysis.claims.ledger import VERDICTS
+from analysis.report import cards
+from analysis.report.intervals import EDGE, WIDTH, Row, forest
 from replicate.messages import DataError
 from tests.analysis.report.pages import judged
 
@@ -33,10 +33,10 @@ def part(**changed: Any) -> dict[str, Any]:
     }
 
 
-def row(**changed: Any) -> Interval:
+def row(**changed: Any) -> Row:
     """The row of a picture of one part."""
     given = part(**changed)
-    (interval,) = findings.forest([given], given["unit"]).rows
+    (interval,) = forest([given], given["unit"]).rows
     return interval
 
 
@@ -86,13 +86,13 @@ def test_a_share_begins_at_0_and_its_threshold_is_its_margin() -> None:
 
 def test_no_number_of_an_axis_is_upon_another() -> None:
     for unit, low, high in (("u", -0.3, 0.4), ("u", -2.0, 2.0), ("factor", 0.5, 300.0)):
-        (forest,) = findings.card(
+        (picture,) = cards.card(
             {**judged()[0], "parts": [part(unit=unit, estimate=high, low=low, high=high)]}
         ).forests
-        places = sorted(x for x, _ in forest.ticks)
+        places = sorted(x for x, _ in picture.ticks)
         assert len(places) >= 3
         assert min(b - a for a, b in itertools.pairwise(places)) >= 26
-        assert {"0", "×1"} & {text for _, text in forest.ticks}
+        assert {"0", "×1"} & {text for _, text in picture.ticks}
 
 
 def test_a_guard_shows_its_environments() -> None:
@@ -100,27 +100,27 @@ def test_a_guard_shows_its_environments() -> None:
     ends = {"low": -0.1, "high": 0.3, "text": "b"}
     envs = [{**each, "label": "Hopper-v5"}, {**each, **ends, "label": "Walker2d-v5"}]
     guard = part(aim="guard", judged=False, low=None, high=None, environments=envs)
-    first, second = findings.forest([guard], "u").rows
+    first, second = forest([guard], "u").rows
     assert first.label == "Hopper-v5" and first.heading.startswith("final, a minus b (99 %")
     assert first.low is None and first.text == "a"
     assert second.heading == "" and second.text == "b" and second.single
 
 
 def test_intervals_are_quieter_than_what_they_are_of() -> None:
-    pieces = findings.pieces("it is +0.1 u [−0.1, +0.3] and 0 of 9 [0, 33] %.")
+    pieces = cards.pieces("it is +0.1 u [−0.1, +0.3] and 0 of 9 [0, 33] %.")
     assert [text for text, quiet in pieces if quiet] == [" [−0.1, +0.3]", " [0, 33] %"]
     assert "".join(text for text, _ in pieces) == "it is +0.1 u [−0.1, +0.3] and 0 of 9 [0, 33] %."
 
 
 def test_every_verdict_has_a_sign_of_its_own() -> None:
-    assert set(findings.SIGNS) == set(VERDICTS)
-    assert len(set(findings.SIGNS.values())) == len(VERDICTS)
+    assert set(cards.SIGNS) == set(VERDICTS)
+    assert len(set(cards.SIGNS.values())) == len(VERDICTS)
 
 
 def test_the_questions_are_answered_by_verdicts() -> None:
     claims = judged()
-    told = findings.read_questions()
-    answered = findings.answers(claims, told["questions"], told["words"])
+    told = cards.read_questions()
+    answered = cards.answers(claims, told["questions"], told["words"])
     by_claim = {claim["claim"]: claim for claim in claims}
     for _, word, of_question in answered:
         for answer in of_question:
@@ -133,19 +133,19 @@ def test_the_questions_are_answered_by_verdicts() -> None:
     ]
     assert answered[2][1].startswith("larger updates: ")
     not_run = {**by_claim["C5"], "verdict": "not run", "sentence": "", "missing": ["comparison"]}
-    answer = findings.answer({**not_run, "runs": 0})
+    answer = cards.answer({**not_run, "runs": 0})
     assert answer.sentence == "Not run here (it needs the studies comparison)."
     with pytest.raises(DataError, match="there is no claim X9"):
-        findings.answers(claims, [{"question": "Why?", "claims": {"X9": ""}}], {})
+        cards.answers(claims, [{"question": "Why?", "claims": {"X9": ""}}], {})
 
 
 def test_every_claim_has_a_topic_and_is_a_card_or_not_run() -> None:
     claims = judged()
-    cards = findings.cards(claims, findings.read_questions()["topics"])
-    shown = [card.record["claim"] for of_topic in cards.values() for card in of_topic]
-    missing = [claim["claim"] for claim in findings.not_run(claims)]
+    by_topic = cards.cards(claims, cards.read_questions()["topics"])
+    shown = [card.record["claim"] for of_topic in by_topic.values() for card in of_topic]
+    missing = [claim["claim"] for claim in cards.not_run(claims)]
     assert sorted(shown + missing) == [claim["claim"] for claim in claims]
-    for of_topic in cards.values():
+    for of_topic in by_topic.values():
         for card in of_topic:
             record = card.record
             if record["runs"]:
@@ -156,16 +156,16 @@ def test_every_claim_has_a_topic_and_is_a_card_or_not_run() -> None:
 def test_a_letter_without_a_topic_is_among_the_others() -> None:
     claims = judged()
     ours = next(claim for claim in claims if claim["claim"] == "E1")
-    cards = findings.cards([*claims, {**ours, "claim": "R1"}], {"E": "The clip range ε"})
-    assert [card.record["claim"] for card in cards["Others"]][-1] == "R1"
+    by_topic = cards.cards([*claims, {**ours, "claim": "R1"}], {"E": "The clip range ε"})
+    assert [card.record["claim"] for card in by_topic["Others"]][-1] == "R1"
 
 
 def test_a_claim_of_runs_of_two_scales_says_both() -> None:
     record = next(claim for claim in judged() if claim["claim"] == "E1")
     record |= {"scales": ["paper", "ledger"], "total_env_steps": [204_800, 999_424]}
     record |= {"seeds": [3, 10]}
-    scope = findings.scope(record)
-    assert "· 3 or 10 seeds ·" in scope and ", 3 or 10 seeds × " in findings.extent(record)
+    scope = cards.scope(record)
+    assert "· 3 or 10 seeds ·" in scope and ", 3 or 10 seeds × " in cards.extent(record)
     assert "scales paper, ledger ·" in scope and "204,800 or 999,424 env steps a run" in scope
 
 
@@ -173,13 +173,13 @@ def test_damaged_questions_are_one_line(tmp_path: Path) -> None:
     file = tmp_path / "questions.yaml"
     file.write_text("questions: [1]\n")
     with pytest.raises(DataError, match="not the questions of a report"):
-        findings.read_questions(file)
+        cards.read_questions(file)
 
 
 def test_spreads_stand_in_brackets() -> None:
     columns = ["environment", "source", "PPO", "PPO spread", "seeds"]
     rows = [["Hopper-v5", "here", 2316.04, math.pi, 3], ["Hopper-v2", "there", 5.0, "7.0", None]]
-    table = findings.stored({"title": "Returns", "columns": columns, "rows": rows})
+    table = cards.stored({"title": "Returns", "columns": columns, "rows": rows})
     assert table.header == ["environment", "source", "PPO (spread)", "seeds"]
     assert table.rows[0] == ["Hopper-v5", "here", "2,316 (3.14)", "3"]
     assert table.rows[1] == ["Hopper-v2", "there", "5 (7)", "–"]
@@ -200,5 +200,5 @@ def test_shares_are_percentages() -> None:
 )
 def test_what_no_study_was_run_for_says_what_it_is_of(file: str, said: str) -> None:
     claim = {"runs": 0, "verdict": "supported", "evidence": [file]}
-    assert findings.extent(claim) == said == findings.scope(claim)
-    assert findings.extent({**claim, "verdict": "not run"}) == ""
+    assert cards.extent(claim) == said == cards.scope(claim)
+    assert cards.extent({**claim, "verdict": "not run"}) == ""

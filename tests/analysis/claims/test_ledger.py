@@ -9,8 +9,7 @@ import pytest
 from scipy import stats
 
 from analysis.claims.configuration import load_claims, load_ledger
-from analysis.claims.parts import Evidence, Part
-from analysis.ledger import (
+from analysis.claims.ledger import (
     Finding,
     guard_failures,
     judge,
@@ -20,6 +19,7 @@ from analysis.ledger import (
     verdict_of,
     with_what_decided,
 )
+from analysis.claims.parts import Evidence, Part
 from analysis.significance import holm
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 
