@@ -187,7 +187,7 @@ def study_runs(
         seeds = range(study.first_seed, study.first_seed + scale.seeds)
     seeds = [seed for seed in seeds if seed >= study.first_seed]
     # Composing takes time: each environment is composed once, and the rest once per variant.
-    sections = {env: compose(f"env={env}").runs[0].env.model_dump() for env in envs}
+    sections = {env: _env_section(env) for env in envs}
     for env, other in itertools.combinations(envs, 2):
         if sections[env] == sections[other]:
             raise ConfigError(
@@ -213,6 +213,16 @@ def study_runs(
                 data = {**base, "env": sections[env], "seed": seed}
                 planned.append(PlannedRun(env, name, validated(RunSettings, data)))
     return planned
+
+
+def _env_section(env: str) -> dict[str, Any]:
+    where = f"conf/env/{env}.yaml"
+    try:
+        return compose(f"env={env}").runs[0].env.model_dump()
+    except ConfigError as error:
+        if where in str(error):
+            raise
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _variant_settings(overrides: tuple[str, ...], total_env_steps: int) -> dict[str, Any]:

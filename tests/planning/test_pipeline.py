@@ -20,7 +20,7 @@ from replicate.messages import ConfigError
 from replicate.planning.choices import choice_of
 from replicate.planning.layout import Layout
 from replicate.planning.pipeline import pipeline
-from replicate.planning.studies import RESERVED, load_scale, load_study, study_runs
+from replicate.planning.studies import RESERVED
 from replicate.upkeep.checks.workflow import dry_run, to_run
 from tests.planning import diverged
 
@@ -491,55 +491,12 @@ def test_a_plan_of_the_repository_that_was_cut_in_half_is_one_line(
     )
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "expected"),
-    [
-        ("study/epsilon", "label: no clip", "lable: no clip", "no_clipping.lable: unknown key"),
-        ("study/epsilon", "figures: [epsilon", "figures: [epsilom", "did you mean 'epsilon'?"),
-        ("study/epsilon", "- hopper", "- hoper", "did you mean 'hopper'?"),
-        (
-            "study/epsilon",
-            "[algo.clip_epsilon=0.05]",
-            "['algo.clip_epsilon=1,2']",
-            "several values",
-        ),
-        ("study/epsilon", "clip_epsilon=0.05", "clip_epsilon=0", "out of range"),
-        ("study/epsilon", "[algo.objective=none]", "[recipe=modern]", "a study has one of each"),
-        ("study/epsilon", "[algo.objective=none]", "[seed=3]", "the scale say"),
-        ("scale/smoke", "seeds: 2", "seed: 2", "seed: unknown key"),
-        ("study/epsilon", "- hopper", "- hopper\n  - hopper", "hopper is named twice"),
-        ("scale/smoke", "[hopper,", "[hoper,", "did you mean 'hopper'?"),
-        ("scale/smoke", "[hopper,", "[hopper, hopper,", "hopper is named twice"),
-        ("env/inverted_pendulum", "id: InvertedPendulum", "id: Hopper", "same environment"),
-    ],
-)
-def test_a_wrong_study_or_scale_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, expected: str
-) -> None:
-    conf = tmp_path / "conf"
-    for part in ("conf", "analysis"):
-        shutil.copytree(ROOT / part, tmp_path / part)
-    changed = conf / f"{file}.yaml"
-    assert old in changed.read_text()
-    changed.write_text(changed.read_text().replace(old, new))
-    monkeypatch.setattr("replicate.planning.composition.CONF", conf)
-    with pytest.raises(ConfigError, match=re.escape(expected)) as raised:
-        study_runs(load_study("epsilon"), load_scale("smoke"))
-    assert f"conf/{file}.yaml" in str(raised.value) and "\n" not in str(raised.value)
-
-
-def test_environments_of_one_gymnasium_id_stay_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for part in ("conf", "analysis"):
-        shutil.copytree(ROOT / part, tmp_path / part)
-    conf = tmp_path / "conf"
+def test_environments_of_one_gymnasium_id_stay_apart(conf: Path, tmp_path: Path) -> None:
     short = "id: Hopper-v5\nkwargs: {max_episode_steps: 5}\n"
     (conf / "env/short_hopper.yaml").write_text(short)
     study = conf / "study/epsilon.yaml"
     study.write_text(study.read_text().replace("  - hopper\n", "  - hopper\n  - short_hopper\n"))
     (conf / "scale/smoke.yaml").write_text("seeds: 2\ntotal_env_steps: 4096\n")
-    monkeypatch.setattr("replicate.planning.composition.CONF", conf)
     made = pipeline({"scale": "smoke", "studies": "epsilon"}, True, tmp_path / "results")
     plan = made.plan("smoke", "epsilon")
     assert plan["envs"]["hopper"] == plan["envs"]["short_hopper"] == "Hopper-v5"

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.random import Generator
 
 from analysis import manifest
+from analysis.coverage import DISTRIBUTIONS
 from analysis.statistics import Array
 from replicate.messages import given_files, one_line_errors
 from replicate.store.files import write_atomically
@@ -27,7 +28,6 @@ BASELINE_RUNS, CURRENT_RUNS = 30, 10
 DATA_SETS = 20_000
 PERMUTATIONS = 1_199
 """Fewer than the gate's: its p-values are compared with 1/600 alone."""
-LOG_SPREAD = 0.75
 COLUMNS = ["baseline", "current", "data_sets", "cell", "gate", "monte_carlo_error"]
 
 Draw = Callable[[Generator, int], Array]
@@ -40,10 +40,7 @@ def normal(generator: Generator, runs: int) -> Array:
 
 def skewed_right(generator: Generator, runs: int) -> Array:
     """The same mean and spread; a few runs far above the others (lognormal)."""
-    centre = np.exp(LOG_SPREAD**2 / 2)
-    spread = centre * np.sqrt(np.expm1(LOG_SPREAD**2))
-    values: Array = (np.exp(LOG_SPREAD * generator.standard_normal(runs)) - centre) / spread
-    return values
+    return DISTRIBUTIONS["skewed"](generator, (runs,))
 
 
 def skewed_left(generator: Generator, runs: int) -> Array:

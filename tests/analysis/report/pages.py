@@ -11,11 +11,10 @@ import pandas as pd
 from analysis import manifest, slider
 from analysis.claims import rules
 from analysis.claims.configuration import LedgerSettings, load_claims, load_ledger
-from analysis.claims.fixed_data import fixed_data
+from analysis.claims.digests import same_data
 from analysis.claims.ledger import Finding, ledger
 from analysis.claims.parts import Data
 from analysis.claims.records import record
-from analysis.measures import read_published_scale
 from analysis.report.__main__ import main
 from analysis.study import Study, env_labels
 from replicate.store import software
@@ -28,15 +27,13 @@ SVG = (
     "<path d='M0 0h403v90z'/></svg>"
 )
 SUFFIXES = (".svg", ".csv", ".md", ".caption.txt")
-UNTRAINED = Path("results/reference/untrained.csv")
-SCALE = Path("conf/claims/published_scale.yaml")
 
 
 @functools.cache
 def _found() -> tuple[Data, LedgerSettings, dict[str, Finding]]:
     """Fixed data and what is found in them, made once."""
     claims, settings = load_claims(), load_ledger()
-    data = fixed_data(pd.read_csv(UNTRAINED), read_published_scale(SCALE))
+    data = same_data()
     labels = env_labels(data.studies.values())
     return data, settings, ledger(claims, rules.gather(claims, data), settings, labels)
 
@@ -111,9 +108,6 @@ def write(root: Path, studies: list[Study], records: list[dict[str, Any]]) -> Pa
     plans = [study.folder / "plan.json" for study in studies]
     assert main(arguments(root, out, plans)) == 0
     return out
-
-
-Run = dict[str, Any]
 
 
 def nothing_more(run: dict[str, Any]) -> None:
