@@ -17,9 +17,7 @@ from analysis import manifest
 from analysis.claims import rules
 from analysis.claims.configuration import load_claims, load_ledger
 from analysis.claims.digests import digests, same_data
-from analysis.claims.ledger import (
-    ledger,
-)
+from analysis.claims.ledger import ledger
 from analysis.claims.parts import Data
 from analysis.claims.records import record, to_csv
 from analysis.study import env_labels, read_study

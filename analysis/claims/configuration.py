@@ -14,7 +14,7 @@ from replicate.settings import Section, nearest, validated
 from replicate.store import software
 
 CONF = software.CONF / "claims"
-CLAIM_FILE = re.compile(r"([A-Z])([0-9]+)\.yaml")
+CLAIM_FILE = re.compile(r"([A-Z])(0|[1-9][0-9]*)\.yaml")
 LEDGER_FILE = "ledger.yaml"
 OTHER_FILES = {LEDGER_FILE, "published_scale.yaml", "questions.yaml"}
 

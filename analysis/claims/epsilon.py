@@ -35,6 +35,7 @@ from analysis.claims.parts import (
 from analysis.measures import LEAST_SPREAD_U, ruined_or_collapsed
 from analysis.significance import stratified_logrank
 from analysis.statistics import Array, Estimate
+from analysis.study import Study
 from analysis.summaries.table1 import published_table1, table1_summary
 
 STUDY, TABLE1 = "epsilon", "table1"
@@ -271,11 +272,8 @@ def e5(data: Data, claim: Claim) -> Evidence:
     ]
 
     def tables() -> list[Table]:
-        row = (
-            scores.get(NO_CLIPPING, {}),
-            _runs_of_table1(data),
-            published.get(NO_CLIPPING, math.nan),
-        )
+        _, runs = _papers_settings(data)
+        row = scores.get(NO_CLIPPING, {}), runs, published.get(NO_CLIPPING, math.nan)
         return [*_table1(data), *no_clipping_row(data, *row)]
 
     return Evidence([*parts, *told_apart], variants=(best, *others), tables=tables)
@@ -314,15 +312,20 @@ def _published_scores(data: Data, name: str) -> dict[str, float]:
     }
 
 
-def _runs_of_table1(data: Data) -> pd.DataFrame:
-    """Measures of the runs that the table itself is of: the seeds that every environment has."""
-    runs = data.measures[TABLE1]
-    return runs[runs.seed.isin(data.studies[TABLE1].seeds)]
+def _papers_settings(data: Data) -> tuple[Study, pd.DataFrame]:
+    """The study with the paper's settings and the seeds of every environment; its measures."""
+    whole = data.studies[TABLE1].even
+    variants = [variant for variant in whole.plan["variants"] if variant.get("published")]
+    names = {variant["name"] for variant in variants}
+    runs = [entry for entry in whole.plan["runs"] if entry["variant"] in names]
+    study = Study(whole.folder, {**whole.plan, "variants": variants, "runs": runs})
+    measures = data.measures[TABLE1]
+    return study, measures[measures.seed.isin(study.seeds) & measures.variant.isin(names)]
 
 
 def _paper_scores(data: Data, claim: Claim) -> dict[str, dict[str, pd.Series]]:
     """Variant → environment → score by seed; 0 untrained, 1 best run of the table."""
-    runs = _runs_of_table1(data)
+    _, runs = _papers_settings(data)
     runs = runs[~runs.env.isin(claim.without)]
     reach = runs.groupby("env").score.transform("max") - runs.untrained
     reach = reach.where(reach > 0)  # no scale where no run is better than the untrained policy
@@ -338,7 +341,7 @@ def _table1(data: Data) -> list[Table]:
 
     The paper's statistic of 3 seeds, drawn from ours many times; empty with no more than 3.
     """
-    study, runs = data.studies[TABLE1].even, _runs_of_table1(data)
+    study, runs = _papers_settings(data)
     if runs.score.isna().any():
         return []
     literature = published_table1(data.published["ppo_table1"])

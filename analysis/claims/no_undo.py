@@ -79,7 +79,14 @@ def n2(data: Data, claim: Claim) -> Evidence:
     ]
     nobody = bool(seen) and not any(part.count for part in parts)
     undecided = "no policy had learnt and was halved" if nobody else ""
-    return Evidence(parts, undecided, tables=lambda: [Table("The way back", columns, rows)])
+    known = table[table.u.notna() & ~table.env.isin(list(claim.without))]
+    return Evidence(
+        parts,
+        undecided,
+        variants=tuple(METHODS),
+        judged={STUDY: list(known.env.unique())},
+        tables=lambda: [Table("The way back", columns, rows)],
+    )
 
 
 def way_back(study: Study, run: Any, claim: Claim) -> WayBack:

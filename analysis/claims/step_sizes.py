@@ -67,7 +67,7 @@ def n3(data: Data, claim: Claim) -> Evidence:
         undecided = f"naive policy gradient still learns at the end of the grid on {count}"
     tables = [_outside(data, claim, sizes, values, best, shown)] if shown else []
     parts = [replace(each, at_least=bool(censored[each.key])) for each in _parts(widths, claim)]
-    return Evidence(parts, undecided, tables=lambda: tables)
+    return Evidence(parts, undecided, variants=tuple(values), tables=lambda: tables)
 
 
 def _parts(widths: Mapping[str, Mapping[str, pd.Series]], claim: Claim) -> list[Part]:

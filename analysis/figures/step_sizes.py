@@ -28,7 +28,8 @@ def finals(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     places = {variant: place for place, variant in enumerate(study.variants)}
     rows = []
     for env, of_env in zip(envs, values, strict=True):
-        half = of_env.mean(axis=-1).max() / 2
+        compared = [places[variant] for grid in grids.values() for variant in grid]
+        half = of_env[compared].mean(axis=-1).max() / 2
         for method, grid in grids.items():
             runs = of_env[[places[variant] for variant in grid]]
             low, high = serving(np.array(list(grid.values())), runs.mean(axis=-1), half)

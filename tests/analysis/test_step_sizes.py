@@ -30,14 +30,18 @@ def test_trpos_step_is_the_root_of_its_bound() -> None:
 
 
 def test_other_algorithms_are_left_out_and_missing_ones_drawn_without() -> None:
-    data = step_world(1, 5, 5)
-    study = data.studies["step_sizes"]
+    data = step_world(1, 5, 5, sd=0)
+    study, measures = data.studies["step_sizes"], data.measures["step_sizes"]
     for variant in study.plan["variants"]:
         if variant["algo"]["name"] == "trpo":
             variant["algo"] = {"name": "sgd", "learning_rate": 0.1}
     assert step_sizes(study)["trpo"] == {} and "sgd" not in step_sizes(study)
-    drawing = draw(study, data.measures["step_sizes"])
+    best = measures.assign(u=measures.u.where(~measures.variant.str.startswith("trpo"), 7.0))
+    drawing = draw(study, best)
     assert set(drawing.data.method) == {"vpg", "ppo"}
+    assert drawing.data.half_of_best.unique() == pytest.approx([0.45])
+    (legend,) = drawing.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["naive policy gradient", "PPO"]
 
 
 def test_the_picture_shows_means_of_every_method_and_size() -> None:

@@ -565,7 +565,8 @@ def test_a_part_that_was_not_run_is_said_in_a_clause(
         (
             "C5",
             lambda: clip_world(0.3, 0.3, 10),
-            "Smaller updates: not run under paper2017. Final return: not run under paper2017; +0.3",
+            "Smaller updates: not run under paper2017. Worth in final return: not known under "
+            "paper2017; +0.3",
         ),
     ],
 )
