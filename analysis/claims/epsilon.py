@@ -314,13 +314,16 @@ def _published_scores(data: Data, name: str) -> dict[str, float]:
 
 def _papers_settings(data: Data) -> tuple[Study, pd.DataFrame]:
     """The study with the paper's settings and the seeds of every environment; its measures."""
-    whole = data.studies[TABLE1].even
+    whole, measures = data.studies[TABLE1], data.measures[TABLE1]
     variants = [variant for variant in whole.plan["variants"] if variant.get("published")]
-    names = {variant["name"] for variant in variants}
-    runs = [entry for entry in whole.plan["runs"] if entry["variant"] in names]
+    names, seeds = {variant["name"] for variant in variants}, whole.seeds
+    runs = [
+        entry
+        for entry in whole.plan["runs"]
+        if entry["variant"] in names and entry["seed"] in seeds
+    ]
     study = Study(whole.folder, {**whole.plan, "variants": variants, "runs": runs})
-    measures = data.measures[TABLE1]
-    return study, measures[measures.seed.isin(study.seeds) & measures.variant.isin(names)]
+    return study, measures[measures.seed.isin(seeds) & measures.variant.isin(names)]
 
 
 def _paper_scores(data: Data, claim: Claim) -> dict[str, dict[str, pd.Series]]:
