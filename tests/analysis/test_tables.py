@@ -131,7 +131,7 @@ def test_table1_says_what_is_not_comparable(tmp_path: Path) -> None:
     header = markdown_rows(files[".md"])[0]
     assert any("2 of the paper's 7 environments" in cell for cell in header)
     assert "Not comparable one to one" in files[".caption.txt"]
-    assert "only one draw" in files[".caption.txt"]
+    assert "there is no telling how others" in files[".caption.txt"]
     full = made_up.study(tmp_path / "full", made_up.TABLE1)
     assert (
         "Not comparable"
