@@ -7,7 +7,7 @@ from analysis import style
 from analysis.figures import Drawing
 from analysis.study import Study
 from analysis.summaries import held_u, runs_text, scale_text, scaled_envs
-from analysis.summaries.step_sizes import METHODS, serving, step_sizes
+from analysis.summaries.step_sizes import METHODS, Sizes, serving, step_sizes
 from replicate.messages import counted
 
 LOWEST, HIGHEST = -0.5, 1.5
@@ -22,13 +22,12 @@ def finals(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
         seeds, half_of_best`` (u) and ``serves``: in the range around its method's best step size.
 
     """
-    envs = scaled_envs(study, measures)
-    grids = {method: grid for method, grid in step_sizes(study).items() if grid}
+    envs, grids = scaled_envs(study, measures), _grids(study)
     values = held_u(study, measures, envs)
     places = {variant: place for place, variant in enumerate(study.variants)}
+    compared = [places[variant] for grid in grids.values() for variant in grid]
     rows = []
     for env, of_env in zip(envs, values, strict=True):
-        compared = [places[variant] for grid in grids.values() for variant in grid]
         half = of_env[compared].mean(axis=-1).max() / 2
         for method, grid in grids.items():
             runs = of_env[[places[variant] for variant in grid]]
@@ -51,16 +50,19 @@ def finals(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _grids(study: Study) -> Sizes:
+    """Those of the methods that the study has."""
+    return {method: grid for method, grid in step_sizes(study).items() if grid}
+
+
 def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     """One panel per environment; one line per method."""
     table = finals(study, measures)
     envs = list(dict.fromkeys(table.env)) if len(table) else []
     figure, axes = style.wrapped_panels(max(len(envs), 1), sharex=True, sharey=True)
-    looks = {
-        method: look
-        for method, look in style.lines(list(METHODS), "ppo").items()
-        if step_sizes(study)[method]
-    }
+    # Of all methods, so that each looks the same whatever others there are.
+    every = style.lines(list(METHODS), "ppo")
+    looks = {method: every[method] for method in _grids(study)}
     for axis, env in zip(axes, envs, strict=False):
         of_env = table[table.env == env]
         for method, look in looks.items():

@@ -533,6 +533,11 @@ def test_it_is_found(claim: str, verdict: str, made: Callable[[], Data]) -> None
     assert said.endswith(".") and "{" not in said and "nothing" not in said
 
 
+def only(whole: Data, name: str) -> Data:
+    """The same without any other study."""
+    return Data({name: whole.studies[name]}, {name: whole.measures[name]}, whole.probes)
+
+
 @pytest.mark.parametrize(
     ("claim", "data", "ends"),
     [
@@ -547,10 +552,7 @@ def test_it_is_found(claim: str, verdict: str, made: Callable[[], Data]) -> None
 def test_a_part_that_was_not_run_is_said_in_a_clause(
     claim: str, data: Callable[[], Data], ends: str
 ) -> None:
-    whole = data()
-    name = "comparison"
-    only = Data({name: whole.studies[name]}, {name: whole.measures[name]}, whole.probes)
-    said = sentence(find(claim, only), worlds.SETTINGS.words)
+    said = sentence(find(claim, only(data(), "comparison")), worlds.SETTINGS.words)
     assert said.endswith(ends) and said.count("not run") == 1
 
 
@@ -573,10 +575,7 @@ def test_a_part_that_was_not_run_is_said_in_a_clause(
 def test_without_the_first_recipe_the_sentence_is_one(
     claim: str, data: Callable[[], Data], said: str
 ) -> None:
-    whole = data()
-    name = "comparison_modern"
-    only = Data({name: whole.studies[name]}, {name: whole.measures[name]}, whole.probes)
-    found = sentence(find(claim, only), worlds.SETTINGS.words)
+    found = sentence(find(claim, only(data(), "comparison_modern")), worlds.SETTINGS.words)
     assert said in found and "undecided" not in found
 
 
@@ -632,13 +631,8 @@ def test_without_its_variants_it_was_not_run(claim: str) -> None:
 @pytest.mark.parametrize("claim", ["C5", "P1"])
 def test_without_one_recipe_it_is_not_supported(claim: str) -> None:
     whole = clip_world(0.3, 0.3, 10) if claim == "C5" else methods_world(0.3, 0.3)
-    half = Data(
-        {"comparison": whole.studies["comparison"]},
-        {"comparison": whole.measures["comparison"]},
-        whole.probes,
-    )
     assert find(claim, whole).verdict == SUPPORTED
-    assert find(claim, half).verdict == IN_PART
+    assert find(claim, only(whole, "comparison")).verdict == IN_PART
 
 
 def test_a_failing_environment_is_named_and_equality_is_not_claimed_where_nothing_was_learnt() -> (
