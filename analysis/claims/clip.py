@@ -1,4 +1,4 @@
-"""I2 and C5: what becomes of training without the clip."""
+"""I2, C5 and C10: what becomes of training without the clip."""
 
 from dataclasses import replace
 
@@ -8,20 +8,26 @@ from scipy import stats  # type: ignore[import-untyped]
 from analysis.claims.configuration import Claim
 from analysis.claims.exact import holds
 from analysis.claims.parts import (
+    FACTOR,
     SHARE,
     Aim,
     Data,
     Evidence,
     Part,
     Table,
+    U,
+    chosen_elsewhere,
+    difference,
     factor_difference,
     final_difference,
+    final_u,
     interaction,
     log_kl,
     log_kl_95,
     log_ratio_99,
     paired,
     part,
+    reached_u,
     samples,
     without_each,
 )
@@ -29,6 +35,8 @@ from analysis.measures import ruined_or_collapsed
 
 PAPER, MODERN = "comparison", "comparison_modern"
 NO_CLIP, CLIP = "ppo_noclip", "ppo"
+STEP_SIZES, USUAL = "no_clip_step_size", "clip"
+SIZES = ("3e-5", "1e-4", "3e-4")
 SHOWN_EPSILON, SHOWN_RATIOS = 0.2, (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
 
@@ -137,3 +145,45 @@ def c5(data: Data, claim: Claim) -> Evidence:
         variants=(NO_CLIP, CLIP),
         tables=lambda: [without_each(data, [*worth, *safe])],
     )
+
+
+def c10(data: Data, claim: Claim) -> Evidence:
+    """Without its clip, at its best step size on other seeds, PPO is not below PPO with it."""
+    without = {size: f"none_{size}" for size in SIZES}
+    best = chosen_elsewhere(data, STEP_SIZES, tuple(without.values()), claim.without)
+    usual = samples(data, STEP_SIZES, USUAL, final_u, claim.without)
+    own = part(
+        "own",
+        "final, no clip at the step size best on other seeds minus ε = 0.2",
+        "not below",
+        paired(best, usual, U),
+        claim.margins["u"],
+        reached_u(data, STEP_SIZES, (*without.values(), USUAL), claim.without),
+    )
+    each = [
+        final_difference(
+            data,
+            claim,
+            STEP_SIZES,
+            (variant, USUAL),
+            key=variant,
+            label=f"final, no clip at {size} minus ε = 0.2",
+            aim="shown",
+        )
+        for size, variant in without.items()
+    ]
+    sizes = [
+        difference(
+            data,
+            STEP_SIZES,
+            (variant, USUAL),
+            log_kl_95,
+            key=f"kl_{size}",
+            label=f"KL (95 % quantile), no clip at {size} over ε = 0.2",
+            aim="shown",
+            unit=FACTOR,
+            without=claim.without,
+        )
+        for size, variant in without.items()
+    ]
+    return Evidence([own, *each, *sizes], tables=lambda: [without_each(data, [own])])

@@ -44,6 +44,7 @@ STUDIES = {
     "table1": ("paper2017", SETTINGS),
     "bound": ("paper2017", ("max", "min")),
     "quadratic_penalty": ("paper2017", ("spo", "clip")),
+    "no_clip_step_size": ("modern", ("none_3e-5", "none_1e-4", "none_3e-4", "clip")),
     "clip_higher": ("paper2017", ("clip_higher", "clip")),
     "epochs": ("paper2017", tuple(f"{k}_{n}" for k in ("clip", "none") for n in (1, 3, 10, 30))),
     "clip_schedule": (

@@ -39,6 +39,7 @@ RULES = {
     "C7": Rule(exact.c7, frozenset({"tolerance"})),
     "C8": Rule(exact.c8, frozenset({"tolerance"})),
     "C9": Rule(strategies.c9, frozenset({"u", "factor"})),
+    "C10": Rule(clip.c10, frozenset({"u"})),
     "E1": Rule(epsilon.e1, frozenset({"factor"})),
     "E2": Rule(epsilon.e2, frozenset({"u", "not_slower"})),
     "E3": Rule(epsilon.e3, frozenset({"often", "runs"})),

@@ -75,7 +75,7 @@ def test_what_is_made_of_data_counts(
     monkeypatch.setattr(
         "analysis.claims.ledger.JUDGED", ("above", "within", "often", "rises", "never")
     )
-    assert {"P1"} <= changed(today) <= {"C6", "C9", "E2", "E4", "P1", "S3", "T3"}
+    assert {"P1"} <= changed(today) <= {"C6", "C9", "C10", "E2", "E4", "P1", "S3", "T3"}
 
 
 def test_all_rules_have_something_to_judge_in_the_fixed_data() -> None:
