@@ -111,7 +111,10 @@ class Coverage(Case):
 
 
 def cases() -> Iterator[Case]:
-    """Every kind of interval that is shown: t; in Table 1, from 10 seeds on, the bootstrap."""
+    """The kinds of intervals that verdicts and Table 1 have: t, exact, and the bootstrap.
+
+    Not the bootstrap of a probability of improvement or of a performance profile.
+    """
     for statistic in ("mean", "paired difference"):
         for distribution in DISTRIBUTIONS:
             for environments in ENVIRONMENTS:

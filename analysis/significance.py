@@ -104,7 +104,7 @@ def trend_test(
     # Ranks instead of values: ∞ − ∞ is NaN.
     ranks = stats.rankdata(array, axis=-1)
     if len(ranks) == 1:
-        return _trend_of_one_block(ranks[0])
+        return _trend_of_one_block(ranks[0], generator, permutations)
     test = stats.permutation_test(
         tuple(ranks.T),
         _tau,
@@ -118,9 +118,13 @@ def trend_test(
     return Trend(float(test.statistic), float(test.pvalue))
 
 
-def _trend_of_one_block(ranks: Array) -> Trend:
-    """Of every order of ``ranks [K]``; scipy wants two blocks."""
-    orders = np.array(list(itertools.permutations(ranks)))
+def _trend_of_one_block(ranks: Array, generator: Generator, permutations: int) -> Trend:
+    """Of ``ranks [K]``; scipy wants two blocks."""
+    if math.factorial(len(ranks)) <= permutations:
+        orders = np.array(list(itertools.permutations(ranks)))
+    else:  # the order that was found is one of the possible, too
+        drawn = generator.permuted(np.tile(ranks, (permutations, 1)), axis=1)
+        orders = np.concatenate([ranks[None], drawn])
     tau = _tau(*orders.T[:, :, None])
     return Trend(float(tau[0]), float((tau >= tau[0]).mean()))
 
@@ -214,8 +218,8 @@ def holm_levels(p_values: npt.ArrayLike, level: float = 0.95) -> Array:
 
     With α = 1 − level, the ``i``-th smallest p is compared with ``α / (K − i + 1)``; from the first
     that is above it on, all are compared with that one's.  Shown at 1 − that, an interval excludes
-    0 exactly where :func:`holm` is at most α, and the intervals hold all truths together with
-    probability ``level``.
+    0 exactly where :func:`holm` is at most α.  Holm's test bounds false rejections: that all the
+    intervals hold their truths together may be less likely than ``level``.
 
     Returns:
         ``[K]``.

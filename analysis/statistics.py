@@ -27,7 +27,7 @@ BOOTSTRAP = "percentile bootstrap"
 EXACT = "Clopper-Pearson"
 
 FEW_SEEDS = 10
-"""Below so many seeds percentile bootstrap intervals are too narrow: ``coverage.csv``."""
+"""Below so many seeds means have t intervals: the percentile bootstrap needs more data."""
 RESAMPLES = 9_999
 BATCH = 1_000
 """Resamples in memory at a time."""

@@ -47,6 +47,7 @@ class Claim(Section):
 
     Args:
         statement: in the repository's own words.
+        source: where it is claimed, if not in the chapter.
         family: claims whose p-values are adjusted together; None: it has no p-value.
         studies, probes: what its function reads.
         explained_by: probes and studies of which tables are shown beside the verdict; they are no
@@ -61,6 +62,7 @@ class Claim(Section):
 
     name: str
     statement: str
+    source: str = ""
     family: str | None = None
     studies: Names = ()
     probes: Names = ()

@@ -154,7 +154,11 @@ def _range(values: Iterable[int]) -> tuple[int, int]:
 
 
 def by_size(rows: pd.DataFrame, large: pd.DataFrame, quantity: str) -> Table:
-    """Geometric means over repeats; the last row is what the fitted lines would come to."""
+    """Geometric means over repeats; the last row is what the fitted lines would come to.
+
+    Nothing where the exponent is below 1, its whole interval: what reads every parameter cannot
+    cost less in the long run, and sizes at which it seems so say nothing of far larger ones.
+    """
     cells = {method: _cells(rows, method, quantity) for method in METHODS}
     sizes = sorted({size for of_method in cells.values() for size in of_method.index})
     made: list[list[object]] = [
@@ -163,10 +167,12 @@ def by_size(rows: pd.DataFrame, large: pd.DataFrame, quantity: str) -> Table:
     ]
     beyond: list[float | None] = []
     for method in METHODS:
-        known = _cells(large, method, quantity)
-        slope, _, level = _line(known) if len(known) >= 3 else (math.nan, 0.0, 0.0)
-        far = math.exp(level + slope * math.log(LANGUAGE_MODEL))
-        beyond.append(far if math.isfinite(far) else None)
+        exponent = fitted(large, method, quantity)
+        if exponent is None or exponent.bounds(TABLE_LEVEL)[1] < 1:
+            beyond.append(None)
+        else:
+            slope, _, level = _line(_cells(large, method, quantity))
+            beyond.append(math.exp(level + slope * math.log(LANGUAGE_MODEL)))
     made.append([f"{LANGUAGE_MODEL:,.0f}, extrapolated", *beyond])
     samples = rows.groupby("method").samples.max()
     columns = ["parameters"]

@@ -28,7 +28,7 @@ from replicate.store.software import CLAIM_DIGESTS
 SCALE = CONF / "published_scale.yaml"
 UNTRAINED = CONF.parents[1] / "results" / "reference" / "untrained.csv"
 SIGNIFICANT_DIGITS = 4
-WORDS = {"statement", "wording", "ending", "tests", "explained_by"}
+WORDS = {"statement", "source", "wording", "ending", "tests", "explained_by"}
 """Of a claim, what changes no verdict; ``tests`` does in the ledger, which is in the digest."""
 
 

@@ -345,7 +345,7 @@ def _table1(data: Data) -> list[Table]:
     The paper's statistic of 3 seeds, drawn from ours many times; empty with no more than 3.
     """
     study, runs = _papers_settings(data)
-    if runs.score.isna().any():
+    if runs.empty or runs.score.isna().any():
         return []
     literature = published_table1(data.published["ppo_table1"])
     made = table1_summary(study, runs, literature, np.random.default_rng(0))

@@ -335,10 +335,11 @@ def level_of_each(judged: Judged) -> float:
 def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
     """Seeds per environment with which an effect of the margin's size would be told from none.
 
-    The least S with ``t_ν((1 + level) / 2) + t_ν(power) ≤ margin / SE_S``, where on each
-    environment, from the seeds that it has, the standard error falls as ``1/√S`` and the degrees of
-    freedom grow as ``S − 1``.  Of a part without a margin the effect is the one that was found, if
-    it is on the claimed side.  None: no standard error, no effect, or more than 10,000 seeds.
+    The least S with ``t_ν((1 + level) / 2) + t_ν(q) ≤ margin / SE_S``, where q is the power, of
+    ``within``, which two bounds must pass, ``(1 + power) / 2``, and on each environment, from the
+    seeds that it has, the standard error falls as ``1/√S`` and the degrees of freedom grow as ``S −
+    1``. Of a part without a margin the effect is the one that was found, if it is on the claimed
+    side. None: no standard error, no effect, or more than 10,000 seeds.
     """
     estimate = part.estimate
     if estimate is None or part.seeds < 2:
@@ -355,9 +356,11 @@ def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
     of_one_seed = np.array([mean.standard_error**2 * mean.n for mean in means]) / len(means) ** 2
     df_of_two = np.array([mean.df / (mean.n - 1) for mean in means])
 
+    share = (1 + power) / 2 if part.aim == "within" else power
+
     def enough(seeds: int) -> bool:
         error, df = satterthwaite(of_one_seed / seeds, df_of_two * (seeds - 1))
-        quantiles = special.stdtrit(df, (1 + level) / 2) + special.stdtrit(df, power)
+        quantiles = special.stdtrit(df, (1 + level) / 2) + special.stdtrit(df, share)
         return bool(quantiles * error <= effect)
 
     # The more seeds the surer: the first that are enough, by bisection.
@@ -452,7 +455,10 @@ def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
     if CONTRADICTED in verdicts:
         return CONTRADICTED, ""
     # What was not run, the sentence says in its own words.
-    why = next((each.why for each in parts if each.why and each.verdict != NOT_RUN), "")
+    reasons = ((each.part.label, each.why) for each in parts if each.verdict != NOT_RUN)
+    label, why = next(((of, why) for of, why in reasons if why), ("", ""))
+    if why == UNCORRECTED and len(parts) > 1:
+        why = f"{label}: {why}"
     if SUPPORTED in verdicts or IN_PART in verdicts:
         return IN_PART, why
     return INCONCLUSIVE, why

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from analysis.claims.ledger import (
 from analysis.claims.parts import ENVIRONMENT, FACTOR, Data, Table
 from analysis.claims.sentences import effect, sentence, with_bounds
 from analysis.study import env_labels
-from replicate.store.records import is_reference
+from replicate.store.records import REFERENCE, is_reference
 
 CSV_COLUMNS = [
     "claim",
@@ -87,6 +87,7 @@ def record(
     return {
         "claim": claim.name,
         "statement": " ".join(claim.statement.split()),
+        "source": claim.source,
         "family": claim.family,
         "verdict": finding.verdict,
         "why": finding.why,
@@ -112,18 +113,26 @@ def record(
         "studies": [study.name for study in used],
         "missing": [study for study in claim.studies if study not in data.studies],
         "evidence": [str(files[source]) for source in evidence if source in files],
-        "command": command(claim, name),
+        "command": command(claim, name, [files[probe] for probe in claim.probes if probe in files]),
     }
 
 
-def command(claim: Claim, name: str) -> str:
-    """What makes the data again, and judges them."""
+def command(claim: Claim, name: str, probes: Iterable[Path]) -> str:
+    """What makes the data again; of records that take long and are stored, what draws them.
+
+    Args:
+        name: of the report.
+        probes: the records that the claim reads.
+
+    """
     if claim.name not in rules.RULES:
         return ""
-    if is_reference(name):
-        return "snakemake figures"
-    studies = f" studies={','.join(claim.studies)}" if claim.studies else ""
-    return f"snakemake --config scale={name}{studies}"
+    if claim.studies and not is_reference(name):
+        return f"snakemake --config scale={name} studies={','.join(claim.studies)}"
+    made = [str(file) for file in probes if REFERENCE not in file.parts]
+    if made and not claim.studies:
+        return f"snakemake -- {' '.join(made)}"
+    return "snakemake figures"
 
 
 def _n(judged: Judged | None) -> int | None:

@@ -181,7 +181,8 @@ def s2(data: Data, claim: Claim) -> Evidence:
     label = "final, 30 epochs minus 10, with the clip minus without it"
     pairs = (EPOCHS, "clip_30", "clip_10"), (EPOCHS, "none_30", "none_10")
     compared = "clip_1", "clip_10", "clip_30", "none_1", "none_3", "none_10", "none_30"
-    return Evidence([*parts, interaction(data, pairs, label)], variants=compared)
+    both = interaction(data, pairs, label, claim.without)
+    return Evidence([*parts, both], variants=compared)
 
 
 def s3(data: Data, claim: Claim) -> Evidence:

@@ -77,9 +77,11 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         axes = part.subplots(count_of_lines, style.COLUMNS).flat
         for axis, panel in zip(axes, shown[group], strict=True):
             _panel(axis, study, table[table.measure == panel.measure], panel)
+    apart = any(isnan(epsilon) for epsilon in epsilon_of(study).values())
     note = (
         f"Thick: all environments, {counted(len(study.seeds), 'seed')}, 95 % interval; thin: one "
-        "environment. Horizontal: ε, not to scale; “no clip” stands apart."
+        "environment. Horizontal: ε, not to scale"
+        + ("; what has no clip stands apart." if apart else ".")
     )
     names = {OVERALL: OVERALL, **study.env_labels}
     style.legend_below(figure, _looks(study), names, note)

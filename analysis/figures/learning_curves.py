@@ -67,7 +67,8 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     groups = variant_groups(study)
     untrained = measures.groupby("env").untrained.first().to_dict()
     diverged = int(measures.diverged.sum())
-    band = "; band: 95 % t-interval of the mean" if len(study.seeds) >= FEW_SEEDS else ""
+    banded = len(study.seeds) >= FEW_SEEDS
+    band = "; band: 95 % t-interval of the mean" if banded else ""
     note = (
         f"Thin: each of {counted(len(study.seeds), 'seed')}; thick: their mean{band}; dotted: the "
         "untrained policy"
@@ -84,9 +85,10 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         "is the mean raw, undiscounted return of the training episodes that ended in one of "
         f"{number_of_bins(study.total_env_steps)} equal parts of the run. "
         f"{study.total_env_steps:,} env steps per run, recipe {study.recipe}. Where a seed has no "
-        "episode, or has diverged, no mean is drawn. A band ends at the least and the largest "
-        "return of any episode; far below the untrained policy the picture ends, and an arrow says "
-        "how many runs go on below it."
+        "episode, or has diverged, no mean is drawn. "
+        + ("A band ends at the least and the largest return of any episode. " if banded else "")
+        + "Far below the untrained policy the picture ends, and an arrow says how many runs go on "
+        "below it."
     )
     return Drawing(study.in_order(table), figure, caption)
 

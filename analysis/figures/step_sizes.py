@@ -25,6 +25,8 @@ def finals(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     envs, grids = scaled_envs(study, measures), _grids(study)
     values = held_u(study, measures, envs)
     places = {variant: place for place, variant in enumerate(study.variants)}
+    if not grids:
+        return pd.DataFrame(columns=["env", "method", "step_size", "u"])
     compared = [places[variant] for grid in grids.values() for variant in grid]
     rows = []
     for env, of_env in zip(envs, values, strict=True):
@@ -62,7 +64,8 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     figure, axes = style.wrapped_panels(max(len(envs), 1), sharex=True, sharey=True)
     # Of all methods, so that each looks the same whatever others there are.
     every = style.lines(list(METHODS), "ppo")
-    looks = {method: every[method] for method in _grids(study)}
+    grids = _grids(study)
+    looks = {method: every[method] for method in grids}
     for axis, env in zip(axes, envs, strict=False):
         of_env = table[table.env == env]
         for method, look in looks.items():
@@ -78,10 +81,12 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         axis.set_ylabel("final, u")
     for axis in axes[-style.COLUMNS :]:
         axis.set_xlabel("step size (TRPO: √δ)")
+    others = [study.labels[v] for v in study.variants if all(v not in g for g in grids.values())]
     note = (
         f"Line: mean of {counted(len(study.seeds), 'seed')}; area: least to largest. Dotted: "
         "half of the best mean of all; a method serves where it is above. The horizontal axes of "
         "different methods are not comparable, their widths are."
+        + (f" Not drawn, of other methods: {', '.join(others)}." if others else "")
     )
     style.legend_below(figure, looks, METHODS, note)
     caption = (

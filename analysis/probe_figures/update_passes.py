@@ -29,8 +29,8 @@ KL from the old policy after each pass over the batch, in one update of PPO at Î
 same without its clip, from the same policies, batches and optimisers. Line: median, band: 5 to \
 95 %, of the updates of each environment ({batches} in all, {seeds} seeds, PPO's training up to \
 {env_steps:,} env steps). After the last pass the KL is, in the median, this share of the largest \
-on the way to it: {falls}. Past the edge of the clip a sample has no gradient; what moves it then \
-is the gradient of the others.
+on the way to it: {falls}. Past the edge of the clip a sample has no gradient; the \
+gradient of the others can move it on, and so can the momentum of the optimiser.
 """
 
 

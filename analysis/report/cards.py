@@ -20,7 +20,7 @@ from analysis.claims.ledger import (
 )
 from analysis.report.elements import Table, grid
 from analysis.report.intervals import Forest, forest
-from analysis.tables import NONE, number
+from analysis.tables import LARGEST_PLAIN, NONE, number
 from replicate.messages import DataError, counted, first_line
 
 QUESTIONS = CONF / "questions.yaml"
@@ -246,7 +246,9 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value.removesuffix(".0")  # of a column that holds words too
-    return f"{value:,.0f}" if value == int(value) else number(value)
+    # The digits of a larger one would be those of its floating point.
+    whole = abs(value) < LARGEST_PLAIN and value == int(value)
+    return f"{value:,.0f}" if whole else number(value)
 
 
 def published_returns(claims: Iterable[dict[str, Any]]) -> list[Table]:

@@ -115,7 +115,7 @@ def extent(study: Study) -> str:
         f"Scale {study.plan['scale']}: {counted(len(study.seeds), 'seed')}, "
         f"{study.total_env_steps:,} env steps a run, {counted(len(study.envs), 'environment')}."
         + (
-            f" More seeds, in verdicts and wherever an environment stands alone: {', '.join(more)}."
+            f" More seeds, in verdicts, finals and pictures of one environment: {', '.join(more)}."
             if more
             else ""
         )

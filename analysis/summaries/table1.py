@@ -27,13 +27,13 @@ from analysis.summaries import bounds, matrix
 from replicate.messages import counted
 
 PAPER_ENVS = {
-    "HalfCheetah",
-    "Hopper",
-    "InvertedDoublePendulum",
-    "InvertedPendulum",
-    "Reacher",
-    "Swimmer",
-    "Walker2d",
+    "half_cheetah",
+    "hopper",
+    "inverted_double_pendulum",
+    "inverted_pendulum",
+    "reacher",
+    "swimmer",
+    "walker2d",
 }
 PAPER_ENV_STEPS = 1_000_000
 PAPER_SEEDS = 3
@@ -62,8 +62,7 @@ def unlike_the_paper(study: Study, measures: pd.DataFrame) -> list[str]:
 
     Source: PPO paper (arXiv 1707.06347), section 6.1 and footnote 2.
     """
-    ids = study.plan["envs"]
-    envs = {ids[env].rsplit("-v", 1)[0] for env in table1_envs(study, measures)}
+    envs = set(table1_envs(study, measures))
     reasons = []
     if envs != PAPER_ENVS:
         others = len(envs - PAPER_ENVS)

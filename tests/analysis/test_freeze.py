@@ -293,6 +293,8 @@ def test_a_study_that_changed_loses_no_runs_unless_told(
     assert frozen("second", studies="widest") == 2
     assert "narrow.json: 8 of its runs are no longer those" in capsys.readouterr().err
     assert content() == before
+    assert frozen("second", "--replace", studies="widest") == 0
+    assert content() != before
 
 
 def test_a_study_has_no_run_below_its_first_seed(

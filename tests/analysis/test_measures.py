@@ -30,6 +30,7 @@ from analysis.measures import (
 from analysis.study import Study, read_study
 from replicate.store.files import MANIFEST
 from tests.analysis import made_up
+from tests.handmade import PROPERTY
 
 ROOT = Path(__file__).parents[2]
 SCALE_FILE = ROOT / "conf" / "claims" / "published_scale.yaml"
@@ -252,6 +253,7 @@ def test_early_u_is_of_the_first_quarter_and_held_at_minus_one() -> None:
     assert evenly([-3, 0, 0.5, 0.5, 1] + [7] * 15)["early_u"] == pytest.approx(0.2)
 
 
+@PROPERTY
 @given(st.lists(st.floats(-2, 2), min_size=BINS, max_size=BINS))
 def test_drawdown_is_the_largest_fall_from_an_earlier_peak(values: list[float]) -> None:
     kept = [max(value, -1.0) for value in values]

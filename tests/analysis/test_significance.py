@@ -203,6 +203,15 @@ def test_the_trend_of_one_block_is_that_of_every_order(
     assert (trend.tau, trend.p_value) == (pytest.approx(tau), pytest.approx(p_value))
 
 
+def test_of_many_settings_in_one_block_orders_are_drawn() -> None:
+    """Of seven all 5,040 orders, and 1,000 that are drawn, say nearly the same."""
+    block = [[2.0, 1.0, 4.0, 3.0, 5.0, 7.0, 6.0]]
+    every, drawn = (trend_test(block, rng(), permutations) for permutations in (5_040, 1_000))
+    assert every.tau == drawn.tau == pytest.approx(15 / 21)
+    assert drawn.p_value == pytest.approx(every.p_value, abs=0.01) and drawn.p_value >= 1 / 1_001
+    assert trend_test([list(range(12))], rng(), 99).p_value == pytest.approx(1 / 100)
+
+
 def test_trend_of_two_perfect_blocks() -> None:
     # Of the 36 pairs of orders, one is as high.
     rising = [[1.0, 2.0, 3.0], [10.0, 30.0, 50.0]]

@@ -44,6 +44,19 @@ def test_other_algorithms_are_left_out_and_missing_ones_drawn_without() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["naive policy gradient", "PPO"]
 
 
+def test_what_is_not_drawn_is_named_and_nothing_to_draw_is_no_error() -> None:
+    data = step_world(1, 5, 5, sd=0)
+    study, measures = data.studies["step_sizes"], data.measures["step_sizes"]
+    for variant in study.plan["variants"]:
+        if variant["algo"]["name"] != "ppo":
+            variant["algo"] = {"name": "sgd", "learning_rate": 0.1}
+    named = draw(study, measures).caption
+    assert "Not drawn, of other methods: " in named and study.labels["vpg_0"] in named
+    for variant in study.plan["variants"]:
+        variant["algo"] = {"name": "sgd", "learning_rate": 0.1}
+    assert len(draw(study, measures).data) == 0
+
+
 def test_the_picture_shows_means_of_every_method_and_size() -> None:
     data = step_world(1, 5, 5, sd=0)
     drawing = draw(data.studies["step_sizes"], data.measures["step_sizes"])

@@ -205,6 +205,14 @@ def test_what_differs_from_the_paper(tmp_path: Path) -> None:
     ]
 
 
+def test_another_world_under_a_papers_id_is_not_the_papers(tmp_path: Path) -> None:
+    heavy = {**made_up.PAPER, "hopper_heavy": made_up.PAPER["hopper"]}
+    study = made_up.study(tmp_path, made_up.TABLE1, heavy)
+    assert table1.unlike_the_paper(study, made_up.measures(study)) == [
+        "7 of the paper's 7 environments and 1 other"
+    ]
+
+
 def test_the_published_numbers_have_the_names_of_the_study() -> None:
     from replicate.planning.studies import load_study
 

@@ -19,26 +19,34 @@ from tests.conftest import runs_of
 assert toy_envs.TOYS  # registered
 
 RECIPES = ("paper2017", "paper2017_july", "paper2017_august", "modern")
+COHORTS_OF_THEIR_OWN = {"spo": "algo.objective=spo", "max": "algo.bound=max"}
+"""Options of ppo that no two lanes of a cohort may differ in."""
 SMALL = ("algo.num_steps=128", "total_env_steps=384")
 
 
 def lanes_of(env: str, algo: str, recipe: str, count: int) -> list[RunSettings]:
-    """``count`` lanes that differ in seed and, for ppo, in objective, ε, β and step size."""
-    base = [f"env={env}", f"algo={algo}", f"recipe={recipe}", *SMALL]
-    if algo == "ppo":
-        base += ["algo.update_epochs=2"]
+    """``count`` lanes that differ in seed and in kind: a method's options, with and without."""
+    base = [f"env={env}", f"recipe={recipe}", *SMALL]
+    if algo in COHORTS_OF_THEIR_OWN:
+        base += ["algo=ppo", COHORTS_OF_THEIR_OWN[algo], "algo.update_epochs=2"]
+        kinds = [["algo.clip_epsilon=0.1"], ["algo.clip_epsilon=0.3", "algo.learning_rate=1e-3"]]
+    elif algo == "ppo":
+        base += ["algo=ppo", "algo.update_epochs=2"]
         kinds = [
             ["algo.clip_epsilon=0.1"],
             ["algo.clip_epsilon=0.3", "algo.learning_rate=1e-3"],
             ["algo.objective=none"],
             ["algo.objective=fixed_kl", "algo.kl_beta=3"],
             ["algo.objective=adaptive_kl", "algo.kl_target=0.003"],
+            ["algo.entropy_coefficient=0.01"],
+            ["algo.target_kl=0.003"],
+            ["recipe.max_gradient_norm=0.3"],
         ]
     elif algo == "vpg":
-        base += ["algo.value_epochs=2"]
+        base += ["algo=vpg", "algo.value_epochs=2"]
         kinds = [["algo.learning_rate=3e-4"], ["algo.learning_rate=3e-2"]]
     else:
-        base += ["algo.value_epochs=2"]
+        base += ["algo=trpo", "algo.value_epochs=2"]
         kinds = [["algo.max_kl=0.01"], ["algo.max_kl=0.1", "algo.damping=0.01"]]
     return [
         run for i in range(count) for run in runs_of(*base, *kinds[i % len(kinds)], f"seed={i}")
@@ -89,6 +97,7 @@ def same_records(a: LaneRecords, b: LaneRecords) -> bool:
 
 CASES = [
     *(("hopper", algo, recipe) for algo in ("ppo", "trpo", "vpg") for recipe in RECIPES),
+    *(("hopper", algo, "modern") for algo in COHORTS_OF_THEIR_OWN),
     ("cart_pole", "ppo", "modern"),
     ("cart_pole", "trpo", "paper2017"),
     ("cart_pole", "vpg", "modern"),
@@ -101,7 +110,7 @@ CASES = [
 def test_a_lane_of_a_cohort_equals_the_run_alone(env: str, algo: str, recipe: str) -> None:
     runs = lanes_of(env, algo, recipe, 33)
     state, records = trained(runs)
-    for index in (0, 1, 2, 3, 16, 32):
+    for index in (*range(8 if algo == "ppo" else 2), 16, 32):
         alone, alone_records = trained([runs[index]])
         assert same(lane(state, index), lane(alone, 0)) == []
         assert same_records(records[index], alone_records[0])
@@ -120,8 +129,9 @@ def test_the_order_of_lanes_changes_nothing(algo: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 11, 34])
 def test_cohorts_of_odd_sizes(size: int) -> None:
+    odd = {"hidden_sizes": (7, 13), "num_steps": 90, "minibatch_size": 15}
     runs = [
-        run.model_copy(update={"algo": run.algo.model_copy(update={"hidden_sizes": (7, 13)})})
+        run.model_copy(update={"algo": run.algo.model_copy(update=odd), "total_env_steps": 270})
         for run in lanes_of("hopper", "ppo", "paper2017", size)
     ]
     state, _ = trained(runs)

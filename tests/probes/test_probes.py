@@ -282,11 +282,13 @@ def test_what_cannot_be_written_is_one_line(
         assert line.startswith(f"error: {tmp_path}/file: ")
 
 
-def test_untrained_policies_are_as_measured() -> None:
-    """u = 0 of every figure and verdict."""
-    stored = pd.read_csv("results/reference/untrained.csv").set_index("env").loc["cart_pole"]
-    measured = dict(zip(untrained.COLUMNS, untrained.untrained("cart_pole"), strict=True))
-    assert abs(float(measured["untrained"]) - stored.untrained) < 4 * stored.standard_error
+def test_untrained_policies_are_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """u = 0 of every figure and verdict; without clipped actions Reacher's would be near −110."""
+    monkeypatch.setattr(untrained, "ENV_STEPS", 1_000)
+    stored = pd.read_csv("results/reference/untrained.csv").set_index("env").loc["reacher"]
+    measured = dict(zip(untrained.COLUMNS, untrained.untrained("reacher"), strict=True))
+    error = float(measured["standard_error"])
+    assert abs(float(measured["untrained"]) - stored.untrained) < 4 * error < 15
 
 
 def test_a_probe_lists_what_it_wrote(tmp_path: Path) -> None:

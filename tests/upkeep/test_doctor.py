@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,10 +68,11 @@ def test_a_narrow_terminal_gets_whole_words() -> None:
 def test_what_takes_its_time_is_told_where_no_terminal_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "SECONDS_BETWEEN_LINES", 0.05)
+    now = [0.0]
+    monkeypatch.setattr(doctor.time, "monotonic", lambda: now[0])
     with doctor.teller(doctor.Console()) as tell:
         tell("too early")
-        time.sleep(0.06)
+        now[0] += doctor.SECONDS_BETWEEN_LINES
         tell("self-test: Hopper-v5 ppo")
         tell("too early again")
     assert capsys.readouterr().err == "self-test: Hopper-v5 ppo\n"

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from replicate.planning.cohorts import cohort_env_steps
 from replicate.planning.studies import load_scale, load_study, study_runs
 from replicate.upkeep import estimate
+from tests.handmade import PROPERTY
 
 
+@PROPERTY
 @given(st.lists(st.floats(0.1, 100), min_size=1, max_size=12), st.integers(1, 4))
 def test_cores_cannot_beat_the_longest_job_nor_perfect_sharing(
     durations: list[float], cores: int
@@ -18,9 +20,14 @@ def test_cores_cannot_beat_the_longest_job_nor_perfect_sharing(
     seconds = estimate.makespan(durations, cores)
     least = max(max(durations), sum(durations) / cores)
     assert least <= seconds * (1 + 1e-9)
-    # Longest first is at most 4/3 − 1/(3·cores) from the best (Graham 1969).
-    assert seconds <= (4 / 3 - 1 / (3 * cores)) * sum(durations) + max(durations)
+    # However they are shared out, the last begins when others have no more than their share left.
+    assert seconds <= sum(durations) / cores + max(durations) * (1 + 1e-9)
     assert estimate.makespan(durations, 1) == pytest.approx(sum(durations))
+
+
+def test_the_longest_job_is_first() -> None:
+    assert estimate.makespan([1, 1, 1, 3], 2) == 3  # in the given order 4
+    assert estimate.makespan([3, 3, 2, 2, 2], 2) == 7  # 6 could be had
 
 
 def test_it_prints_runs_cohorts_hours_and_disk(

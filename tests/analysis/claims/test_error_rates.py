@@ -15,6 +15,7 @@ from analysis.claims.error_rates import (
     World,
     main,
     noise_of,
+    row,
     scenarios,
     verdicts,
 )
@@ -69,7 +70,7 @@ def error(claim: str, truth: str, sd: float, seeds: int = 5, data_sets: int = 10
     case = scenario(claim, truth)
     counts = verdicts(case, CLAIMS[claim], SETTINGS, normal(sd), seeds, data_sets)
     assert sum(counts.values()) == data_sets
-    return sum(counts[verdict] for verdict in case.wrong) / data_sets
+    return float(str(row(case, counts, 3, seeds)[-1]))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,7 @@ def test_an_error_would_be_seen() -> None:
     claim = CLAIMS["P1"].model_copy(update={"margins": {"u": 5.0}})
     counts = verdicts(case, claim, generous, normal(0.02), 5, 20)
     assert counts[SUPPORTED] == 20 and counts[CONTRADICTED] == 0
+    assert row(case, counts, 3, 5)[-1] == "1.000"
 
 
 def test_the_table_is_the_same_every_time(tmp_path: Path) -> None:

@@ -305,6 +305,7 @@ def test_one_of_several_parts_contradicts_at_a_level_for_all_of_them() -> None:
         finding = findings_of(E1=[above(0.3, 0.9), above(0.3, 0.9), above(0.3, 0.9), against])["E1"]
         judged = finding.parts[-1]
         assert judged.high < 0
+        assert finding.why == (f"{against.label}: {judged.why}" if judged.why else "")
         return [finding.verdict, judged.verdict, judged.why]
 
     # At 1 − 0.05 / 4 below 0, at 1 − 0.05 / 16 not; further down at both.

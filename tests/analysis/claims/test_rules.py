@@ -1105,7 +1105,7 @@ def test_fine_tuning_is_of_policies_that_were_trained() -> None:
     nothing = find("E4", with_change(use_world(0.3, 0.3, 0.3), "fine_tuning", few))
     assert nothing.verdict == IN_PART and "fine_tuning" not in nothing.evidence.judged
     said = sentence(nothing, worlds.SETTINGS.words)
-    assert "for: 0.05 in fine-tuning was not tried on a trained policy" in said
+    assert "for: of 0.05 in fine-tuning there are no runs whose policy had learnt enough" in said
 
 
 def test_a_method_that_never_fell_is_told_apart() -> None:
