@@ -71,5 +71,5 @@ lock: setup
 	(head -n 1 requirements.lock; python -m pip freeze) | sed 's/+cpu//' > requirements.new
 	mv requirements.new requirements.lock
 
-clean:
-	rm -rf .venv .snakemake results/replication
+clean:  # not results/replication: its runs took hours
+	rm -rf .venv .snakemake

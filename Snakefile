@@ -2,7 +2,7 @@ from pathlib import Path
 from snakemake.utils import min_version
 from replicate.planning.failures import tell_at_exit
 from replicate.planning.imports import files_of
-from replicate.planning.pipeline import pipeline
+from replicate.planning.pipeline import PROBES, pipeline
 from replicate.store.files import MANIFEST
 from replicate.store.records import ENV_TABLES, FIGURE_FILES
 
@@ -35,7 +35,7 @@ wildcard_constraints:
     name="|".join(PLAN.names),
     study="[a-z0-9_]+",
     env="[a-z0-9_]+",
-    probe="[a-z0-9_]+",
+    probe="|".join(PROBES),
 
 
 localrules:

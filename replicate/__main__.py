@@ -85,17 +85,14 @@ def parser() -> Parser:
     return flags
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
     """Train what is missing, cohort by cohort, and say where the files are."""
+    from replicate.engine.cohort import update_of
     from replicate.envs import check_env
     from replicate.training.memory import check_memory
     from replicate.training.mirror import mirroring
     from replicate.training.progress import reporter
+    from replicate.training.provenance import cores
     from replicate.training.runs import cuda_is_available, train_cohort
 
     store, device = Path(execution.out), execution.device
@@ -106,7 +103,10 @@ def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
     to_train = cohorts_to_train(runs, store)
     for cohort in to_train if device == "cpu" else []:
         check_memory(cohort, specs[cohort[0].env.model_dump_json()])
-    check_writable(store)
+    if to_train:
+        check_writable(store)
+    for algorithm in {cohort[0].algo.name for cohort in to_train}:
+        update_of(algorithm)  # before hours of others: a fault shows, and an edit comes too late
     threads = execution.threads or (cores() if len(to_train) == 1 else 1)
     with mirroring(execution.logger if to_train else "none", store) as watch:
         for number, cohort in enumerate(to_train, 1):
@@ -179,6 +179,18 @@ def check_of_execution(overrides: list[str]) -> None:
     for key in keys_of(overrides):
         if key not in known:
             raise ConfigError(f"{key}: told by the file of --cohort; {nearest(key, known)}")
+
+
+def check_of_runs(overrides: list[str]) -> None:
+    """Refuse keys that do not say what a run is, where runs alone are composed.
+
+    Raises:
+        ConfigError: there is one.
+
+    """
+    for key in keys_of(overrides):
+        if key in ExecutionSettings.model_fields:
+            raise ConfigError(f"{key}: no part of a run; train(runs, out=…) says where and how")
 
 
 def run_command(name: str, arguments: list[str]) -> int:

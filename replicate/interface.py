@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+import torch
 
+# Before other work of torch in the same process: it holds MKL to one code path.
+import replicate.networks  # noqa: F401
+from replicate.__main__ import check_given_once, check_of_runs
 from replicate.__main__ import train as train_and_print
 from replicate.messages import ConfigError
 from replicate.planning import composition
@@ -21,6 +25,8 @@ def compose(*overrides: str) -> list[RunSettings]:
         ConfigError: one line with what is wrong and the nearest valid choice.
 
     """
+    check_given_once(list(overrides))
+    check_of_runs(list(overrides))
     composition.read_again()
     return composition.compose(*overrides).runs
 
@@ -85,5 +91,9 @@ def train(
     execution = validated(
         ExecutionSettings, {**composition.compose().execution.model_dump(), **chosen}
     )
-    train_and_print(runs, execution)
+    threads = torch.get_num_threads()
+    try:
+        train_and_print(runs, execution)
+    finally:
+        torch.set_num_threads(threads)  # training takes one, the rest of a notebook need not
     return load(runs, out)

@@ -561,8 +561,10 @@ def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, An
     # A mistyped key makes two errors, unknown and missing; the unknown one explains more.
     errors = error.errors()
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    path = [str(part) for part in first["loc"] if part not in ALGORITHMS]
+    path = _path(first["loc"])
     key, kind, context = ".".join(path), first["type"], first.get("ctx", {})
+    if path[-2:-1] == ["kwargs"]:
+        return f"{key}: {first['input']!r} is not valid; it must be a number, true, false or text"
     if kind == "extra_forbidden":
         if model is RunSettings:
             section = data.get("algo")
@@ -594,6 +596,15 @@ def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, An
         return f"{key}: missing"
     message = first["msg"].replace("Input should be", "it must be")
     return f"{key}: {first['input']!r} is not valid; {message}"
+
+
+def _path(places: tuple[int | str, ...]) -> list[str]:
+    """The keys that lead to an error, without the branches of unions that pydantic puts there."""
+    path = [str(part) for part in places]
+    if "kwargs" in path:
+        return path[: path.index("kwargs") + 2]
+    before = ["", *path]
+    return [part for i, part in enumerate(path) if before[i] != "algo" or part not in ALGORITHMS]
 
 
 BOUNDS = {

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from replicate.interface import compose, load, train
 from replicate.messages import ConfigError, DamagedRunError
@@ -70,3 +71,35 @@ def test_an_edit_of_conf_reaches_a_notebook(
     file.write_text(text)
     (after,) = compose("recipe=modern")
     assert after.recipe.norm_epsilon == 0.125
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("env=hopper", "out=elsewhere"), "out: no part of a run"),
+        (("threads=2",), "threads: no part of a run"),
+        (("seed=1", "seed=2"), "seed is given twice"),
+    ],
+)
+def test_what_would_be_dropped_is_refused(overrides: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{said}"):
+        compose(*overrides)
+
+
+def test_a_notebook_keeps_its_threads_and_a_finished_store_is_only_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = compose("env=cart_pole", "total_env_steps=2048")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        first = train(runs, tmp_path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+    def refused(folder: Path) -> None:
+        raise AssertionError(f"{folder} is to be written")
+
+    monkeypatch.setattr("replicate.__main__.check_writable", refused)
+    assert train(runs, tmp_path).updates.equals(first.updates)

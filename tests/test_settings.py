@@ -10,7 +10,16 @@ import pytest
 
 from replicate.messages import ConfigError
 from replicate.planning.cohorts import cohorts, missing
-from replicate.settings import ALGORITHMS, ChangeSettings, Shared, ValueFit, lane_keys
+from replicate.planning.composition import compose
+from replicate.planning.studies import StudySettings
+from replicate.settings import (
+    ALGORITHMS,
+    ChangeSettings,
+    Shared,
+    ValueFit,
+    lane_keys,
+    validated,
+)
 from replicate.store.checkpoints import cohort_name
 from tests.conftest import runs_of
 
@@ -130,6 +139,21 @@ def test_cohorts_are_split_evenly_and_by_shape() -> None:
     runs = [*runs_of("seed=range(0,70)"), *runs_of("algo=trpo", "seed=range(0,2)")]
     assert [len(group) for group in cohorts(runs)] == [24, 23, 23, 2]
     assert [run for group in cohorts(runs) for run in group] == runs
+
+
+@pytest.mark.parametrize("variant", ["ppo", "trpo"])
+def test_a_variant_may_have_the_name_of_an_algorithm(variant: str) -> None:
+    data = {
+        **{"title": "t", "question": "q", "figures": [], "tables": [], "envs": ["hopper"]},
+        **{"name": "n", "overrides": [], "variants": {variant: {"lable": "l", "overrides": []}}},
+    }
+    with pytest.raises(ConfigError, match=rf"^variants\.{variant}\.lable: unknown key"):
+        validated(StudySettings, data)
+
+
+def test_a_list_is_no_argument_of_an_environment() -> None:
+    with pytest.raises(ConfigError, match=r"^env\.kwargs\.healthy_z_range: \[0.8, 2.0\] is not "):
+        compose("env=hopper", "+env.kwargs.healthy_z_range=[0.8,2.0]")
 
 
 def test_seeds_beyond_31_bits_are_refused() -> None:

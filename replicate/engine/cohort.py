@@ -22,7 +22,7 @@ from replicate.engine.state import CohortState, Filters
 from replicate.envs import Episode
 from replicate.maths.lanes import put_lanes_, take_lanes
 from replicate.maths.returns import gae, standardise
-from replicate.messages import ConfigError
+from replicate.messages import ConfigError, first_line
 from replicate.settings import ChangeSettings, RecipeSettings, RunSettings, Shared
 
 
@@ -159,9 +159,23 @@ def update_algorithm(learner: Learner, batch: Batch, run: RunSettings, lane: Lan
         lane: what may differ between them.
 
     """
-    update = import_module(f"replicate.algorithms.{run.algo.name}").update
-    result: Lanewise = update(learner, batch, Shared(run.algo), Shared(run.recipe), lane)
-    return result
+    update = update_of(run.algo.name)
+    return update(learner, batch, Shared(run.algo), Shared(run.recipe), lane)
+
+
+def update_of(algorithm: str) -> Callable[..., Lanewise]:
+    """The function ``update`` of the module named after an algorithm.
+
+    Raises:
+        ConfigError: there is none.
+
+    """
+    module = f"replicate.algorithms.{algorithm}"
+    try:
+        update: Callable[..., Lanewise] = import_module(module).update
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"algo={algorithm}: no {module}.update ({first_line(error)})") from None
+    return update
 
 
 def filter_kl(
@@ -278,7 +292,10 @@ class Cohort:
     def step(self) -> None:
         """One update of every lane that is alive."""
         state, run = self.state, self.runs[0]
-        recipe, num_steps = Shared(run.recipe), run.algo.num_steps
+        details, num_steps = run.recipe, run.algo.num_steps
+        if "value_clip" in run.algo.without_effect()[1]:  # the batch reads it, too
+            details = details.model_copy(update={"value_clip": False})
+        recipe = Shared(details)
         if run.change is not None and state.update == run.first_changed_update:
             self._change_physics(run.change)
         given = self.changed_values if run.is_changed(state.update) else self.lane_values

@@ -202,7 +202,7 @@ def env_spec(env: gymnasium.Env) -> EnvSpec:
     observations, actions = env.observation_space, env.action_space
     name = env.spec.id if env.spec else "environment"
     if not isinstance(observations, Box) or len(observations.shape) != 1:
-        raise ConfigError(f"env.id: {name} has observations {observations}; vectors are needed")
+        raise ConfigError(f"env.id: {name}: observations are {observations}; vectors are needed")
     size = observations.shape[0]
     if isinstance(actions, Discrete):
         empty = np.empty(0, np.float32)
@@ -210,4 +210,4 @@ def env_spec(env: gymnasium.Env) -> EnvSpec:
     if isinstance(actions, Box) and len(actions.shape) == 1:
         low, high = actions.low.astype(np.float32), actions.high.astype(np.float32)
         return EnvSpec(size, math.prod(actions.shape), True, low, high)
-    raise ConfigError(f"env.id: {name} has actions {actions}; a vector or a choice is needed")
+    raise ConfigError(f"env.id: {name}: actions are {actions}; a vector or a choice is needed")

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from replicate.messages import DamagedRunError, first_line
+from replicate.messages import ConfigError, DamagedRunError, first_line
 from replicate.settings import RunSettings, validated
 from replicate.store.columns import SCHEMAS, schema, table, write_table
 from replicate.store.description import RunDescription
@@ -77,6 +77,10 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         data = read_object(file)
         validated(RunDescription, data)
+    except ConfigError as error:
+        if str(error).startswith("settings."):
+            raise _of_other_settings(file, error, data) from None
+        raise _damaged(file, error) from None
     except (OSError, ValueError) as error:
         raise _damaged(file, error) from None
     return data
@@ -238,6 +242,14 @@ def _damaged(file: Path, why: object) -> DamagedRunError:
     return DamagedRunError(
         f"{file}: damaged ({first_line(why)}); delete {file.parent} and give the command again "
         "to train this run anew"
+    )
+
+
+def _of_other_settings(file: Path, why: object, data: Mapping[str, Any]) -> DamagedRunError:
+    made = str(data.get("commit") or "unknown")[:12]
+    return DamagedRunError(
+        f"{file}: settings that this version does not know ({first_line(why)}), made at commit "
+        f"{made}; use the code that made it, or move {file.parent} away to train the run anew"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
@@ -38,7 +39,8 @@ def reporter(label: str) -> Iterator[Callable[[Progress], None]]:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%  {task.fields[text]}"),
         ]
-        with Bar(*columns, redirect_stdout=False) as bar:
+        # Not on stdout, which has the folders of the runs and may be piped.
+        with Bar(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
             task = bar.add_task(label, total=None, text="")
 
             def show(progress: Progress) -> None:

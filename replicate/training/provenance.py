@@ -1,4 +1,4 @@
-"""Where a run was made: machine, versions, digests of code and lock file."""
+"""Where a run is made: machine, versions, digests of code and lock file."""
 
 import os
 import platform
@@ -7,6 +7,13 @@ from typing import Any
 import torch
 
 from replicate.store.software import commit, cpu_model, lock_digest, made_by
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS
 
 
 def machine(device: str) -> dict[str, Any]:

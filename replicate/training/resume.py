@@ -20,7 +20,10 @@ TABLES = ("episodes", "updates")
 
 
 def records_as_arrays(lanes: list[LaneRecords]) -> dict[str, NDArray[Any]]:
-    """Rows of all lanes by column, ``<table>.<column>``, with ``<table>:lane`` beside them."""
+    """Rows of all lanes by column, ``<table>.<column>``, with ``<table>:lane`` beside them.
+
+    ``<table>?<column>`` says which rows have a column that not all have.
+    """
     arrays = {
         "diverged": np.array(
             [-1 if r.diverged_at_env_step is None else r.diverged_at_env_step for r in lanes]
@@ -30,8 +33,11 @@ def records_as_arrays(lanes: list[LaneRecords]) -> dict[str, NDArray[Any]]:
         rows = [row for lane in lanes for row in getattr(lane, table)]
         counts = [len(getattr(lane, table)) for lane in lanes]
         arrays[f"{table}:lane"] = np.repeat(np.arange(len(lanes)), counts)
-        for column in rows[0] if rows else ():
-            arrays[f"{table}.{column}"] = np.array([row[column] for row in rows])
+        for column in dict.fromkeys(column for row in rows for column in row):
+            there = np.array([column in row for row in rows])
+            arrays[f"{table}.{column}"] = np.array([row[column] for row in rows if column in row])
+            if not there.all():
+                arrays[f"{table}?{column}"] = there
     return arrays
 
 
@@ -41,12 +47,16 @@ def records_from_arrays(arrays: Arrays, lanes: list[int]) -> list[LaneRecords]:
     records = {i: LaneRecords([], [], None if diverged[i] < 0 else diverged[i]) for i in lanes}
     for table in TABLES:
         prefix = f"{table}."
-        names = [name.removeprefix(prefix) for name in arrays if name.startswith(prefix)]
-        columns = [arrays[f"{prefix}{name}"].tolist() for name in names]
         owners = arrays[f"{table}:lane"].tolist()
-        for owner, *values in zip(owners, *columns, strict=True):
+        rows: list[dict[str, Any]] = [{} for _ in owners]
+        for name in (name.removeprefix(prefix) for name in arrays if name.startswith(prefix)):
+            there = arrays.get(f"{table}?{name}", np.ones(len(rows), dtype=bool))
+            values = arrays[f"{prefix}{name}"].tolist()
+            for place, value in zip(np.flatnonzero(there).tolist(), values, strict=True):
+                rows[place][name] = value
+        for owner, row in zip(owners, rows, strict=True):
             if owner in records:
-                getattr(records[owner], table).append(dict(zip(names, values, strict=True)))
+                getattr(records[owner], table).append(row)
     return [records[i] for i in lanes]
 
 

@@ -28,7 +28,7 @@ from replicate.planning.layout import Layout
 from replicate.store.software import LOCK, commit, made_by, unlike_the_lock
 from replicate.store.staleness import DIGITS, is_known
 from replicate.training.progress import SECONDS_BETWEEN_LINES
-from replicate.training.provenance import machine
+from replicate.training.provenance import cores, machine
 from replicate.upkeep.checks.finding import Check, Finding, State, Tell
 from replicate.upkeep.checks.machine import (
     code,
@@ -52,7 +52,7 @@ def examination(choice: Choice, out: Path, tell: Tell) -> list[tuple[str, Check]
     stores = list(dict.fromkeys((pipeline_store, out)))
 
     def the_threads() -> list[Finding]:
-        return [threads(os.cpu_count() or 1, torch.get_num_threads(), os.environ)]
+        return [threads(cores(), torch.get_num_threads(), os.environ)]
 
     def the_code() -> list[Finding]:
         here = {**made_by(), **machine("cpu")}

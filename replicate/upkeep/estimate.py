@@ -6,7 +6,6 @@ Trains a moment of every kind of cohort to learn this machine's speed.
 """
 
 import heapq
-import os
 import re
 import time
 from collections.abc import Iterable
@@ -27,6 +26,7 @@ from replicate.planning.layout import Layout
 from replicate.planning.studies import PlannedRun
 from replicate.settings import RunSettings, validated
 from replicate.training.memory import check_memory
+from replicate.training.provenance import cores
 
 CALIBRATION_ENV_STEPS = 256
 # Typical sizes of compressed rows and of a run.json.
@@ -139,7 +139,7 @@ def main(arguments: list[str]) -> int:
 
 def _cores(text: str | None) -> int:
     if text is None:
-        return os.cpu_count() or 1
+        return cores()
     if not re.fullmatch("[1-9][0-9]{0,4}", text):
         raise ConfigError(f"cores={text}: not a number of cores; nearest valid choice: 1")
     return int(text)

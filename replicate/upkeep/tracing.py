@@ -78,7 +78,8 @@ def answer_with_traces(file: Path, device: str) -> None:
     rows = {
         name: [validated(RunSettings, {**lane}) for lane in lanes] for name, lanes in asked.items()
     }
-    as_locked = not software.unlike_the_lock().keys() & set(software.PACKAGES)
+    unlike = {package.lower() for package in software.unlike_the_lock()}
+    as_locked = unlike.isdisjoint(software.PACKAGES)
     lock = software.lock_digest() if as_locked else None
     file.write_text(json.dumps({"lock_digest": lock, **train_rows(rows, device)}), encoding="utf-8")
 

@@ -4,12 +4,21 @@ import pytest
 import torch
 
 from replicate.algorithms.learner import distribution_on, values_on
-from replicate.engine.cohort import Cohort, filter_kl, lane_values, make_batch, scheduled
+from replicate.engine.cohort import (
+    Cohort,
+    filter_kl,
+    lane_values,
+    make_batch,
+    scheduled,
+    update_of,
+)
 from replicate.engine.rollout import collect, observation_filter
 from replicate.maths.lanes import take_lanes
 from replicate.maths.returns import gae
+from replicate.messages import ConfigError
 from replicate.planning.composition import compose
 from replicate.settings import Shared
+from tests.conftest import runs_of
 
 
 def epsilons(*overrides: str, fraction_left: float) -> list[float]:
@@ -100,3 +109,27 @@ def test_the_filter_ends_at_its_clip() -> None:
     )
     far = torch.full((1, 1, 11), 1e6)
     assert see(torch.cat([far, -far], 1)).tolist() == [[[5.0] * 11, [-5.0] * 11]]
+
+
+@pytest.mark.parametrize("algo", ["trpo", "vpg"])
+def test_a_key_that_the_algorithm_does_not_read_changes_no_number(algo: str) -> None:
+    """``value_clip`` moves the old values of a batch, and the explained variance is of these."""
+    rows = []
+    for clips in ("false", "true"):
+        cohort = Cohort(
+            runs_of(
+                *("env=hopper", f"algo={algo}", "recipe=paper2017", f"recipe.value_clip={clips}"),
+                *("recipe.observation_filter=per_batch_before_update", "algo.num_steps=128"),
+                *("total_env_steps=256", "algo.value_epochs=2"),
+            )
+        )
+        cohort.train()
+        rows.append(repr(cohort.records.lanes[0].updates))
+    assert rows[0] == rows[1]
+
+
+def test_an_algorithm_without_its_module_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^algo=sgd: no replicate\.algorithms\.sgd\.update \("):
+        update_of("sgd")
+    with pytest.raises(ConfigError, match=r"^algo=learner: no replicate"):
+        update_of("learner")

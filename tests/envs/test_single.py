@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 
 from replicate.__main__ import main
@@ -81,6 +81,22 @@ class Fails(Own):
         raise RuntimeError("no road here\nand more")
 
 
+class Image(Own):
+    observation_space = Box(0, 255, (8, 8), np.uint8)  # type: ignore[assignment]
+
+
+class Parts(Own):
+    observation_space = Dict({"a": Box(-1.0, 1.0, (3,), np.float32)})  # type: ignore[assignment]
+
+
+class Choices(Own):
+    action_space = MultiDiscrete([2, 3])
+
+
+class Matrix(Own):
+    action_space = Box(-1.0, 1.0, (2, 2), np.float32)
+
+
 REFUSED = {
     OldReset: "reset(seed=0) fails: ",
     ResetWithoutInfo: "reset(seed=0) gives ndarray, not a tuple of 2",
@@ -89,6 +105,10 @@ REFUSED = {
     OtherShapeLater: "step gives an observation of shape (3, 1)",
     RewardInAList: "step gives array([1.]) as a reward, no number",
     Fails: "step(action) fails: no road here",
+    Image: "vectors are needed",
+    Parts: "vectors are needed",
+    Choices: "a vector or a choice is needed",
+    Matrix: "a vector or a choice is needed",
 }
 
 

@@ -291,6 +291,16 @@ def test_untrained_policies_are_as_measured(monkeypatch: pytest.MonkeyPatch) -> 
     assert abs(float(measured["untrained"]) - stored.untrained) < 4 * error < 15
 
 
+def test_an_environment_without_an_end_does_not_keep_others_from_being_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(untrained, "options", lambda group: ["half_cheetah", "reacher"])
+    monkeypatch.setattr(untrained, "ENV_STEPS", 100)
+    (row,) = untrained.every_environment()
+    assert row[0] == "reacher"
+    assert "left out: conf/env/half_cheetah.yaml: no episode ends" in capsys.readouterr().err
+
+
 def test_a_probe_lists_what_it_wrote(tmp_path: Path) -> None:
     out, listed = tmp_path / "out.csv", tmp_path / "out.manifest.json"
     assert importance_sampling.main([str(out), str(listed)]) == 0

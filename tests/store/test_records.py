@@ -79,3 +79,19 @@ def test_a_run_that_is_older_than_a_column_stays_whole(
     assert records._columns(tmp_path, "updates").keys() == {*ALL_UPDATES, "step_norm"}
     (row,) = records.read_table(tmp_path, "updates").to_pylist()
     assert row["kl"] == pytest.approx(0.01) and row["step_norm"] is None
+
+
+def test_a_run_of_settings_that_are_not_known_here_is_not_called_damaged(tmp_path: Path) -> None:
+    records.write_run(tmp_path, [EPISODE], [UPDATE], ABOUT)
+    file = tmp_path / "run.json"
+    whole = file.read_text()
+    file.write_text(whole.replace('"objective": "clip"', '"objective": "rollback"'))
+    with pytest.raises(DamagedRunError) as raised:
+        records.read_description(tmp_path)
+    said = str(raised.value)
+    assert said.startswith(f"{file}: settings that this version does not know (settings.algo.")
+    assert "'rollback' is not a choice" in said and "made at commit c0ffee; use the code" in said
+    assert "delete" not in said and "\n" not in said
+    file.write_text(whole.replace('"status": "finished"', '"status": "begun"'))
+    with pytest.raises(DamagedRunError, match=r"run\.json: damaged \(status: 'begun'"):
+        records.read_description(tmp_path)

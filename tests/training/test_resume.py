@@ -22,7 +22,7 @@ import pytest
 from torch import Tensor
 
 from replicate.__main__ import main
-from replicate.engine.cohort import Progress
+from replicate.engine.cohort import LaneRecords, Progress
 from replicate.engine.state import CohortState
 from replicate.envs import make_envs
 from replicate.messages import InterruptedTraining, UnusableCheckpointError
@@ -93,6 +93,16 @@ ALGORITHMS = {
     "trpo": ("algo=trpo", "algo.value_minibatch_size=64", "algo.max_kl=0.01,0.1"),
     "vpg": ("algo=vpg", "algo.value_minibatch_size=64"),
 }
+
+
+def test_a_column_that_not_every_row_has_goes_through_a_checkpoint() -> None:
+    """As of an algorithm of one's own that tells something in some updates only."""
+    rows = [{"update": 0, "kl": 0.5}, {"update": 1}, {"update": 2, "kl": 0.25}]
+    late = [{"update": 0}, {"update": 1, "kl": 0.125}]
+    lanes = [LaneRecords([], rows), LaneRecords([], late, 64)]
+    arrays = resume.records_as_arrays(lanes)
+    assert resume.records_from_arrays(arrays, [0, 1]) == lanes
+    assert resume.records_from_arrays(arrays, [1]) == lanes[1:]
 
 
 # Each algorithm on each environment, and under each recipe somewhere.
