@@ -61,6 +61,7 @@ PICTURES = (
     "reference/figures/table1/table1",
     "reference/figures/epsilon/epsilon",
     "reference/figures/comparison/learning_curves",
+    "figures/clipped_objective",
     "figures/update_passes",
 )
 """What README.md and results/FINDINGS.md show, below ``results/replication``."""

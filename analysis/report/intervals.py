@@ -92,13 +92,20 @@ def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
     else:
         axis = Axis(*limits([row["estimate"] for row in rows], bounds, margins, unit), unit)
     levels = sorted({r["level"] for r in rows if r["low"] is not None and not r["single"]})
-    notes = [" and ".join(map(_percent, levels)) + " intervals"] if levels else []
+    notes = [_levels(levels)] if levels else []
     if margins:
         largest, several = max(margins), len(set(margins)) > 1
         notes.append(
             f"grey: up to the margin{'s, the largest' if several else ''} {_size(largest, unit)}"
         )
     return Forest([_row(row, axis) for row in rows], _ticks(axis), "; ".join(notes))
+
+
+def _levels(levels: list[float]) -> str:
+    texts = [_percent(level) for level in levels]
+    if len(texts) > 2:
+        return f"{texts[0]} to {texts[-1]} intervals: Holm's, of what is judged together"
+    return " and ".join(texts) + " intervals"
 
 
 def _size(margin: float, unit: str) -> str:

@@ -97,9 +97,10 @@ def meanings(study: Study, measures: pd.DataFrame) -> str:
         "and 99 % quantile of a batch), held within [1e-8, 1e2]; mean share of samples with |r − 1|"
         " > ε (0.2 without a clip). Speed: mean u over the first quarter of the run; env steps "
         "until two consecutive twentieths of the run reach u = 0.5, and how many runs got there. "
-        "Stability: u of the last tenth; runs that were ruined or collapsed; standard deviation of "
-        "the last tenth's u over seeds, and largest fall of u, relative to the highest u reached "
-        f"(at least {LEAST_LEVEL:g}). {scale_text(study, measures)}"
+        "Stability: u of the last tenth; runs that were ruined or collapsed (a run that never "
+        "learns is neither); standard deviation of the last tenth's u over seeds, and largest fall "
+        f"of u, relative to the highest u reached (at least {LEAST_LEVEL:g}). "
+        f"{scale_text(study, measures)}"
     )
 
 

@@ -82,7 +82,8 @@ def make(study: Study, measures: pd.DataFrame) -> Table:
         f"several comparisons. {scale_text(study, measures)} Ruined: u more than 0.25 below 0 "
         "and below where its variant began. Collapsed: u below half of what an earlier twentieth "
         "of the run had reached, if that was 0.25 or more and four standard errors above 0. A "
-        "diverged run counts as both, and its return as the one of u = −1 at most. "
+        "diverged run counts as both, and its return as the one of u = −1 at most; a run that "
+        "never learns is neither. "
         f"{runs_text(study, measures)}"
     )
     return Table(table, pd.DataFrame(rows), caption)

@@ -1,6 +1,5 @@
 """The Snakefile, run for real at smoke scale in a copy of the tree."""
 
-import errno
 import json
 import os
 import re
@@ -10,17 +9,12 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pandas as pd
 import pytest
 
-from replicate.messages import ConfigError
 from replicate.planning.choices import choice_of
 from replicate.planning.layout import Layout
-from replicate.planning.pipeline import pipeline
-from replicate.planning.studies import RESERVED
 from replicate.upkeep.checks.workflow import dry_run, to_run
 from tests.planning import diverged
 
@@ -65,8 +59,18 @@ def rules(jobs: list[tuple[str, list[str]]]) -> Counter[str]:
 
 
 def copy_of(source: Path, target: Path) -> Path:
-    """A tree, times of files included, so that nothing looks changed."""
-    shutil.copytree(source, target, symlinks=True)
+    """A tree, times of files included, so that nothing looks changed.
+
+    The repository's runs, 50 MB that nobody writes to, are the same files.
+    """
+
+    def copied(file: str, place: str) -> None:
+        if file.endswith(".parquet") and "/results/reference/runs/" in file:
+            os.link(file, place)
+        else:
+            shutil.copy2(file, place)
+
+    shutil.copytree(source, target, symlinks=True, copy_function=copied)
     return target
 
 
@@ -440,24 +444,6 @@ def test_a_wrong_config_is_one_line_and_exit_code_2(fresh: Path) -> None:
     assert "did you mean 'smoke'?" in line
 
 
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        ({"studies": "comparisn"}, "'comparison'"),
-        ({"studies": "table1,epsilo"}, "'epsilon'"),
-        ({"scal": "1"}, "'scale'"),
-    ],
-)
-def test_each_key_and_value_of_a_config_is_looked_at(
-    config: dict[str, str], expected: str, tmp_path: Path, capsys: Any
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        pipeline(config, True, tmp_path)
-    assert stopped.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ") and expected in line
-
-
 def test_results_that_cannot_be_written_are_one_line_and_exit_code_2(
     fresh: Path, tmp_path: Path
 ) -> None:
@@ -468,21 +454,6 @@ def test_results_that_cannot_be_written_are_one_line_and_exit_code_2(
         assert done.returncode == 2
         (line,) = error_lines(done)
         assert line.startswith(f"error: {MADE}/smoke/data/comparison/plan.json: ")
-
-
-@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOSPC])
-def test_why_they_cannot_be_written_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, reason: int
-) -> None:
-    def refuse(path: Path, data: bytes) -> None:
-        raise OSError(reason, os.strerror(reason), str(path))
-
-    monkeypatch.setattr("replicate.planning.plans.write_atomically", refuse)
-    with pytest.raises(SystemExit) as stopped:
-        pipeline({"scale": "smoke"}, True, tmp_path)
-    assert stopped.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {tmp_path}/") and os.strerror(reason) in line
 
 
 def test_a_plan_of_the_repository_that_was_cut_in_half_is_one_line(
@@ -498,54 +469,3 @@ def test_a_plan_of_the_repository_that_was_cut_in_half_is_one_line(
         line.startswith("error: results/reference/plans/quick/table1.json: damaged")
         and "git" in line
     )
-
-
-def test_environments_of_one_gymnasium_id_stay_apart(conf: Path, tmp_path: Path) -> None:
-    short = "id: Hopper-v5\nkwargs: {max_episode_steps: 5}\n"
-    (conf / "env/short_hopper.yaml").write_text(short)
-    study = conf / "study/epsilon.yaml"
-    study.write_text(study.read_text().replace("  - hopper\n", "  - hopper\n  - short_hopper\n"))
-    (conf / "scale/smoke.yaml").write_text("seeds: 2\ntotal_env_steps: 4096\n")
-    made = pipeline({"scale": "smoke", "studies": "epsilon"}, True, tmp_path / "results")
-    plan = made.plan("smoke", "epsilon")
-    assert plan["envs"]["hopper"] == plan["envs"]["short_hopper"] == "Hopper-v5"
-    stamps = {env: made.runs(SimpleNamespace(name="smoke", env=env)) for env in plan["envs"]}
-    assert {len(of_env) for of_env in stamps.values()} == {len(plan["variants"]) * 2}
-    assert not set(stamps["hopper"]) & set(stamps["short_hopper"])
-
-
-@pytest.mark.parametrize("name", [*RESERVED, "reference", "reference_quick"])
-def test_a_scale_with_the_name_of_other_data_writes_over_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, name: str
-) -> None:
-    for part in ("conf", "analysis", "results/reference"):
-        shutil.copytree(ROOT / part, tmp_path / part)
-    shutil.copy(ROOT / "conf/scale/smoke.yaml", tmp_path / f"conf/scale/{name}.yaml")
-    monkeypatch.setattr("replicate.planning.composition.CONF", tmp_path / "conf")
-    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    with pytest.raises(SystemExit) as stopped:
-        pipeline({"scale": name}, True, tmp_path / "results")
-    assert stopped.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"error: conf/scale/{name}.yaml: '{name}' is reserved; rename the file"
-    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
-
-
-def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
-    config = {"scale": "smoke", "studies": "table1"}
-    first = pipeline(config, True, tmp_path)
-    written = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    # A run that finishes meanwhile must not change what the others are called.
-    done = first.layout.store / Path(first.jobs[0].stamps[0]).name / "run.json"
-    done.parent.mkdir(parents=True)
-    done.write_text("{}")
-    child = pipeline(config, False, tmp_path)
-    assert sorted(child.jobs, key=lambda j: j.name) == sorted(first.jobs, key=lambda j: j.name)
-    assert {f: f.read_bytes() for f in written} == written
-    again = pipeline(config, True, tmp_path)
-    assert {j.name for j in again.jobs} != {j.name for j in first.jobs}
-
-
-def test_seeds_are_a_scales_to_say() -> None:
-    with pytest.raises(ConfigError, match="unknown key"):
-        choice_of({"seeds": 3})

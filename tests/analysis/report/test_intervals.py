@@ -105,3 +105,12 @@ def test_a_guard_shows_its_environments() -> None:
 def test_shares_are_percentages() -> None:
     found = row(unit="proportion", estimate=0.12, low=0.08, high=0.16, margin=None)
     assert found.low is not None and EDGE == found.zero < found.low < found.at
+
+
+def test_many_levels_are_told_in_one_breath() -> None:
+    def note(*levels: float) -> str:
+        return forest([part(level=level) for level in levels], "u").note.partition(";")[0]
+
+    assert note(0.95) == "95 % intervals"
+    assert note(0.95, 0.975) == "95 % and 97.5 % intervals"
+    assert note(0.95, 0.975, 0.99).startswith("95 % to 99 % intervals: Holm's")

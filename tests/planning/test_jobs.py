@@ -1,0 +1,98 @@
+"""What the Snakefile asks of the pipeline, without Snakemake."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from replicate.messages import ConfigError
+from replicate.planning.choices import choice_of
+from replicate.planning.pipeline import pipeline
+from replicate.planning.studies import RESERVED
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"studies": "comparisn"}, "'comparison'"),
+        ({"studies": "table1,epsilo"}, "'epsilon'"),
+        ({"scal": "1"}, "'scale'"),
+    ],
+)
+def test_each_key_and_value_of_a_config_is_looked_at(
+    config: dict[str, str], expected: str, tmp_path: Path, capsys: Any
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        pipeline(config, True, tmp_path)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and expected in line
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_why_they_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, reason: int
+) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        raise OSError(reason, os.strerror(reason), str(path))
+
+    monkeypatch.setattr("replicate.planning.plans.write_atomically", refuse)
+    with pytest.raises(SystemExit) as stopped:
+        pipeline({"scale": "smoke"}, True, tmp_path)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/") and os.strerror(reason) in line
+
+
+def test_environments_of_one_gymnasium_id_stay_apart(conf: Path, tmp_path: Path) -> None:
+    short = "id: Hopper-v5\nkwargs: {max_episode_steps: 5}\n"
+    (conf / "env/short_hopper.yaml").write_text(short)
+    study = conf / "study/epsilon.yaml"
+    study.write_text(study.read_text().replace("  - hopper\n", "  - hopper\n  - short_hopper\n"))
+    (conf / "scale/smoke.yaml").write_text("seeds: 2\ntotal_env_steps: 4096\n")
+    made = pipeline({"scale": "smoke", "studies": "epsilon"}, True, tmp_path / "results")
+    plan = made.plan("smoke", "epsilon")
+    assert plan["envs"]["hopper"] == plan["envs"]["short_hopper"] == "Hopper-v5"
+    stamps = {env: made.runs(SimpleNamespace(name="smoke", env=env)) for env in plan["envs"]}
+    assert {len(of_env) for of_env in stamps.values()} == {len(plan["variants"]) * 2}
+    assert not set(stamps["hopper"]) & set(stamps["short_hopper"])
+
+
+@pytest.mark.parametrize("name", [*RESERVED, "reference", "reference_quick"])
+def test_a_scale_with_the_name_of_other_data_writes_over_none(
+    conf: Path, tmp_path: Path, capsys: Any, name: str
+) -> None:
+    shutil.copy(conf / "scale/smoke.yaml", conf / f"scale/{name}.yaml")
+    (tmp_path / "results/reference").mkdir(parents=True)
+    (tmp_path / "results/reference/manifest.json").write_text("{}")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(SystemExit) as stopped:
+        pipeline({"scale": name}, True, tmp_path / "results")
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: conf/scale/{name}.yaml: '{name}' is reserved; rename the file"
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
+    config = {"scale": "smoke", "studies": "table1"}
+    first = pipeline(config, True, tmp_path)
+    written = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    # A run that finishes meanwhile must not change what the others are called.
+    done = first.layout.store / Path(first.jobs[0].stamps[0]).name / "run.json"
+    done.parent.mkdir(parents=True)
+    done.write_text("{}")
+    child = pipeline(config, False, tmp_path)
+    assert sorted(child.jobs, key=lambda j: j.name) == sorted(first.jobs, key=lambda j: j.name)
+    assert {f: f.read_bytes() for f in written} == written
+    again = pipeline(config, True, tmp_path)
+    assert {j.name for j in again.jobs} != {j.name for j in first.jobs}
+
+
+def test_seeds_are_a_scales_to_say() -> None:
+    with pytest.raises(ConfigError, match="unknown key"):
+        choice_of({"seeds": 3})
