@@ -1,7 +1,7 @@
 """A study as data: its plan, and what the tables of runs have of it."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,8 @@ from replicate.store.files import REMEDY, read_json
 from replicate.store.records import ENV_TABLES, RUN, tables_of_plan
 
 RUN_KEYS = ["env", "variant", "seed"]
+KNOWN_ENVS = "known_envs"
+"""Key of the plan of a study on one environment: those of the whole study."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,14 @@ class Study:
     @property
     def env_labels(self) -> dict[str, str]:
         """Environment → what people read: its gymnasium id, and its name if others have that id."""
-        ids = self.plan["envs"]
-        shared = {env_id for env_id, count in Counter(ids.values()).items() if count > 1}
-        return {
-            name: f"{env_id} ({name})" if env_id in shared else env_id
-            for name, env_id in ids.items()
-        }
+        labels = _labels(self.known_envs)
+        return {env: labels[env] for env in self.envs}
+
+    @property
+    def known_envs(self) -> dict[str, str]:
+        """Environment → gymnasium id, with those that :meth:`on` left out."""
+        known: dict[str, str] = self.plan.get(KNOWN_ENVS, self.plan["envs"])
+        return known
 
     @property
     def variants(self) -> list[str]:
@@ -178,7 +182,8 @@ class Study:
     def on(self, env: str) -> "Study":
         """The same study on one environment."""
         envs = {env: self.plan["envs"][env]}
-        return Study(self.folder, {**self.plan, "envs": envs, "runs": self._entries(env)})
+        part = {"envs": envs, "runs": self._entries(env), KNOWN_ENVS: self.known_envs}
+        return Study(self.folder, {**self.plan, **part})
 
     @cached_property
     def even(self) -> "Study":
@@ -208,7 +213,12 @@ class Study:
 
 def env_labels(studies: Iterable[Study]) -> dict[str, str]:
     """Environment → what people read, of all these studies."""
-    return {env: label for study in studies for env, label in study.env_labels.items()}
+    return _labels({env: of for study in studies for env, of in study.plan["envs"].items()})
+
+
+def _labels(ids: Mapping[str, str]) -> dict[str, str]:
+    shared = {env_id for env_id, count in Counter(ids.values()).items() if count > 1}
+    return {name: f"{of} ({name})" if of in shared else of for name, of in ids.items()}
 
 
 def labelled(table: pa.Table, entries: list[dict[str, Any]]) -> pa.Table:

@@ -147,12 +147,12 @@ def _published(data: Data, claim: Claim) -> Table:
         study, runs = data.studies[name], data.measures[name]
         means = runs[~runs.env.isin(claim.without)].groupby(["env", "variant"]).final
         table = means.agg(["mean", "std", "count"])
-        for env, env_id in study.plan["envs"].items():
+        for env, label in study.env_labels.items():
             if (env, "ppo") in table.index and (env, "trpo") in table.index:
                 ppo, trpo = table.loc[(env, "ppo")], table.loc[(env, "trpo")]
                 rows.append(
                     [
-                        env_id,
+                        label,
                         f"here, {recipe}",
                         study.total_env_steps,
                         ppo["mean"],

@@ -1,15 +1,19 @@
 """Final returns: per environment and variant the mean, every seed, and what went wrong."""
 
+import math
+
+import numpy as np
 import pandas as pd
 
 from analysis.measures import LEAST_SPREAD_U, WORST
-from analysis.statistics import interval, mean_estimate
+from analysis.statistics import Estimate, interval, mean_estimate
 from analysis.study import Study
 from analysis.summaries import bounds, runs_text, scale_text
 from analysis.tables import INTERVALS, NONE, Table, number, with_interval
 
 ALL_SEEDS = True
 """Every environment stands alone."""
+UNKNOWN = Estimate(math.nan, math.nan, 1.0, 0, "return")
 
 
 def summary(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
@@ -30,7 +34,9 @@ def summary(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
         u = runs.u.clip(lower=WORST)
         scaled = bool(u.notna().all())
         unit = float((runs.reference_return - runs.untrained).iloc[0]) if scaled else 0.0
-        final = mean_estimate(runs.final, "return", LEAST_SPREAD_U * unit)
+        # A run without an episode has no final return where that of no policy is known, either.
+        known = bool(np.isfinite(runs.final).all())
+        final = mean_estimate(runs.final, "return", LEAST_SPREAD_U * unit) if known else UNKNOWN
         rows.append(
             {
                 "env": env,

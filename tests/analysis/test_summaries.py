@@ -10,7 +10,7 @@ from scipy import stats
 
 from analysis import summaries
 from analysis.significance import holm
-from analysis.study import Study
+from analysis.study import Study, env_labels
 from analysis.summaries import epsilon, table1
 from analysis.tables import differences, finals
 from tests.analysis import made_up
@@ -60,6 +60,11 @@ def test_two_configurations_of_one_environment_have_names_of_their_own(tmp_path:
         "reacher": "Reacher-v5",
     }
     assert set(study.on("slippery").episodes.env) == {"slippery"}
+    assert study.on("slippery").env_labels == {"slippery": "Hopper-v5 (slippery)"}
+    # What one study alone has, the others' labels tell apart, too.
+    plain = made_up.study(tmp_path / "plain", made_up.TABLE1, TWO)
+    for studies in ([study, plain], [plain, study]):
+        assert env_labels(studies)["hopper"] == "Hopper-v5 (hopper)"
 
 
 # -------------------------------------------------------------------------------- the final returns

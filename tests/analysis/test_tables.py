@@ -1,6 +1,7 @@
 """Tables for people and for programs, from the command line."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from analysis import manifest, products, tables
 from analysis.measures import PublishedScale, run_measures
 from analysis.report.elements import stored_table
 from analysis.study import Study
-from analysis.tables import differences
+from analysis.tables import NONE, differences
 from replicate.store.records import TABLE_FILES
 from tests.analysis import made_up
 
@@ -123,6 +124,19 @@ def test_a_table_of_runs_as_the_pipeline_measures_them(tmp_path: Path) -> None:
     assert "| 3 of 6 there |" in text and "0.100 [0.100, 0.100]" in text
     text = run("epsilon_environments", study, measures, tmp_path / "out")[".md"]
     assert "599,654 (3 of 3 there)" in text and "never (0 of 3 there)" in text
+
+
+def test_a_run_without_any_return_has_no_mean(tmp_path: Path) -> None:
+    """On an environment of one's own, whose episodes are longer than the run."""
+    study = made_up.study(tmp_path, made_up.EPSILONS, TWO)
+    measures = made_up.measures(study)
+    mine = measures.env == "reacher"
+    measures.loc[mine, ["untrained", "reference_return", "u"]] = math.nan
+    measures.loc[mine & (measures.seed == 0), "final"] = math.nan
+    text = run("finals", study, measures, tmp_path / "out")[".md"]
+    rows = [line for line in text.splitlines() if "Reacher-v5" in line]
+    assert rows and all(line.split("|")[3].strip() == NONE for line in rows)
+    assert all(NONE not in line for line in text.splitlines() if "Hopper-v5" in line)
 
 
 def test_table1_says_what_is_not_comparable(tmp_path: Path) -> None:
