@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,8 @@ from replicate.messages import ConfigError
 from replicate.planning.choices import choice_of
 from replicate.planning.pipeline import pipeline
 from replicate.planning.studies import RESERVED
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,24 @@ def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:
     assert {f: f.read_bytes() for f in written} == written
     again = pipeline(config, True, tmp_path)
     assert {j.name for j in again.jobs} != {j.name for j in first.jobs}
+
+
+def test_it_says_first_how_much_there_is_to_train_and_so_does_the_readme(
+    tmp_path: Path, capsys: Any
+) -> None:
+    pipeline({}, True, tmp_path)
+    said = re.match(r"(\d+) runs planned, 0 finished; to train .*: \1 in", capsys.readouterr().err)
+    assert said is not None
+    assert f"At the paper's scale that is {said[1]} runs" in " ".join(README.read_text().split())
+
+
+def test_every_choice_of_the_readme_is_one() -> None:
+    text = " ".join(README.read_text().split())
+    choices = re.findall(r"snakemake --config ((?:\w+=[\w,]+ ?)+)", text)
+    assert len(choices) >= 5
+    for choice in choices:
+        if "rollback" not in choice:  # the reader's own
+            assert choice_of(dict(part.split("=") for part in choice.split())).studies
 
 
 def test_seeds_are_a_scales_to_say() -> None:

@@ -81,6 +81,12 @@ def test_errors_keep_their_level(claim: str, truth: str) -> None:
     assert error(claim, truth, 0.3) < 0.05 + 3 * 0.022  # three standard errors
 
 
+def test_the_table_of_the_repository_is_of_todays_scenarios() -> None:
+    stored = pd.read_csv("results/reference/error_rates.csv")
+    today = {(case.claim, case.truth) for case in scenarios(CLAIMS)}
+    assert set(zip(stored.claim, stored.truth, strict=True)) == today
+
+
 def test_an_error_would_be_seen() -> None:
     """A ledger that calls everything supported is wrong in all data sets."""
     generous = SETTINGS.model_copy(update={"alpha": 0.49, "learnt_u": 0.01})
