@@ -106,7 +106,7 @@ def train(runs: list[RunSettings], execution: ExecutionSettings) -> None:
     if to_train:
         check_writable(store)
     for algorithm in {cohort[0].algo.name for cohort in to_train}:
-        update_of(algorithm)  # before hours of others: a fault shows, and an edit comes too late
+        update_of(algorithm)  # now: not after hours of training others, nor as it is edited by then
     threads = execution.threads or (cores() if len(to_train) == 1 else 1)
     with mirroring(execution.logger if to_train else "none", store) as watch:
         for number, cohort in enumerate(to_train, 1):
@@ -179,18 +179,6 @@ def check_of_execution(overrides: list[str]) -> None:
     for key in keys_of(overrides):
         if key not in known:
             raise ConfigError(f"{key}: told by the file of --cohort; {nearest(key, known)}")
-
-
-def check_of_runs(overrides: list[str]) -> None:
-    """Refuse keys that do not say what a run is, where runs alone are composed.
-
-    Raises:
-        ConfigError: there is one.
-
-    """
-    for key in keys_of(overrides):
-        if key in ExecutionSettings.model_fields:
-            raise ConfigError(f"{key}: no part of a run; train(runs, out=…) says where and how")
 
 
 def run_command(name: str, arguments: list[str]) -> int:

@@ -10,12 +10,15 @@ import torch
 
 # Before other work of torch in the same process: it holds MKL to one code path.
 import replicate.networks  # noqa: F401
-from replicate.__main__ import check_given_once, check_of_runs
+from replicate.__main__ import check_given_once
 from replicate.__main__ import train as train_and_print
 from replicate.messages import ConfigError
 from replicate.planning import composition
 from replicate.settings import ExecutionSettings, RunSettings, validated
 from replicate.store.records import is_finished, read_stored, read_table
+
+TRAINS_WITH = ("out", "device", "logger", "threads", "checkpoint_every_updates")
+"""What :func:`train` takes beside the runs."""
 
 
 def compose(*overrides: str) -> list[RunSettings]:
@@ -26,7 +29,9 @@ def compose(*overrides: str) -> list[RunSettings]:
 
     """
     check_given_once(list(overrides))
-    check_of_runs(list(overrides))
+    for key in composition.keys_of(overrides):
+        if key in ExecutionSettings.model_fields:
+            raise ConfigError(f"{key}: no part of a run; train() takes {', '.join(TRAINS_WITH)}")
     composition.read_again()
     return composition.compose(*overrides).runs
 
@@ -77,8 +82,12 @@ def train(
     out: str | Path = "runs",
     device: Literal["cpu", "cuda"] = "cpu",
     logger: Literal["none", "wandb"] = "none",
+    **more: int,
 ) -> Tables:
     """Train what ``out`` does not have yet, in lockstep cohorts, and load all of it.
+
+    Args:
+        more: ``threads`` and ``checkpoint_every_updates``, as on the command line.
 
     Raises:
         ConfigError: before anything runs.
@@ -87,7 +96,7 @@ def train(
     runs = list(runs)
     if not runs:
         raise ConfigError("runs: none; compose() makes some")
-    chosen = {"out": str(out), "device": device, "logger": logger}
+    chosen = {"out": str(out), "device": device, "logger": logger, **more}
     execution = validated(
         ExecutionSettings, {**composition.compose().execution.model_dump(), **chosen}
     )

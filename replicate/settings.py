@@ -584,7 +584,7 @@ def _one_line(error: ValidationError, model: type[BaseModel], data: dict[str, An
         return f"{key}: {first['input']!r} is not a choice; {nearest(str(first['input']), choices)}"
     if kind == "union_tag_invalid":
         tag = context["tag"]
-        return f"algo.name: unknown algorithm {tag!r}; {nearest(tag, ALGORITHMS)}"
+        return f"{key}.name: unknown algorithm {tag!r}; {nearest(tag, ALGORITHMS)}"
     if kind == "union_tag_not_found":
         return f"{key}: no mapping with a name; algo.name is {nearest('', ALGORITHMS)}"
     if kind == "value_error":

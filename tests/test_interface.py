@@ -76,7 +76,7 @@ def test_an_edit_of_conf_reaches_a_notebook(
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("env=hopper", "out=elsewhere"), "out: no part of a run"),
+        (("env=hopper", "out=elsewhere"), "out: no part of a run; train\\(\\) takes out, device, "),
         (("threads=2",), "threads: no part of a run"),
         (("seed=1", "seed=2"), "seed is given twice"),
     ],
@@ -93,7 +93,7 @@ def test_a_notebook_keeps_its_threads_and_a_finished_store_is_only_read(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        first = train(runs, tmp_path)
+        first = train(runs, tmp_path, threads=1, checkpoint_every_updates=1)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

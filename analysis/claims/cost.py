@@ -156,8 +156,8 @@ def _range(values: Iterable[int]) -> tuple[int, int]:
 def by_size(rows: pd.DataFrame, large: pd.DataFrame, quantity: str) -> Table:
     """Geometric means over repeats; the last row is what the fitted lines would come to.
 
-    Nothing where the exponent is below 1, its whole interval: what reads every parameter cannot
-    cost less in the long run, and sizes at which it seems so say nothing of far larger ones.
+    None where the exponent's whole interval is below 1: the cost of what reads every parameter ends
+    up growing at least in proportion, whatever it does at these sizes.
     """
     cells = {method: _cells(rows, method, quantity) for method in METHODS}
     sizes = sorted({size for of_method in cells.values() for size in of_method.index})

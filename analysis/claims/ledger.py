@@ -335,11 +335,11 @@ def level_of_each(judged: Judged) -> float:
 def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
     """Seeds per environment with which an effect of the margin's size would be told from none.
 
-    The least S with ``t_ν((1 + level) / 2) + t_ν(q) ≤ margin / SE_S``, where q is the power, of
-    ``within``, which two bounds must pass, ``(1 + power) / 2``, and on each environment, from the
-    seeds that it has, the standard error falls as ``1/√S`` and the degrees of freedom grow as ``S −
-    1``. Of a part without a margin the effect is the one that was found, if it is on the claimed
-    side. None: no standard error, no effect, or more than 10,000 seeds.
+    The least S with ``t_ν((1 + level) / 2) + t_ν(q) ≤ margin / SE_S``: q is the power, and of an
+    aim of ``within`` (1 + power) / 2.  On each environment, from the seeds that it has, the
+    standard error falls as ``1/√S`` and the degrees of freedom grow as ``S − 1``.  Of a part
+    without a margin the effect is the one that was found, if it is on the claimed side.  None: no
+    standard error, no effect, or more than 10,000 seeds.
     """
     estimate = part.estimate
     if estimate is None or part.seeds < 2:
@@ -356,11 +356,12 @@ def seeds_to_tell(part: Part, level: float, power: float) -> int | None:
     of_one_seed = np.array([mean.standard_error**2 * mean.n for mean in means]) / len(means) ** 2
     df_of_two = np.array([mean.df / (mean.n - 1) for mean in means])
 
-    share = (1 + power) / 2 if part.aim == "within" else power
+    # Both bounds must pass at once; where the truth is in the middle, each with half of what fails.
+    q = (1 + power) / 2 if part.aim == "within" else power
 
     def enough(seeds: int) -> bool:
         error, df = satterthwaite(of_one_seed / seeds, df_of_two * (seeds - 1))
-        quantiles = special.stdtrit(df, (1 + level) / 2) + special.stdtrit(df, share)
+        quantiles = special.stdtrit(df, (1 + level) / 2) + special.stdtrit(df, q)
         return bool(quantiles * error <= effect)
 
     # The more seeds the surer: the first that are enough, by bisection.

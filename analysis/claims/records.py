@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def record(
     }
 
 
-def command(claim: Claim, name: str, probes: Iterable[Path]) -> str:
+def command(claim: Claim, name: str, probes: Sequence[Path]) -> str:
     """What makes the data again; of records that take long and are stored, what draws them.
 
     Args:
@@ -129,10 +129,9 @@ def command(claim: Claim, name: str, probes: Iterable[Path]) -> str:
         return ""
     if claim.studies and not is_reference(name):
         return f"snakemake --config scale={name} studies={','.join(claim.studies)}"
-    made = [str(file) for file in probes if REFERENCE not in file.parts]
-    if made and not claim.studies:
-        return f"snakemake -- {' '.join(made)}"
-    return "snakemake figures"
+    if claim.studies or any(REFERENCE in file.parts for file in probes):
+        return "snakemake figures"
+    return f"snakemake -- {' '.join(map(str, probes))}"
 
 
 def _n(judged: Judged | None) -> int | None:

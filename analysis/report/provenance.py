@@ -127,7 +127,7 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:
         texts.append(
-            f"{counted(diverged, 'run')} left the finite numbers and counts as the worst "
+            f"What left the finite numbers, {counted(diverged, 'run')}, counts as the worst "
             "everywhere."
         )
     if moved := elsewhere(runs):
@@ -160,8 +160,9 @@ def facts(studies: list[Study]) -> list[tuple[str, str]]:
         (
             "Tuning",
             "naive policy gradient's step size 1e-2, the best of seven at quick scale, on seeds "
-            "that no other study uses (study vpg_step_size), and the sizes of N2's destructive "
-            "updates (study no_undo); nothing else that came with the suite",
+            "that no other study uses (study vpg_step_size), the sizes of N2's destructive updates "
+            "(study no_undo) and, on other seeds, C10's step size; nothing else that came with the "
+            "suite",
         ),
         ("Software", f"Python {of('python')}, {', '.join(sorted(versions))}"),
         ("Training code", ", ".join(sorted({run["code_digest"][:12] for run in runs}))),

@@ -34,7 +34,7 @@ def summary(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
         u = runs.u.clip(lower=WORST)
         scaled = bool(u.notna().all())
         unit = float((runs.reference_return - runs.untrained).iloc[0]) if scaled else 0.0
-        # A run without an episode has no final return where that of no policy is known, either.
+        # Without an episode there is none, and nothing to stand in where the untrained is unknown.
         known = bool(np.isfinite(runs.final).all())
         final = mean_estimate(runs.final, "return", LEAST_SPREAD_U * unit) if known else UNKNOWN
         rows.append(

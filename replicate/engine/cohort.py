@@ -163,6 +163,14 @@ def update_algorithm(learner: Learner, batch: Batch, run: RunSettings, lane: Lan
     return update(learner, batch, Shared(run.algo), Shared(run.recipe), lane)
 
 
+def shared_recipe(run: RunSettings) -> Shared[RecipeSettings]:
+    """The recipe of a cohort; of ``value_clip``, which batches read, too, only where it counts."""
+    recipe = run.recipe
+    if "value_clip" in run.algo.without_effect()[1]:
+        recipe = recipe.model_copy(update={"value_clip": False})
+    return Shared(recipe)
+
+
 def update_of(algorithm: str) -> Callable[..., Lanewise]:
     """The function ``update`` of the module named after an algorithm.
 
@@ -223,6 +231,7 @@ class Cohort:
         if runs[0].algo.own_objective:
             check_objective(runs[0].algo.own_objective)
         self.runs = runs
+        self.recipe = shared_recipe(runs[0])
         self.device = device
         self.state = CohortState.fresh(runs, device, threads)
         change = runs[0].change
@@ -292,10 +301,7 @@ class Cohort:
     def step(self) -> None:
         """One update of every lane that is alive."""
         state, run = self.state, self.runs[0]
-        details, num_steps = run.recipe, run.algo.num_steps
-        if "value_clip" in run.algo.without_effect()[1]:  # the batch reads it, too
-            details = details.model_copy(update={"value_clip": False})
-        recipe = Shared(details)
+        recipe, num_steps = self.recipe, run.algo.num_steps
         if run.change is not None and state.update == run.first_changed_update:
             self._change_physics(run.change)
         given = self.changed_values if run.is_changed(state.update) else self.lane_values

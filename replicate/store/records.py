@@ -70,7 +70,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     """The ``run.json`` of a run, as ``RunDescription`` has it.
 
     Raises:
-        DamagedRunError: it is missing, or not what is written there.
+        DamagedRunError: it is missing, not what is written there, or of settings that this version
+            does not know.
 
     """
     file = folder / RUN_FILE

@@ -102,7 +102,7 @@ def test_it_says_first_how_much_there_is_to_train_and_so_does_the_readme(
     pipeline({}, True, tmp_path)
     said = re.match(r"(\d+) runs planned, 0 finished; to train .*: \1 in", capsys.readouterr().err)
     assert said is not None
-    assert f"At the paper's scale that is {said[1]} runs" in " ".join(README.read_text().split())
+    assert f"The four are {said[1]} runs" in " ".join(README.read_text().split())
 
 
 def test_every_choice_of_the_readme_is_one() -> None:

@@ -92,6 +92,11 @@ def test_a_run_of_settings_that_are_not_known_here_is_not_called_damaged(tmp_pat
     assert said.startswith(f"{file}: settings that this version does not know (settings.algo.")
     assert "'rollback' is not a choice" in said and "made at commit c0ffee; use the code" in said
     assert "delete" not in said and "\n" not in said
+    file.write_text(whole.replace('"name": "ppo"', '"name": "sgd"'))
+    with pytest.raises(
+        DamagedRunError, match=r"does not know \(settings\.algo\.name: unknown algo"
+    ):
+        records.read_description(tmp_path)
     file.write_text(whole.replace('"status": "finished"', '"status": "begun"'))
     with pytest.raises(DamagedRunError, match=r"run\.json: damaged \(status: 'begun'"):
         records.read_description(tmp_path)

@@ -69,6 +69,11 @@ def test_every_claim_is_there_and_says_all_that_is_shown(judge: Judge, tmp_path:
     assert e1["runs"] == 2 * 5 * 3 and e1["seeds"] == [3] and e1["envs"] == ENVS
     assert e1["recipes"] == ["paper2017"] and e1["scales"] == ["paper"]
     assert e1["command"] == "snakemake --config scale=full studies=epsilon"
+    c1, c4 = judged["C1"], judged["C4"]
+    assert c1["command"].startswith("snakemake -- ") and c1["command"].endswith(
+        "clipped_objective.csv"
+    )
+    assert c4["command"] == "snakemake figures" or "reference" not in "".join(c4["evidence"])
     assert e1["evidence"] == [str(tmp_path / "epsilon.csv")]
     (first, *_) = e1["parts"]
     # Factors as they are read, not their logarithms.

@@ -354,6 +354,26 @@ def test_seeds_to_tell_have_the_power_that_is_claimed() -> None:
     assert power(seeds) > 0.79 and power(seeds - 2) < 0.8
 
 
+def test_both_bounds_must_pass_where_equality_is_claimed() -> None:
+    """With so many seeds no difference is told from one of the margin's size in four of five."""
+    sd, margin, rng = 0.3, 0.2, np.random.default_rng(0)
+    pilot = mean_estimate(np.array([-sd, sd, -sd, sd, 0.0]) * math.sqrt(5 / 4), "u")
+    within, above_it = (
+        seeds_to_tell(
+            Part("a", "a", aim, pilot, margin, {"hopper": pilot}, seeds=5), LEVEL, SETTINGS.power
+        )
+        for aim in ("within", "above")
+    )
+    assert within is not None and above_it is not None and within > above_it
+
+    def power(count: int) -> float:
+        values = pilot.standard_error * math.sqrt(5) * rng.standard_normal((20_000, count))
+        half = stats.t.ppf(0.975, count - 1) * values.std(1, ddof=1) / math.sqrt(count)
+        return float((abs(values.mean(1)) + half < margin).mean())
+
+    assert power(within) > 0.79 > power(above_it)
+
+
 def test_seeds_to_tell_are_of_each_environment_from_the_seeds_that_it_has() -> None:
     """An environment without noise and with few seeds says little of how many it takes."""
 
