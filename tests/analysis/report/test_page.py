@@ -134,7 +134,7 @@ def test_a_rule_that_is_newer_than_its_runs_is_stamped(page: Path) -> None:
     plan = page.parent / "quick/data/table1/plan.json"
     assert main(arguments(page.parent, page, [plan])) == 0
     text = page.read_text()
-    assert text.count("post hoc: the rule is newer than the runs") == 1
+    assert text.count("post hoc: the rule is newer than runs that it judges") == 1
     assert text.count(">post hoc</span>") == 1  # among the answers
 
 
