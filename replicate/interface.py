@@ -17,9 +17,6 @@ from replicate.planning import composition
 from replicate.settings import ExecutionSettings, RunSettings, validated
 from replicate.store.records import is_finished, read_stored, read_table
 
-TRAINS_WITH = ("out", "device", "logger", "threads", "checkpoint_every_updates")
-"""What :func:`train` takes beside the runs."""
-
 
 def compose(*overrides: str) -> list[RunSettings]:
     """Runs from Hydra overrides; sweeps multiply: ``compose("env=hopper", "seed=range(0,3)")``.
@@ -30,8 +27,8 @@ def compose(*overrides: str) -> list[RunSettings]:
     """
     check_given_once(list(overrides))
     for key in composition.keys_of(overrides):
-        if key in ExecutionSettings.model_fields:
-            raise ConfigError(f"{key}: no part of a run; train() takes {', '.join(TRAINS_WITH)}")
+        if key in (trains_with := ExecutionSettings.model_fields):
+            raise ConfigError(f"{key}: no part of a run; train() takes {', '.join(trains_with)}")
     composition.read_again()
     return composition.compose(*overrides).runs
 

@@ -456,10 +456,10 @@ def verdict_of(judged: Sequence[Judged], undecided: str) -> tuple[str, str]:
     if CONTRADICTED in verdicts:
         return CONTRADICTED, ""
     # What was not run, the sentence says in its own words.
-    reasons = ((each.part.label, each.why) for each in parts if each.verdict != NOT_RUN)
-    label, why = next(((of, why) for of, why in reasons if why), ("", ""))
-    if why == UNCORRECTED and len(parts) > 1:
-        why = f"{label}: {why}"
+    held_back = next((each for each in parts if each.why and each.verdict != NOT_RUN), None)
+    why = held_back.why if held_back else ""
+    if held_back and why == UNCORRECTED and len(parts) > 1:
+        why = f"{held_back.part.label}: {why}"
     if SUPPORTED in verdicts or IN_PART in verdicts:
         return IN_PART, why
     return INCONCLUSIVE, why
