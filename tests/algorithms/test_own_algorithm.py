@@ -1,4 +1,4 @@
-"""An algorithm of one's own, as the README makes it: its module, a line in a table, values."""
+"""An algorithm of one's own, as replicate/README.md makes it: module, line in a table, values."""
 
 import os
 import re
@@ -20,8 +20,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tree")
     for name in ("replicate", "conf"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    recipe = readme[readme.index("**An algorithm of your own**") :]
+    readme = (ROOT / "replicate/README.md").read_text(encoding="utf-8")
+    recipe = readme[readme.index("## An algorithm of your own") :]
     module, settings, line, values = re.findall(r"```\w+\n(.*?)```", recipe, re.S)[:4]
     (folder / "replicate/algorithms/sgd.py").write_text(module, encoding="utf-8")
     (folder / "conf/algo/sgd.yaml").write_text(values, encoding="utf-8")

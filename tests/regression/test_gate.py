@@ -113,7 +113,7 @@ def test_false_alarms_where_only_the_mean_is_as_before_are_as_rare_as_the_table_
         old, new = false_alarms.CASES[names]
         rate = false_alarms.alarm_rate(old, new, 0.05, np.random.default_rng(0), 400)
         assert rate < bound + 0.02
-    # What the README and the gate say.
+    # What results/README.md and the gate say.
     told = {"twice the spread": 1, "four times the spread": 1, "skewed right": 3}
     assert {name: round(100 * stored.gate["normal", name]) for name in told} == told
     assert round(100 * stored.gate["skewed right", "twice the spread"]) == 11
