@@ -4,6 +4,7 @@ A batch is what one seed's training had at one point; the same rules have update
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -49,15 +50,17 @@ def n4(data: Data, claim: Claim) -> Evidence:
         )
         for method, name in METHODS.items()
     ]
-    return Evidence(parts, tables=lambda: [_relevance(moved)])
+    near = _rank_correlations(moved[moved.kl <= MOST_KL], ["method", *BATCH])
+    told = {"near": f"{(near <= limit).sum()} of {len(near)}"}
+    return Evidence(parts, told=told, tables=lambda: [_relevance(moved)])
 
 
-def _rank_correlations(moved: pd.DataFrame) -> pd.Series:
+def _rank_correlations(moved: pd.DataFrame, by: Sequence[str] = BATCH) -> pd.Series:
     """Of KL and effective sample size, one for each batch."""
     return pd.Series(
         [
             batch.kl.rank().corr(batch.effective_sample_size.rank())
-            for _, batch in moved.groupby(BATCH)
+            for _, batch in moved.groupby(list(by))
         ],
         dtype=float,
     )
@@ -126,7 +129,7 @@ def c4(data: Data, claim: Claim) -> Evidence:
             ),
             part(
                 "stays",
-                f"{100 * allowed:g} % minus the share of samples outside 1 ± ε {after}",
+                f"samples within 1 ± ε {after}, less {100 * (1 - allowed):g} %",
                 "guard",
                 _of_seeds(made, allowed - outside, SHARE),
             ),

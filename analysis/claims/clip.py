@@ -54,7 +54,7 @@ def i2(data: Data, claim: Claim) -> Evidence:
         )
         for key, label, column in (
             ("ratio", "|r − 1| (99 % quantile)", log_ratio_99),
-            ("kl", "KL of an update", log_kl),
+            ("kl", "KL of an update, geometric mean", log_kl),
         )
     ]
     rows = data.probes["clipped_objective"]

@@ -12,6 +12,8 @@ from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 
 LANGUAGE_MODEL = 7e10
 """Parameters to which the table extrapolates."""
+OF_RUNS = 5_000
+"""About the parameters that a policy of the trainings has."""
 TABLE_LEVEL = 0.95
 """Of the intervals in tables."""
 FISHER = "explicit_fisher"
@@ -50,6 +52,9 @@ def t2(data: Data, claim: Claim) -> Evidence:
         exponent.n,
         EXPONENT,
     )
+    of_each = _ratios(rows, ("trpo", "ppo"), "seconds")
+    sizes = [min(of_each, key=lambda size: abs(size - OF_RUNS)), max(of_each)] if of_each else []
+    at_sizes = [f"×{math.exp(of_each[size].value):.2g} at {size:,}" for size in sizes]
     return Evidence(
         [
             Part("squared", label, "within", difference, claim.margins["tolerance"]),
@@ -58,6 +63,7 @@ def t2(data: Data, claim: Claim) -> Evidence:
             over(large, "step_per_pass", ("trpo_step", "ppo_pass"), "seconds"),
             over(large, "memory", ("trpo", "ppo"), "peak_bytes"),
         ],
+        told={"by_size": ", ".join(at_sizes)},
         tables=lambda: [
             ratios_by_size(rows),
             exponents(large),

@@ -152,7 +152,16 @@ def e3(data: Data, claim: Claim, permutations: int = PERMUTATIONS) -> Evidence:
     few = claim.margins["runs"]
     undecided = f"fewer than {few:g} runs for each ε" if runs < few else ""
     needed = math.ceil(few / len(unsafe)) if undecided else None
-    return Evidence(parts, undecided, needed, VARIANTS, judged={STUDY: list(unsafe)})
+    hits = sum(block.sum(axis=0) for block in unsafe.values())
+    of_each = ", ".join(f"{n:.0f} at {width:g}" for n, width in zip(hits, WIDTHS, strict=True))
+    return Evidence(
+        parts,
+        undecided,
+        needed,
+        VARIANTS,
+        judged={STUDY: list(unsafe)},
+        told={"of_each": f"of {runs} runs for each ε {of_each}"},
+    )
 
 
 def _blocks(data: Data, column: Column, claim: Claim) -> dict[str, Array]:

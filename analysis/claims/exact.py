@@ -18,7 +18,7 @@ def never(key: str, label: str, violated: "pd.Series[bool]") -> Part:
 
 def holds(key: str, rule: str, violated: "pd.Series[bool]") -> Part:
     """:func:`never`, of a label that says what is to hold: what is counted are exceptions."""
-    return never(key, f"exceptions to: {rule}", violated)
+    return never(key, f"{rule}; exceptions", violated)
 
 
 def sides(rows: pd.DataFrame) -> tuple["pd.Series[bool]", "pd.Series[bool]"]:
@@ -78,9 +78,13 @@ def c7(data: Data, claim: Claim) -> Evidence:
         "low": ("the lower end alone raises it", change.none - change.low),
         "both": ("both together lower it", change.both - change.none),
     }
+    least = change.index.get_level_values("step_size").min()
+    small = [f"{(~(rise[:, least] <= tolerance)).sum()}" for _, rise in cases.values()]
+    policies = len(change.xs(least, level="step_size"))
     columns = ["rare action's probability", "step size", *(CLIPS[clip] for clip in CLIPS)]
     return Evidence(
         [holds(key, label, ~(rise <= tolerance)) for key, (label, rise) in cases.items()],
+        told={"smallest": f"{least:g}, in {', '.join(small[:-1])} and {small[-1]} of {policies}"},
         tables=lambda: [
             Table(
                 "Expected change of entropy, nats, by enumeration",
@@ -136,6 +140,7 @@ def i1(data: Data, claim: Claim) -> Evidence:
     times = rows.variance / rows.fresh_variance
     large = times[rows.ratio >= claim.margins["large_ratio"]]
     columns = list(rows.columns)
+    growth = [f"×{n:.3g} at {ratio:g}" for ratio, n in zip(rows.ratio, times, strict=True)]
     return Evidence(
         [
             holds("bias", "the expectation is that of the new policy", bias),
@@ -146,6 +151,7 @@ def i1(data: Data, claim: Claim) -> Evidence:
                 ~(large >= claim.margins["variance_factor"]),
             ),
         ],
+        told={"growth_times": ", ".join(growth)},
         tables=lambda: [
             Table("Averages of old data, by enumeration", columns, rows.to_numpy().tolist())
         ],

@@ -46,7 +46,7 @@ def n2(data: Data, claim: Claim) -> Evidence:
     that never come back count among them.
     """
     study, table = data.studies[STUDY], data.measures[STUDY]
-    parts, rows, seen = [], [], 0
+    parts, rows, seen, halved = [], [], 0, 0
     for variant, label in METHODS.items():
         runs = table[(table.variant == variant) & ~table.env.isin(list(claim.without))]
         ways = [way_back(study, run, claim) for run in runs.itertuples() if not math.isnan(run.u)]
@@ -54,7 +54,7 @@ def n2(data: Data, claim: Claim) -> Evidence:
         long = sum(way.env_steps > way.limit for way in fallen)
         what = f"ways back that are long, {label}"
         parts.append(often(variant, what, long, len(fallen), claim.margins["often"]))
-        seen += len(ways)
+        seen, halved = seen + len(ways), halved + len(fallen)
         rows.append(
             [
                 label,
@@ -85,6 +85,7 @@ def n2(data: Data, claim: Claim) -> Evidence:
         undecided,
         variants=tuple(METHODS),
         judged={STUDY: list(known.env.unique())},
+        told={"runs": str(seen), "halved": str(halved)},
         tables=lambda: [Table("The way back", columns, rows)],
     )
 

@@ -122,6 +122,7 @@ class Evidence:
         variants: whose runs it read, of all its studies; empty: all.
         judged: study → environments whose runs it judged; empty: those of the parts, of all
             studies.
+        told: what the sentences can name beside the parts: name → text.  It judges nothing.
         tables: makes what is shown beside the verdict.
 
     """
@@ -131,6 +132,7 @@ class Evidence:
     seeds_needed: int | None = None
     variants: tuple[str, ...] = ()
     judged: Mapping[str, Collection[str]] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
     tables: Callable[[], list[Table]] = list
 
 

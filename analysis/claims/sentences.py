@@ -87,7 +87,8 @@ def sentence(finding: Finding, words: Words) -> str:
     """What is found, in the words of ``conf/claims``; empty where nothing was run.
 
     Raises:
-        ClaimsError: the claim has no sentence for its verdict, or names a part that is none.
+        ClaimsError: the claim has no sentence for its verdict, or names what is neither a part nor
+            told beside them.
 
     """
     wording = finding.claim.wording
@@ -113,7 +114,7 @@ def _names(template: str) -> set[str]:
 
 
 def _values(finding: Finding, words: Words) -> dict[str, str]:
-    values = {"because": f" ({finding.why})" if finding.why else ""}
+    values = {"because": f" ({finding.why})" if finding.why else "", **finding.evidence.told}
     for judged in finding.parts:
         values[judged.part.key] = effect(judged)
         values[f"{judged.part.key}_where"] = _where(judged.part, finding.parts)

@@ -14,7 +14,7 @@ def t1(data: Data, claim: Claim) -> Evidence:
     A run is the unit of the bound: updates of one run are not independent.  A KL that is not a
     number is a violation.
     """
-    updates_over, updates, runs_over, runs = 0, 0, 0, 0
+    updates_over, updates, runs_over, runs, filter_kl = 0, 0, 0, 0, 0.0
     rows: list[list[object]] = []
     variants: set[str] = set()
     for name in claim.studies:
@@ -34,6 +34,7 @@ def t1(data: Data, claim: Claim) -> Evidence:
         updates_over, updates = updates_over + int(over.sum()), updates + len(made)
         runs_over, runs = runs_over + int(by_run.sum()), runs + len(by_run)
         if len(made):
+            filter_kl = max(filter_kl, float(made.filter_kl.max()))
             rows.append(
                 [
                     study.recipe,
@@ -69,5 +70,6 @@ def t1(data: Data, claim: Claim) -> Evidence:
             Part("runs", "runs with such an update", "never", share, count=(runs_over, runs)),
         ],
         variants=tuple(sorted(variants)),
+        told={"filter": f"{filter_kl:.2g}"},
         tables=lambda: [Table("TRPO's updates", columns, rows)],
     )

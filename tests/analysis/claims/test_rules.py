@@ -563,12 +563,45 @@ def only(whole: Data, name: str) -> Data:
 
 
 @pytest.mark.parametrize(
+    ("claim", "made", "told"),
+    [
+        (
+            "E3",
+            lambda: stability_world(WORSE, [0.1] * 5),
+            "of 70 runs for each ε 0 at 0.05, 7 at 0.1, 7 at 0.2, 14 at 0.3, 35 at 0.5 end ruined",
+        ),
+        ("T2", cost_world, "update (×1.2 at 2,500, ×1.2 at 62,500 parameters)"),
+        (
+            "C7",
+            lambda: entropy_world("low", -0.2),
+            "the smallest step size, 1, in 0, 1 and 0 of 2.",
+        ),
+        (
+            "N4",
+            lambda: anatomy_world(effective_sample_size=1.0),
+            "(1 of 6). Up to a KL of 1 it does in 25 of 30.",
+        ),
+        (
+            "N2",
+            lambda: undo_world({"vpg": 1, "trpo": 1, "ppo": 0}),
+            "on purpose in 30 runs; in 30 of them the policy had learnt and was halved.",
+        ),
+    ],
+)
+def test_a_sentence_tells_what_stands_beside_its_parts(
+    claim: str, made: Callable[[], Data], told: str
+) -> None:
+    assert told in sentence(find(claim, made()), worlds.SETTINGS.words)
+
+
+@pytest.mark.parametrize(
     ("claim", "data", "ends"),
     [
         (
             "P1",
             lambda: methods_world(0.3, 0.3),
-            "; it was not run under modern. To match is to be less than 0.10 u worse on average.",
+            "; it was not run under modern. To match is to be less than 0.10 u worse on average, "
+            "to beat is to have the whole interval above 0.",
         ),
         ("C5", lambda: clip_world(0.3, 0.3, 10), ", supported; not run under modern."),
     ],
