@@ -1,6 +1,7 @@
 """One look for all figures: colour-blind safe, legible in grey, the same bytes every time."""
 
 import io
+import itertools
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +37,20 @@ PADDING_INCHES = 0.1
 """Margin of a picture."""
 FRONT = {"color": "#004c8c", "dashes": (None, None), "lw": 2.6, "zorder": 5}
 """The line that stands out: dark, solid, thick and above the others."""
+PLACES = {
+    "vpg": 1,
+    "vpg_best": 2,
+    "ppo_noclip": 3,
+    "no_clipping": 3,
+    "none": 3,
+    "none_3e-4": 3,
+    "trpo": 4,
+    "clip_0.05": 1,
+    "clip_0.1": 2,
+    "clip_0.3": 4,
+    "clip_0.5": 5,
+}
+"""Lines that look alike in every picture: name → place among colours and dashes."""
 BEHIND_WIDTH = 1.4
 PALE = 0.12
 """How far the colours of the others are moved towards white."""
@@ -56,7 +71,9 @@ def use() -> None:
 
 
 def lines(names: Sequence[str], front: str | None = None) -> dict[str, dict[str, Any]]:
-    """Colour, dashes and width of each name, in order: several ways to tell them apart.
+    """Colour, dashes and width of each name: several ways to tell them apart.
+
+    Those of ``PLACES`` have theirs, the others take what is left in order.
 
     Args:
         names: of lines.
@@ -67,18 +84,22 @@ def lines(names: Sequence[str], front: str | None = None) -> dict[str, dict[str,
     colours: list[Any] = list(sns.color_palette("colorblind"))
     dashes, width = DASHES, 2.0
     if front is not None:
+        # Without the first of both, which stand out.
         colours, dashes = [_paler(colour) for colour in colours[1:]], DASHES[1:]
         width = BEHIND_WIDTH
+    first = len(DASHES) - len(dashes)
     others = [name for name in names if name != front]
-    looks = {
-        name: {
+    own = {name: PLACES[name] - first for name in others if name in PLACES}
+    left = (place for place in itertools.count() if place not in own.values())
+    looks = {}
+    for name in others:
+        place = own[name] if name in own else next(left)
+        looks[name] = {
             "color": colours[place % len(colours)],
             "dashes": dashes[place % len(dashes)],
             "lw": width,
             "zorder": 3,
         }
-        for place, name in enumerate(others)
-    }
     return {name: FRONT if name == front else looks[name] for name in names}
 
 

@@ -76,6 +76,7 @@ class Part:
         cases_per_seed: of a share, how many could be one with one seed more.
         test: parts of one test stand and fall together; each test has one p in its family.
         at_least: whether the true value may be larger: then nothing speaks against the claim.
+        absent: what is said of it where it has no estimate.
 
     """
 
@@ -92,6 +93,7 @@ class Part:
     cases_per_seed: int = 0
     test: str = ""
     at_least: bool = False
+    absent: str = "not run"
 
 
 ENVIRONMENT = "environment"

@@ -29,7 +29,7 @@ def effect(judged: Judged) -> str:
     """
     part = judged.part
     if judged.verdict == NOT_RUN or (part.estimate is None and part.count is None):
-        return "not run"
+        return part.absent
     if part.count is not None:
         cases = f"{part.count[0]:,} of {part.count[1]:,}"
         if part.estimate is None:

@@ -1,5 +1,6 @@
 """E4: for what each width of the clip is said to serve."""
 
+from dataclasses import replace
 from math import isnan
 from statistics import mean
 from typing import NamedTuple
@@ -59,12 +60,14 @@ def e4(data: Data, claim: Claim) -> Evidence:
 
 def _parts(data: Data, claim: Claim, use: Use) -> list[Part]:
     others = [variant for variant in VARIANTS if variant != use.variant]
-    without = (*claim.without, *_untrained(data, claim, use.study))
+    untrained = _untrained(data, claim, use.study)
+    without = (*claim.without, *untrained)
     values = samples(data, use.study, use.variant, final_u, without)
     reached = reached_u(data, use.study, VARIANTS, without)
     width = use.variant.removeprefix("clip_")
     kinds: list[tuple[str, Aim, bool]] = [("best", "not below", False), ("worst", "above", True)]
-    return [
+    absent = "not judged: too little had been learnt" if untrained else "not run"
+    parts = [
         part(
             f"{use.key}_{which}",
             f"final on {use.name}, ε = {width} minus the {which} other (chosen on other seeds)",
@@ -75,6 +78,7 @@ def _parts(data: Data, claim: Claim, use: Use) -> list[Part]:
         )
         for which, aim, worst in kinds
     ]
+    return [replace(each, absent=absent) for each in parts]
 
 
 def _untrained(data: Data, claim: Claim, study: str) -> list[str]:

@@ -4,9 +4,9 @@ The measures are those of ``analysis.measures``, a row for each run.  ``python -
 analysis.products`` draws them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ MAX_LINES = 6
 PAPER_EPSILON = 0.2
 """Source: PPO paper (arXiv 1707.06347), section 6.1: the best of its settings."""
 KINDS = {
-    "none": "clipping",  # beside the clips that it is compared with
+    "none": "clipping",  # beside the clips that it is compared with, where a panel can hold both
     "clip": "clipping",
     "adaptive_kl": "adaptive KL penalty",
     "fixed_kl": "fixed KL penalty",
@@ -57,14 +57,26 @@ def save(drawing: Drawing, files: Iterable[Path]) -> None:
 
 
 def front(study: Study) -> str | None:
-    """The variant whose line stands out: PPO with the paper's clip, if exactly one is that."""
+    """The variant whose line stands out: PPO with the paper's clip, if exactly one is that.
+
+    Where all begin so, it is the one that goes on so after a change.
+    """
     paper = {"objective": "clip", "bound": "min", "clip_epsilon": PAPER_EPSILON}
-    alike = [
-        str(variant["name"])
-        for variant in study.plan["variants"]
-        if all(variant["algo"].get(key) == value for key, value in paper.items())
-    ]
-    return alike[0] if len(alike) == 1 else None
+    for after in (False, True):
+        alike = [
+            str(variant["name"])
+            for variant in study.plan["variants"]
+            if all(_settings(variant, after).get(key) == value for key, value in paper.items())
+        ]
+        if len(alike) == 1:
+            return alike[0]
+    return None
+
+
+def _settings(variant: Mapping[str, Any], after: bool) -> dict[str, Any]:
+    """Values of a variant's algorithm, at the start or after the change in its middle."""
+    change = variant.get("change") if after else None
+    return {**variant["algo"], **(change or {}).get("algo", {})}
 
 
 def variant_groups(study: Study) -> dict[str, list[str]]:
@@ -72,11 +84,16 @@ def variant_groups(study: Study) -> dict[str, list[str]]:
     if len(study.variants) <= MAX_LINES:
         return {"": study.variants}
     kinds: dict[str, list[str]] = {}
+    clipping = sum(_kind(variant) == KINDS["none"] for variant in study.plan["variants"])
     for variant in study.plan["variants"]:
-        algo = variant["algo"]
-        kind = KINDS.get(algo.get("objective", ""), algo["name"].upper())
-        kinds.setdefault(kind, []).append(variant["name"])
+        alone = clipping > MAX_LINES and variant["algo"].get("objective") == "none"
+        kinds.setdefault("no clipping" if alone else _kind(variant), []).append(variant["name"])
     return {heading: part for kind, names in kinds.items() for heading, part in _cut(kind, names)}
+
+
+def _kind(variant: Mapping[str, Any]) -> str:
+    algo = variant["algo"]
+    return KINDS.get(algo.get("objective", ""), str(algo["name"]).upper())
 
 
 def _cut(heading: str, names: list[str]) -> list[tuple[str, list[str]]]:

@@ -84,7 +84,8 @@ class Axis:
 
 def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
     """The intervals of parts of one unit; of a guard those of each environment."""
-    rows = [row for part in parts for row in _rows_of(part)]
+    several = len({part["level"] for part in parts if part["aim"] != "guard"}) > 1
+    rows = [row for part in parts for row in _rows_of(part, with_level=several)]
     margins = [float(part["margin"]) for part in parts if part["margin"] is not None]
     bounds = [float(x) for row in rows for x in (row["low"], row["high"]) if x is not None]
     if unit == PROPORTION:
@@ -94,10 +95,8 @@ def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
     levels = sorted({r["level"] for r in rows if r["low"] is not None and not r["single"]})
     notes = [_levels(levels)] if levels else []
     if margins:
-        largest, several = max(margins), len(set(margins)) > 1
-        notes.append(
-            f"grey: up to the margin{'s, the largest' if several else ''} {_size(largest, unit)}"
-        )
+        which = "s, the largest" if len(set(margins)) > 1 else ""
+        notes.append(f"grey: up to the margin{which} {_size(max(margins), unit)}")
     return Forest([_row(row, axis) for row in rows], _ticks(axis), "; ".join(notes))
 
 
@@ -136,12 +135,19 @@ def _row(row: Mapping[str, Any], axis: Axis) -> Row:
     )
 
 
-def _rows_of(part: dict[str, Any]) -> list[dict[str, Any]]:
-    """A part and, of a guard in its place, the environments that it is judged on."""
+def _rows_of(part: dict[str, Any], with_level: bool) -> list[dict[str, Any]]:
+    """A part and, of a guard in its place, the environments that it is judged on.
+
+    Args:
+        with_level: whether its label tells the level of its interval.
+
+    """
     shared = {"margin": part["margin"], "aim": part["aim"]}
     if part["aim"] != "guard":
         verdict = part["verdict"] if part["judged"] else ""
-        return [{**part, "heading": "", "verdict": verdict, "single": False}]
+        level = f" ({_percent(part['level'])})" if with_level else ""
+        label = f"{part['label']}{level}"
+        return [{**part, "label": label, "heading": "", "verdict": verdict, "single": False}]
     level = part["environments"][0]["level"]
     heading = f"{part['label']} ({_percent(level)} intervals, all at once)"
     return [

@@ -82,6 +82,10 @@ def _found(inputs: Inputs) -> dict[str, Any]:
         "topics": cards.cards(inputs.claims, told["topics"]),
         "not_run": cards.not_run(inputs.claims),
         "verdict_of": {claim["claim"]: claim for claim in inputs.claims},
+        "judges": {
+            study.name: [c["claim"] for c in inputs.claims if study.name in c["studies"]]
+            for study in inputs.studies
+        },
         "signs": cards.SIGNS,
         "meanings": cards.MEANINGS,
         "anchor": anchor,

@@ -17,6 +17,11 @@ from replicate.store.records import is_reference
 from replicate.store.staleness import Answer, command, compare, cpu_class
 
 SECONDS_PER_HOUR = 3600
+ADDED = {
+    "paper": "Seeds 3 and 4 at scale paper were added after a look at what seeds 0 to 2 had; the "
+    "levels of intervals are those of one look."
+}
+"""What a reader must know of the data that come with the repository, by scale."""
 PHASES = ("rollout", "advantages", "update")
 """What a cohort's clock readings come to; the environment's steps are a part of the rollout."""
 
@@ -136,7 +141,7 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
             "device: they count, but nobody can repeat them bit by bit."
         )
     if is_reference(name):
-        texts.append("Drawn from the data that came with the repository.")
+        texts += [text for scale, text in ADDED.items() if scale in numbers.index]
     return texts
 
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis.claims.error_rates import VERDICTS
+from analysis.claims.ledger import INCONCLUSIVE
 from analysis.report.elements import Table, grid
 
 COVERAGE_KEYS = ["statistic", "method", "environments", "distribution"]
@@ -26,18 +27,23 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
 
 def error_table(rates: pd.DataFrame) -> Table:
     """How often a verdict is wrong where the truth is known."""
-    wide = rates.pivot_table(index=ERROR_KEYS, columns="seeds", values="error", sort=False)
+    wide, open_ = (
+        rates.pivot_table(index=ERROR_KEYS, columns="seeds", values=value, sort=False)
+        for value in ("error", INCONCLUSIVE)
+    )
     header = ["claim", "if in truth", "this would be wrong"]
     header += [f"how often, {seeds} seeds" for seeds in wide.columns]
+    header += [f"{INCONCLUSIVE}, {seeds} seeds" for seeds in wide.columns]
     rows = [
-        (*key, *(f"{value:.1%}" for value in row))
+        (*key, *(f"{value:.1%}" for value in [*row, *open_.loc[key]]))
         for key, row in zip(wide.index, wide.values, strict=True)
     ]
     sets, environments = int(rates.data_sets.min()), int(rates.environments.max())
     caption = (
-        f"How often a verdict is wrong, by simulation. {sets} data sets for each number, with the "
-        f"noise of real runs on {environments} environments, each claim judged as the last of its "
-        f"family: the largest error that it can have. The rest are other verdicts of "
-        f"{', '.join(VERDICTS)} (python -m analysis.claims.error_rates)."
+        f"How often a verdict is wrong, by simulation: {sets} data sets for each number, with the "
+        f"noise of real runs on {environments} environments; how often it stays inconclusive is "
+        f"beside it. Each claim is judged as the last of its family, the largest error that it can "
+        f"have; the rest are other verdicts of {', '.join(VERDICTS)} (python -m "
+        f"analysis.claims.error_rates)."
     )
     return grid(caption, header, rows)

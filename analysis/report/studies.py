@@ -108,16 +108,19 @@ def section(name: str, folder: Path, study: Study) -> Section:
 
 def extent(study: Study) -> str:
     """How much of a study was run."""
-    more = [
-        study.env_labels[env] for env in study.envs if len(study.on(env).seeds) > len(study.seeds)
-    ]
+    of_seeds: dict[int, list[str]] = {}
+    for env in study.envs:
+        of_seeds.setdefault(len(study.on(env).seeds), []).append(study.env_labels[env])
+    (most, envs), *others = sorted(of_seeds.items(), reverse=True)
+    where = [f"{counted(most, 'seed')} on {counted(len(envs), 'environment')}"]
+    where += [f"{few} on {', '.join(names)}" for few, names in others]
     return (
-        f"Scale {study.plan['scale']}: {counted(len(study.seeds), 'seed')}, "
-        f"{study.total_env_steps:,} env steps a run, {counted(len(study.envs), 'environment')}."
+        f"Scale {study.plan['scale']}, {study.total_env_steps:,} env steps a run: "
+        + ", ".join(where)
         + (
-            f" More seeds, in verdicts, finals and pictures of one environment: {', '.join(more)}."
-            if more
-            else ""
+            f". What is over all environments has the {len(study.seeds)} that all of them have."
+            if others
+            else "."
         )
     )
 

@@ -230,6 +230,11 @@ def test_ppo_stands_out(tmp_path: Path) -> None:
     assert front(made(tmp_path, twice)) is None
     twice[1] = {**variants[1], "algo": {**variants[1]["algo"], "bound": "max"}}
     assert front(made(tmp_path, twice)) == "stopped"
+    changed = [
+        {**variants[1], "name": f"to_{width}", "change": {"algo": {"clip_epsilon": width}}}
+        for width in (0.05, 0.2, 0.5)
+    ]
+    assert front(made(tmp_path, changed)) == "to_0.2"
     looks = style.lines(study.variants, "clip")
     others = [look for name, look in looks.items() if name != "clip"]
     assert all(look["lw"] < looks["clip"]["lw"] for look in others)
@@ -351,6 +356,22 @@ def test_many_variants_are_grouped_by_their_objective(tmp_path: Path) -> None:
     assert list(cut) == ["VPG, 1 of 2", "VPG, 2 of 2"]
     assert [name for names in cut.values() for name in names] == [f"s{i}" for i in range(7)]
     assert variant_groups(made(tmp_path)) == {"": ["trust", "clip", "free"]}
+    halves = [ppo(f"{kind}_{i}", kind) for kind in ("clip", "none") for i in range(4)]
+    apart = variant_groups(made(tmp_path, halves))
+    assert {heading: {name[:4] for name in names} for heading, names in apart.items()} == {
+        "clipping": {"clip"},
+        "no clipping": {"none"},
+    }
+
+
+@pytest.mark.parametrize("first", ["clip", None])
+def test_a_method_looks_alike_in_every_picture(first: str | None) -> None:
+    studies = (["vpg", "vpg_best", "ppo_noclip", "trpo"], ["own", "trpo"], ["trpo", "none", "own"])
+    looks = [style.lines(["clip", *names], first) for names in studies]
+    assert looks[0]["trpo"] == looks[1]["trpo"] == looks[2]["trpo"]
+    assert looks[0]["ppo_noclip"] == looks[2]["none"]
+    for of_study in looks:
+        assert len({str(look["color"]) for look in of_study.values()}) == len(of_study)
 
 
 def test_an_svg_has_short_paths_and_whole_texts() -> None:

@@ -725,6 +725,20 @@ def test_the_step_size_of_ppo_without_its_clip_is_chosen_on_other_seeds() -> Non
     assert math.exp(kl.value) == pytest.approx(math.e**3)
 
 
+def test_what_runs_end_at_is_told_of_every_variant() -> None:
+    table = find("C5", clip_world(0.3, 0.1, 10, sd=0.0)).evidence.tables()[0]
+    ends = {(row[0], row[1]): row[3:] for row in table.rows}
+    assert len(ends) == 2 * len(METHODS)
+    for recipe, variant, u, wrong in (
+        ("paper2017", "ppo", 0.8, 0),
+        ("paper2017", "ppo_noclip", 0.5, 14),
+        ("modern", "ppo_noclip", 0.7, 14),
+    ):
+        mean, low, high, *counts = ends[recipe, variant]
+        assert low < mean < high and counts == [wrong, 35]
+        assert mean == pytest.approx(u)
+
+
 def test_the_best_constant_is_chosen_on_other_seeds() -> None:
     """Each constant is best on one seed by luck: what is chosen elsewhere has no part in it."""
     finals = np.full((2, 3, 3), 0.5)  # env, variant, seed

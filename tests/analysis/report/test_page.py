@@ -102,7 +102,8 @@ def test_escaped_pipes_are_no_borders() -> None:
 
 def test_findings_come_first(page: Path) -> None:
     text = page.read_text()
-    order = ['class="legend"', 'class="answer"', 'class="note"', 'class="card"', "<table", "<img"]
+    order = ['class="legend"', 'class="answer"', 'class="scope"', 'class="note"', "<img"]
+    order += ['class="card"', "<table"]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
 
@@ -162,5 +163,5 @@ def test_two_scales_are_told_apart(page_of_two_scales: Path) -> None:
     assert "Scale <code>paper</code>: 3 seeds, 999,424 env steps a run" in text
     assert "And scale <code>ledger</code>: 3 seeds, 204,800 env steps a run" in text
     for scale, steps in (("paper", "999,424"), ("ledger", "204,800")):
-        assert f"Scale {scale}: 3 seeds, {steps} env steps a run, 2 environments." in text
+        assert f"Scale {scale}, {steps} env steps a run: 3 seeds on 2 environments." in text
     assert "With 3 seeds at scale ledger and 3 seeds at scale paper, intervals" in text

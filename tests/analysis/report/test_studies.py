@@ -26,6 +26,18 @@ def test_table_1_shows_published_beside_ours() -> None:
     assert view.caption == "Table 1. Published: 7 environments, 3 seeds. Ours: 3 seeds."
 
 
+def test_its_extent_says_where_there_are_more_seeds(tmp_path: Path) -> None:
+    study = made_up.study(tmp_path, made_up.EPSILONS, ENVS)
+    even = "Scale paper, 999,424 env steps a run: 3 seeds on 2 environments."
+    assert studies.extent(study) == even
+    runs = [run for run in study.plan["runs"] if run["env"] == "hopper" or run["seed"] < 2]
+    uneven = Study(study.folder, {**study.plan, "runs": runs})
+    assert studies.extent(uneven) == (
+        "Scale paper, 999,424 env steps a run: 3 seeds on 1 environment, 2 on Swimmer-v5. What is "
+        "over all environments has the 2 that all of them have."
+    )
+
+
 def made(folder: Path, figures: list[str]) -> Study:
     study = made_up.study(folder / "epsilon", made_up.EPSILONS, ENVS, name="epsilon")
     plan = folder / "epsilon/plan.json"
