@@ -68,8 +68,12 @@ lock: setup
 	python -m pip install --quiet --upgrade pip  # older ones know no --group
 	python -m pip install --quiet --upgrade --group dev .
 	python -m pip uninstall --quiet --yes replicate  # a copy would be older than the checkout
-	(head -n 1 requirements.lock; python -m pip freeze) | sed 's/+cpu//' > requirements.new
-	mv requirements.new requirements.lock
+	python -m pip freeze > requirements.new
+	(head -n 1 requirements.lock; sed 's/+cpu//' requirements.new) > requirements.renewed
+	(sed '/- pip:/q' environment.yaml; sed '1d; s/^/      - /' requirements.renewed) > environment.renewed
+	mv requirements.renewed requirements.lock
+	mv environment.renewed environment.yaml
+	rm requirements.new
 
 clean:  # not results/replication: its runs took hours
 	rm -rf .venv .snakemake

@@ -43,7 +43,8 @@ def contents() -> list[Path]:
     """
     for folder in DATA:
         manifest.verify(folder / MANIFEST)
-    data = [file for folder in DATA for file in folder.rglob("*") if file.is_file()]
+    # Without what a killed process or an editor left.
+    data = [file for folder in DATA for file in folder.rglob("[!.]*") if file.is_file()]
     reports = [file for file in MADE.glob("*/report.html") if is_reference(file.parent.name)]
     if not reports:
         raise ArchiveError(f"{MADE}/reference/report.html: missing; run snakemake figures")

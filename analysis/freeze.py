@@ -21,9 +21,9 @@ drawn from the data.
 """
 
 import argparse
+import itertools
 import os.path
 import re
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ from analysis.aggregate import StoredRun, runs_below, tables_of_runs
 from analysis.measures import COLUMNS
 from replicate.messages import ConfigError, DataError, Parser, one_line_errors
 from replicate.planning.choices import Choice, choice_of, key_values
-from replicate.planning.layout import Layout
+from replicate.planning.layout import REFERENCE_SCALES, Layout
 from replicate.planning.plans import (
     claims_of,
     plan_of,
@@ -50,7 +50,7 @@ from replicate.store.columns import SCHEMAS
 from replicate.store.description import RUN_FIELDS
 from replicate.store.files import read_json, write_atomically
 from replicate.store.records import RUN, is_finished, read_description
-from replicate.store.software import CLAIM_DIGESTS
+from replicate.store.software import CLAIM_DIGESTS, CONF
 from replicate.store.staleness import command, compare
 
 RESULTS = Path("results")
@@ -108,6 +108,7 @@ def freeze(asked: Asked) -> list[str]:
     Raises:
         FreezeError: an environment is not finished, or a file would change; then nothing is
             written.
+        AlteredDataError: so is nothing where data is not what the manifest lists.
 
     """
     scale = load_scale(asked.choice.scale)
@@ -128,14 +129,21 @@ def freeze(asked: Asked) -> list[str]:
     for stem, ids in new.items():
         there |= {run: StoredRun(stem, read_description(asked.store / run)) for run in ids}
     plans = plans_of(asked, scale, there)
+    listed = manifest.listed(REFERENCE)
+    manifest.check(file for file in listed if file not in files.keys() | plans.keys())
     for file, content in files.items():
         write_atomically(file, content)
     for file, plan in plans.items():
-        write_if_changed(file, plan)
+        if plan is None:
+            file.unlink()
+        else:
+            write_if_changed(file, plan)
     write_atomically(REFERENCE / "DATA.md", dictionary().encode())
     tables = [REFERENCE / f"{name}.csv" for name in ("untrained", "coverage", "error_rates")]
-    tables += (REFERENCE / "probes").glob("*.csv")
-    manifest.update(REFERENCE, [*files, *plans, *filter(Path.is_file, tables)])
+    # The part's own, too: an interrupted freeze has written some that it did not come to list.
+    tables += [*(REFERENCE / "probes").glob("*.csv"), *asked.part.glob("[!.]*")]
+    written = [*files, *(file for file, plan in plans.items() if plan is not None)]
+    manifest.update(REFERENCE, [*written, *(f for f in tables if f.is_file() and f not in listed)])
     size = sum(file.stat().st_size for file in (REFERENCE / "runs").rglob("*.*"))
     return [*said, f"{REFERENCE / 'runs'}: {size / 1e6:.1f} MB in all"]
 
@@ -223,8 +231,10 @@ def check_files(files: dict[Path, bytes], replace: bool) -> None:
 
 def plans_of(
     asked: Asked, scale: Scale, there: Mapping[str, StoredRun]
-) -> dict[Path, dict[str, Any]]:
+) -> dict[Path, dict[str, Any] | None]:
     """File → plan, of the chosen studies and of those that have data at the scale.
+
+    None: with ``--replace``, of one that has no data any more.
 
     Raises:
         FreezeError: a study would lose runs that it had.
@@ -234,9 +244,10 @@ def plans_of(
     before = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     others = [*written_plans(asked.store.parent).values(), *before.values()]
     known = read_json(CLAIM_DIGESTS)
-    plans = {}
+    plans: dict[Path, dict[str, Any] | None] = {}
     for name in sorted({*asked.choice.studies, *before}):
-        plan = plan_of_data(name, asked.choice.scale, scale, there)
+        known_study = (CONF / "study" / f"{name}.yaml").is_file()
+        plan = plan_of_data(name, asked.choice.scale, scale, there) if known_study else None
         former = before.get(name)
         lost = run_ids(former) - run_ids(plan)
         if lost and not asked.replace:
@@ -247,6 +258,7 @@ def plans_of(
         if plan is not None:
             first = None if asked.replace and name in asked.choice.studies else former
             plan["claims"] = claims_of(plan, first, others, lambda run: True, known)
+        if plan is not None or former is not None:
             plans[folder / f"{name}.json"] = plan
     return plans
 
@@ -317,12 +329,11 @@ def copy_pictures() -> None:
         FreezeError: it has not been run.
 
     """
-    (REFERENCE / "pictures").mkdir(exist_ok=True)
     for picture in PICTURES:
         drawn = MADE / f"{picture}.png"
         if not drawn.is_file():
             raise FreezeError(f"{drawn}: missing; run snakemake figures")
-        shutil.copyfile(drawn, REFERENCE / "pictures" / drawn.name)
+        write_atomically(REFERENCE / "pictures" / drawn.name, drawn.read_bytes())
 
 
 KEYS = ("studies", "env", "seeds", "store")
@@ -340,6 +351,8 @@ def asked_for(options: argparse.Namespace) -> Asked:
     given = key_values(options.choices, KEYS)
     chosen = {"studies": given["studies"]} if "studies" in given else {}
     choice = choice_of({"scale": options.scale, **chosen})
+    if choice.scale not in (scales := list(itertools.chain(*REFERENCE_SCALES))):
+        raise ConfigError(f"{choice.scale}: no report is drawn of its data; {', '.join(scales)}")
     seeds = given.get("seeds")
     if seeds and not re.fullmatch(r"\d+(,\d+)*", seeds):
         raise ConfigError(f"seeds={seeds}: not numbers with commas between")
@@ -369,6 +382,8 @@ def main(arguments: list[str]) -> int:
         parser.add_argument(f"--{flag}", action="store_true")
     options = parser.parse_args(arguments)
     if options.pictures:
+        if len(arguments) > 1:
+            raise ConfigError("--pictures: a command of its own, without anything beside it")
         copy_pictures()
         return 0
     for line in freeze(asked_for(options)):

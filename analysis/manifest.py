@@ -46,6 +46,12 @@ def update(folder: Path, files: Iterable[Path]) -> None:
     write_json(manifest, kept | {name_in(manifest, file): sha256(file) for file in files})
 
 
+def listed(folder: Path) -> list[Path]:
+    """The files that a folder's manifest lists; none where it has no manifest."""
+    manifest = folder / MANIFEST
+    return [folder / name for name in read_json(manifest)] if manifest.exists() else []
+
+
 def of(file: Path) -> Path | None:
     """The manifest that is to list a file.
 
@@ -112,6 +118,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--update", type=Path, nargs="+", metavar="FILE")
     options = parser.parse_args(arguments)
     if options.update:
+        for file in options.update:
+            if (nearest := of(file)) not in (None, options.folder / MANIFEST):
+                raise DataError(f"{file}: listed by {nearest}; that is the folder to name")
         update(options.folder, options.update)
         return 0
     manifests = sorted(options.folder.rglob(f"*{MANIFEST}"))

@@ -25,7 +25,13 @@ from replicate.messages import (
     say,
 )
 from replicate.planning.cohorts import cohorts_to_train
-from replicate.planning.composition import GROUPS, compose, keys_of, options
+from replicate.planning.composition import (
+    GROUPS,
+    check_given_once,
+    compose,
+    keys_of,
+    options,
+)
 from replicate.settings import (
     ALGORITHMS,
     ExecutionSettings,
@@ -155,19 +161,6 @@ def cohort_of(manifest: Path) -> tuple[list[RunSettings], Path]:
         raise ConfigError(f"--cohort {manifest}: cannot be read ({first_line(error)})") from None
 
 
-def check_given_once(overrides: list[str]) -> None:
-    """Refuse a key that is given twice: Hydra would silently take the last.
-
-    Raises:
-        ConfigError: one is, or an argument is no ``key=value``.
-
-    """
-    keys = keys_of(overrides)
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ConfigError(f"{key} is given twice; once is meant, several values are {key}=A,B")
-
-
 def check_of_execution(overrides: list[str]) -> None:
     """Refuse keys that say what a run is, or where it goes, beside a cohort that says both.
 
@@ -190,6 +183,11 @@ def run_command(name: str, arguments: list[str]) -> int:
     return int(module.main(arguments))
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory could not be had; PyTorch says so by a ``RuntimeError``."""
+    return isinstance(error, MemoryError) or "allocate" in str(error)
+
+
 def main(arguments: list[str]) -> int:
     """The command line; returns the exit code."""
     try:
@@ -208,6 +206,8 @@ def main(arguments: list[str]) -> int:
         if known.help:
             print(help_text())
         elif known.cohort:
+            if known.multirun:
+                raise ConfigError("-m: the file of --cohort says what is trained")
             check_of_execution(overrides)
             runs, store = cohort_of(known.cohort)
             execution = compose(*overrides, sweep=False).execution
@@ -221,7 +221,9 @@ def main(arguments: list[str]) -> int:
         return 128 + signal.SIGPIPE
     except EXPECTED as error:
         return ending(error, KEPT)
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         return ending(ConfigError(f"out of memory: {first_line(error)}; {KEPT}"))
     return 0
 

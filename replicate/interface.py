@@ -10,7 +10,6 @@ import torch
 
 # Before other work of torch in the same process: it holds MKL to one code path.
 import replicate.networks  # noqa: F401
-from replicate.__main__ import check_given_once
 from replicate.__main__ import train as train_and_print
 from replicate.messages import ConfigError
 from replicate.planning import composition
@@ -25,7 +24,7 @@ def compose(*overrides: str) -> list[RunSettings]:
         ConfigError: one line with what is wrong and the nearest valid choice.
 
     """
-    check_given_once(list(overrides))
+    composition.check_given_once(list(overrides))
     for key in composition.keys_of(overrides):
         if key in (trains_with := ExecutionSettings.model_fields):
             raise ConfigError(f"{key}: no part of a run; train() takes {', '.join(trains_with)}")

@@ -128,6 +128,10 @@ BAD = {
     "an interval": (["-m", "algo.clip_epsilon=interval(0.1,0.2)"], "range(start,stop,step)"),
     "a glob": (["-m", "env=glob(*)"], "range(start,stop,step)"),
     "a key twice": (["seed=1", "seed=2"], "seed is given twice"),
+    "no effect": (
+        ["-m", "algo.kl_target=0.003,0.01"],
+        "algo.kl_target: several values, but it has",
+    ),
     "longer than an int32": (["total_env_steps=10000000000"], "at most 2147483647"),
     "a float's length": (["total_env_steps=1e30"], "integer"),
     "a rollout of a float": (["algo.num_steps=1e10"], "integer"),

@@ -3,6 +3,8 @@
 import tomllib
 from pathlib import Path
 
+import yaml
+
 from replicate.store.software import CONF
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,6 +21,12 @@ def test_every_package_is_declared() -> None:
     }
     assert set(SETUPTOOLS["packages"]) == packages | {"replicate.conf"}
     assert ROOT / SETUPTOOLS["package-dir"]["replicate.conf"] == CONF
+
+
+def test_conda_has_the_packages_of_the_lock_file() -> None:
+    """In the file itself: Snakemake copies it to a folder where there is no other."""
+    listed = yaml.safe_load((ROOT / "environment.yaml").read_text())["dependencies"][-1]["pip"]
+    assert listed == (ROOT / "requirements.lock").read_text().splitlines()[1:]
 
 
 def test_every_file_that_is_read_is_declared() -> None:

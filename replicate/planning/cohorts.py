@@ -1,6 +1,6 @@
 """Cohorts: which runs train together, and which have to be trained at all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from replicate.settings import RunSettings
@@ -47,6 +47,16 @@ def cohorts(
 def cohort_env_steps(cohort: Iterable[RunSettings]) -> int:
     """Env steps of all lanes of a cohort."""
     return sum(run.env_steps for run in cohort)
+
+
+def env_steps_left(cohort: Iterable[RunSettings], done: Mapping[str, int]) -> int:
+    """:func:`cohort_env_steps`, without the updates that a checkpoint has.
+
+    Args:
+        done: :func:`replicate.store.checkpoints.updates_done`.
+
+    """
+    return sum(run.env_steps - done.get(run.digest, 0) * run.algo.num_steps for run in cohort)
 
 
 def missing(runs: Iterable[RunSettings], store: Path) -> list[RunSettings]:

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from fractions import Fraction
@@ -260,6 +260,19 @@ class Composition:
     execution: ExecutionSettings
 
 
+def check_given_once(overrides: Iterable[str]) -> None:
+    """Refuse a key that is given twice: Hydra would silently take the last.
+
+    Raises:
+        ConfigError: one is, or an argument is no ``key=value``.
+
+    """
+    keys = keys_of(overrides)
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"{key} is given twice; once is meant, several values are {key}=A,B")
+
+
 def compose(*overrides: str, sweep: bool = True) -> Composition:
     """Runs from overrides; sweeps (``seed=range(0,3)``, ``algo.clip_epsilon=0.1,0.2``) multiply.
 
@@ -294,6 +307,7 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
     if count > MAX_RUNS:
         raise ConfigError(f"{count} runs; at most {MAX_RUNS} at once")
     runs, execution = [], None
+    digests: dict[tuple[str, ...], str] = {}
     for combination in itertools.product(*axes):
         # One composition per combination (tens of milliseconds), then the seeds.
         data: dict[str, Any] = json.loads(_composed(CONF, combination))
@@ -301,9 +315,32 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
         execution = validated(ExecutionSettings, where)
         for seed in seeds:
             runs.append(validated(RunSettings, data if seed is None else {**data, "seed": seed}))
+        digests[combination] = runs[-1].digest
     assert execution is not None
+    _check_effect(axes, digests)
     unique = {run.digest: run for run in runs}
     return Composition(list(unique.values()), execution)
+
+
+def _check_effect(axes: list[list[str]], digests: Mapping[tuple[str, ...], str]) -> None:
+    """Refuse several values of a key that make no two runs differ.
+
+    Args:
+        axes: the values of each key.
+        digests: of a run of each combination.
+
+    Raises:
+        ConfigError: a key is like that.
+
+    """
+    for place, values in enumerate(axes):
+        seen: dict[tuple[str, ...], set[str]] = {}
+        for combination, digest in digests.items():
+            rest = combination[:place] + combination[place + 1 :]
+            seen.setdefault(rest, set()).add(digest)
+        if len(values) > 1 and all(len(of_rest) == 1 for of_rest in seen.values()):
+            key = values[0].lstrip("+").partition("=")[0]
+            raise ConfigError(f"{key}: several values, but it has no effect beside the rest")
 
 
 def load_file(file: Path) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from replicate.messages import EXPECTED, ending
+from replicate.messages import EXPECTED, ConfigError, DamagedRunError, ending
 from replicate.planning.choices import Choice, choice_of, chosen_runs
-from replicate.planning.cohorts import cohort_env_steps, cohorts_to_train
+from replicate.planning.cohorts import cohort_env_steps, cohorts_to_train, env_steps_left
 from replicate.planning.composition import options
 from replicate.planning.layout import Layout
 from replicate.planning.plans import (
@@ -25,8 +25,8 @@ from replicate.planning.plans import (
     write_if_changed,
     written_plans,
 )
-from replicate.settings import RunSettings
-from replicate.store.checkpoints import cohort_name
+from replicate.settings import EnvSettings, RunSettings, validated
+from replicate.store.checkpoints import cohort_name, updates_done
 from replicate.store.files import MANIFEST, check_writable, read_json, sha256
 from replicate.store.records import (
     ENV_TABLES,
@@ -36,6 +36,7 @@ from replicate.store.records import (
     TABLE_FILES,
     is_finished,
     is_reference,
+    read_description,
     tables_of_plan,
 )
 from replicate.store.software import CLAIM_DIGESTS, code_digest
@@ -129,8 +130,11 @@ class Pipeline:
     def plan(self, name: str, study: str) -> dict[str, Any]:
         """The plan of a study, as its file has it."""
         if (name, study) not in self._plans:
+            file = self.layout.plan_file(name, study)
             with _exits_in_one_line():
-                self._plans[name, study] = read_json(self.layout.plan_file(name, study))
+                if name != self.choice.scale and not is_reference(name) and not file.is_file():
+                    raise ConfigError(f"{file}: not planned; add --config scale={name}")
+                self._plans[name, study] = read_json(file)
         return self._plans[name, study]
 
     @property
@@ -160,10 +164,20 @@ class Pipeline:
         for path in {*map(Path, chosen), *self.layout.results.glob(str(before))}:
             for run in self._runs_on(path, wildcards.env):
                 stamp = self.layout.stamp(run)
-                finished = stamp.is_file() and is_finished(self.layout.store / run)
-                if finished or str(path) in chosen:
+                if str(path) in chosen or (stamp.is_file() and self._is_known(run)):
                     stamps.add(str(stamp))
         return sorted(stamps)
+
+    def _is_known(self, run_id: str) -> bool:
+        """Whether a run is finished, and of settings that there still are."""
+        folder = self.layout.store / run_id
+        if not is_finished(folder):
+            return False
+        try:
+            validated(RunSettings, read_description(folder)["settings"])
+        except (ConfigError, DamagedRunError):
+            return False
+        return True
 
     def _runs_on(self, plan_file: Path, env: str) -> list[str]:
         with _exits_in_one_line():
@@ -270,16 +284,23 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     known = read_json(CLAIM_DIGESTS)
     begun = begun_in(layout.store)
     written = written_plans(layout.root)
+    environments: dict[str, EnvSettings] = {}
     for study, planned in chosen_runs(choice):
         runs += [p.run for p in planned]
+        missing_on = {
+            p.env: p.run.env for p in planned if not is_finished(layout.store / p.run.run_id)
+        }
+        environments |= missing_on
         path = layout.plan_file(choice.scale, study.name)
         plan = plan_of(study, choice.scale, planned)
         plan["claims"] = claims_of(plan, written.get(path), list(written.values()), begun, known)
         write_if_changed(path, plan)
     for run in runs:
         _renew_stamp(layout, run)
-    jobs = []
+    jobs, left = [], 0
+    done = updates_done(layout.store)
     for cohort in cohorts_to_train(runs, layout.store):
+        left += env_steps_left(cohort, done)
         entries = [run.model_dump(mode="json") for run in cohort]
         path = layout.manifests / f"{cohort_name(cohort)}.json"
         steps = cohort_env_steps(cohort)
@@ -289,15 +310,38 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         jobs.append(CohortJob(path.stem, str(path), stamps, steps))
     if jobs:
         check_writable(layout.root)
-    announce(runs, jobs)
+        for env, settings in environments.items():
+            _check_env(env, settings)
+    announce(runs, jobs, left)
     return jobs
 
 
-def announce(runs: list[RunSettings], jobs: list[CohortJob]) -> None:
-    """Say what is not finished, before Snakemake says which of it the target needs."""
+def _check_env(env: str, settings: EnvSettings) -> None:
+    """Look whether an environment can be trained on: now, and not once in every job.
+
+    Raises:
+        ConfigError: it cannot.
+
+    """
+    from replicate.envs import check_env  # takes a second, and most calls have nothing to train
+
+    try:
+        check_env(settings)
+    except ConfigError as error:
+        raise ConfigError(f"conf/env/{env}.yaml: {error}") from None
+
+
+def announce(runs: list[RunSettings], jobs: list[CohortJob], steps: int) -> None:
+    """Say what is not finished, before Snakemake says which of it the target needs.
+
+    Args:
+        runs: all that were planned.
+        jobs: of those that are not finished.
+        steps: env steps that are left to make.
+
+    """
     planned = len({run.digest for run in runs})
     to_train = sum(len(job.stamps) for job in jobs)
-    steps = sum(job.env_steps for job in jobs)
     hours = steps * ROUGH_SECONDS_PER_ENV_STEP / 3600
     text = f"{planned} runs planned, {planned - to_train} finished"
     if jobs:
@@ -318,14 +362,18 @@ def written_jobs(layout: Layout) -> Iterator[CohortJob]:
 
 
 def _renew_stamp(layout: Layout, run: RunSettings) -> None:
-    """Make the stamp of a run agree with the store: same digest and time as ``run.json``.
+    """Make the stamp of a run agree with the store: it has the digest of ``run.json``.
 
-    The digest, since to Snakemake a small file with a new time and old content has not changed.
+    The digest, since to Snakemake a small file with a new time and old content has not changed.  A
+    stamp that the job has just made gets the time of ``run.json``, too; one that was of another run
+    keeps the present: what was made of that run is older.
     """
     stamp, made = layout.stamp(run.run_id), layout.store / run.run_id / RUN_FILE
     if not made.is_file():
         stamp.unlink(missing_ok=True)
     elif not stamp.is_file() or stamp.read_text(encoding="utf-8") != sha256(made):
+        of_another = stamp.is_file() and stamp.stat().st_size > 0
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(sha256(made))
-        os.utime(stamp, ns=(made.stat().st_mtime_ns,) * 2)
+        if not of_another:
+            os.utime(stamp, ns=(made.stat().st_mtime_ns,) * 2)

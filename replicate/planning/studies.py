@@ -9,7 +9,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from replicate.messages import ConfigError
-from replicate.planning.composition import compose, keys_of, load_choice, options
+from replicate.planning.composition import (
+    check_given_once,
+    compose,
+    keys_of,
+    load_choice,
+    options,
+)
 from replicate.settings import (
     MOST_ENV_STEPS,
     Checked,
@@ -195,8 +201,11 @@ def study_runs(
             )
     planned = []
     shared: tuple[Any, ...] | None = None
+    owner: dict[str, str] = {}
+    check_given_once(study.overrides)
     for name, variant in study.variants.items():
         try:
+            check_given_once(variant.overrides)
             overrides = *study.overrides, *variant.overrides
             base = _variant_settings(overrides, scale.total_env_steps)
         except ConfigError as error:
@@ -211,7 +220,13 @@ def study_runs(
         for env in envs:
             for seed in seeds:
                 data = {**base, "env": sections[env], "seed": seed}
-                planned.append(PlannedRun(env, name, validated(RunSettings, data)))
+                run = validated(RunSettings, data)
+                if (other := owner.setdefault(run.digest, name)) != name:
+                    raise ConfigError(
+                        f"conf/study/{study.name}.yaml: {name}: the same runs as {other}; what it "
+                        "changes has no effect beside the rest"
+                    )
+                planned.append(PlannedRun(env, name, run))
     return planned
 
 

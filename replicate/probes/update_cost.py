@@ -26,11 +26,11 @@ from replicate.algorithms.learner import Batch, Learner, distribution_on, values
 from replicate.engine.cohort import lane_values, update_algorithm
 from replicate.engine.state import CohortState
 from replicate.maths.distributions import Distribution
-from replicate.maths.lanes import take_lanes
 from replicate.maths.returns import standardise
 from replicate.messages import say
 from replicate.networks import Policy
 from replicate.planning.composition import compose
+from replicate.probes.update_anatomy import copied
 from replicate.settings import RunSettings
 
 HIDDEN = (25, 64, 93, 165, 309, 555, 1000)
@@ -128,11 +128,10 @@ def fresh(hidden: int, overrides: tuple[str, ...]) -> tuple[RunSettings, Learner
 def update_case(method: str, hidden: int, samples: int = SAMPLES) -> Case:
     """The algorithm's own ``update`` of a copy of the learner; making the copy is part of it."""
     run, learner = fresh(hidden, METHODS[method])
-    batch, lane, lanes = made_up_batch(learner, samples), lane_values([run], "cpu"), torch.zeros(1)
+    batch, lane = made_up_batch(learner, samples), lane_values([run], "cpu")
 
     def work() -> object:
-        copy = take_lanes(learner, lanes.long())
-        return update_algorithm(copy, batch, run, lane)
+        return update_algorithm(copied(learner), batch, run, lane)
 
     return Case(method, hidden, learner.policy.num_parameters, samples, work)
 

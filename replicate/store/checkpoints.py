@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from replicate.messages import UnusableCheckpointError, first_line
 from replicate.settings import RunSettings, digest_of
-from replicate.store.files import parsed_json, write_atomically
+from replicate.store.files import PARTIAL, parsed_json, write_atomically
 from replicate.store.records import is_finished
 from replicate.store.staleness import command, compare, label
 
@@ -168,26 +168,40 @@ def stored(store: Path) -> tuple[list[Checkpoint], list[str]]:
         try:
             checkpoints.append(read_header(file))
         except UnusableCheckpointError as error:
-            complaints.append(str(error))
+            if file.is_file():  # another process has not just removed it
+                complaints.append(str(error))
     return sorted(checkpoints, key=lambda c: c.update, reverse=True), complaints
+
+
+def usable(store: Path) -> list[Checkpoint]:
+    """Checkpoints of a store that the software here can go on from, the furthest first."""
+    checkpoints = []
+    for checkpoint in stored(store)[0]:
+        with suppress(UnusableCheckpointError):
+            checkpoint.check_software()
+            checkpoints.append(checkpoint)
+    return checkpoints
 
 
 def interrupted(store: Path) -> list[set[str]]:
     """Digests of the runs that can go on together, the furthest first; no run twice."""
     groups: list[set[str]] = []
-    for checkpoint in stored(store)[0]:
-        try:
-            checkpoint.check_software()
-        except UnusableCheckpointError:
-            continue
+    for checkpoint in usable(store):
         groups.append(set(checkpoint.runs).difference(*groups))
     return [group for group in groups if group]
 
 
+def updates_done(store: Path) -> dict[str, int]:
+    """Digest of a run → updates that it has not to make again."""
+    return {run: each.update for each in reversed(usable(store)) for run in each.runs}
+
+
 def remove_served(store: Path, cohort: str) -> None:
     """Delete the checkpoints of a finished cohort, and others whose runs are all finished."""
-    for file in (store / FOLDER).glob(f"{cohort}.*{SUFFIX}"):
-        file.unlink(missing_ok=True)  # another process may have ended at the same time
+    # And what a process that was killed had begun to write.
+    for pattern in (f"{cohort}.*{SUFFIX}", f".{cohort}.*{PARTIAL}"):
+        for file in (store / FOLDER).glob(pattern):
+            file.unlink(missing_ok=True)  # another process may have ended at the same time
     for checkpoint in stored(store)[0]:
         if all(is_finished(store / name) for name in checkpoint.run_ids):
             checkpoint.file.unlink(missing_ok=True)

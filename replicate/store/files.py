@@ -13,6 +13,8 @@ from replicate.messages import ConfigError, DataError, first_line
 
 REMEDY = "restore it from git or, if it was made here, delete it and give the command again"
 
+PARTIAL = ".partial"
+"""Ending of a file that is being written."""
 MANIFEST = "manifest.json"
 """Lists data files with their SHA-256."""
 
@@ -20,11 +22,13 @@ MANIFEST = "manifest.json"
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """All of ``data`` or nothing: written beside ``path``, synced, then renamed.
 
+    Each process writes a file of its own: two may write the same at once.
+
     Raises:
         OSError: with ``path`` as its file name; what was there before is still there.
 
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:

@@ -21,10 +21,16 @@ from replicate.engine.cohort import Cohort
 from replicate.envs import check_env
 from replicate.messages import ConfigError, one_line_errors
 from replicate.planning.choices import KEYS, choice_of, chosen_runs, key_values
-from replicate.planning.cohorts import cohort_env_steps, cohorts_to_train, missing
+from replicate.planning.cohorts import (
+    cohort_env_steps,
+    cohorts_to_train,
+    env_steps_left,
+    missing,
+)
 from replicate.planning.layout import Layout
 from replicate.planning.studies import PlannedRun
 from replicate.settings import RunSettings, validated
+from replicate.store.checkpoints import updates_done
 from replicate.training.memory import check_memory
 from replicate.training.provenance import cores
 
@@ -125,11 +131,16 @@ def main(arguments: list[str]) -> int:
         kind: calibrate(cohort)
         for kind, cohort in track(kinds.items(), "measuring", console=console, transient=True)
     }
-    seconds = [paces[kind_of(c)].seconds_per_env_step * cohort_env_steps(c) for c in groups]
+    done = updates_done(layout.store)
+    left = [env_steps_left(cohort, done) for cohort in groups]
+    seconds = [
+        paces[kind_of(cohort)].seconds_per_env_step * steps
+        for cohort, steps in zip(groups, left, strict=True)
+    ]
     disk = sum(disk_bytes(cohort, paces[kind_of(cohort)]) for cohort in groups)
     console.print(
         f"{sum(map(len, groups))} runs in {len(groups)} cohorts, "
-        f"{sum(map(cohort_env_steps, groups)):,} env steps: "
+        f"{sum(left):,} env steps: "
         f"about {makespan(seconds, cores) / 3600:.2g} hours on {cores} free cores "
         f"({sum(seconds) / 3600:.2g} core hours, longest cohort {max(seconds) / 60:.0f} min), "
         f"{disk / 1e6:.0f} MB."

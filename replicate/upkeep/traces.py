@@ -219,6 +219,8 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(f"device={device}: no such choice; {nearest(device, DEVICES)}")
     if asked.rows:
         answer_with_traces(asked.rows, device)
+    elif asked.check and commits:
+        raise ConfigError(f"{commits[0]}: --check is of the present code; leave one of them out")
     elif asked.check:
         print(check(load_panel(), device))
     else:

@@ -172,11 +172,13 @@ def _by_code_of(
         TraceError: it fails.
 
     """
+    # An environment of one's own lies here, or where the caller says.
+    path = [str(tree), str(software.PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, *command],
         input=given,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(tree)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         capture_output=True,
         text=True,
         encoding="utf-8",

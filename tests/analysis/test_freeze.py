@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clone(tmp_path: Path, conf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone without runs; the working folder."""
     monkeypatch.setattr("replicate.planning.composition.CONF", conf)
+    monkeypatch.setattr(freeze, "CONF", conf)
+    monkeypatch.setattr(freeze, "REFERENCE_SCALES", (("paper", "tiny"), ("quick",)))
     monkeypatch.chdir(tmp_path)
     reference = Path("results/reference")
     reference.mkdir(parents=True)
@@ -140,6 +143,52 @@ def test_the_same_runs_give_the_same_bytes_and_a_second_time_nothing_changes(
     train(*planned("wide"), *planned("narrow"))
     assert frozen("first") == 0
     assert content() == once
+
+
+def test_an_interrupted_freeze_is_completed_by_the_same_command(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(*planned("narrow"))
+    write, written = freeze.write_atomically, []
+
+    def stop(file: Path, data: bytes) -> None:
+        if len(written) == len(ENV_TABLES):
+            raise KeyboardInterrupt
+        written.append(file)
+        write(file, data)
+
+    monkeypatch.setattr(freeze, "write_atomically", stop)
+    assert frozen("first", studies="narrow") == 128 + signal.SIGINT
+    monkeypatch.setattr(freeze, "write_atomically", write)
+    assert frozen("first", studies="narrow") == 0
+    listed = set(read_json(Path("results/reference") / MANIFEST))
+    assert {f"runs/first/{file.name}" for file in written} < listed
+    read_study(Path("results/reference/plans/tiny/narrow.json"))
+
+
+@pytest.mark.parametrize("change", ["edited", "lost"])
+def test_other_data_that_was_altered_is_refused(
+    clone: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    train(*planned("narrow"), *planned("wide"))
+    assert frozen("first", studies="narrow") == 0
+    untrained = Path("results/reference/untrained.csv")
+    if change == "edited":
+        untrained.write_text(untrained.read_text().replace("3.5", "4.5"))
+    else:
+        untrained.unlink()
+    before = content()
+    assert frozen("second", studies="wide") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {untrained}: ") and content() == before
+
+
+def test_to_replace_takes_out_the_plan_of_a_study_that_lost_all(clone: Path, conf: Path) -> None:
+    train(*planned("narrow"), *planned("widest"))
+    assert frozen("first", studies="narrow,widest") == 0
+    assert frozen("first", "--replace", studies="narrow") == 0
+    assert [file.stem for file in Path("results/reference/plans/tiny").iterdir()] == ["narrow"]
+    assert manifest.main(["results/reference"]) == 0
 
 
 def test_what_is_not_finished_waits_and_comes_later(
@@ -315,13 +364,13 @@ def test_a_study_has_no_run_below_its_first_seed(
 
 def test_to_replace_a_study_renews_the_rules_of_no_other(clone: Path) -> None:
     train(*planned("narrow"), *planned("widest"))
-    assert frozen("first", studies="narrow,widest") == 0
+    assert frozen("first", studies="narrow") == frozen("second", studies="widest") == 0
     recorded = {}
     for name in ("narrow", "widest"):
         file = Path(f"results/reference/plans/tiny/{name}.json")
         recorded[name] = read_json(file) | {"claims": {"E1": "older"}}
         file.write_text(json.dumps(recorded[name]))
-    assert frozen("first", "--replace", studies="widest") == 0
+    assert frozen("second", "--replace", studies="widest") == 0
     assert plan("narrow")["claims"]["E1"] == "older" and plan("widest")["claims"]["E1"] is None
 
 
@@ -336,6 +385,8 @@ def test_to_replace_a_study_renews_the_rules_of_no_other(clone: Path) -> None:
         (["tiny", "../first"], "../first: name a part with"),
         (["tiny"], "PART: name a part"),
         ([], "PART: name a part"),
+        (["full", "first"], "full: no report is drawn of its data; paper, tiny, quick"),
+        (["--pictures", "tiny", "first"], "--pictures: a command of its own"),
         (["tiny", "first", "studies=narrow", "env=hoper"], "did you mean 'hopper'?"),
     ],
 )

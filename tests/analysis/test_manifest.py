@@ -197,10 +197,15 @@ def test_update_lists_what_was_changed_on_purpose_and_drops_what_is_gone(
     after = json.loads((tmp_path / MANIFEST).read_text())
     assert sorted(after) == ["c.csv", "sub/b.csv"] and after["sub/b.csv"] != before["sub/b.csv"]
     assert manifest.main([str(tmp_path)]) == 0
+    manifest.write(b.parent / MANIFEST, [b])
+    assert manifest.main([str(tmp_path), "--update", str(b)]) == 2
+    line = capsys.readouterr().err.strip()
+    assert line == f"error: {b}: listed by {b.parent / MANIFEST}; that is the folder to name"
+    (b.parent / MANIFEST).unlink()
     assert manifest.main([str(b.parent), "--update", str(c)]) == 2
     assert manifest.main([str(tmp_path), "--update", str(a)]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and "c.csv: not below" in lines[0] and "a.csv: No such" in lines[1]
+    assert len(lines) == 2 and "c.csv: listed by" in lines[0] and "a.csv: No such" in lines[1]
 
 
 def test_a_command_renews_the_digest_of_a_listed_file_and_of_no_other(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ import pytest
 
 from replicate.messages import ConfigError
 from replicate.planning.choices import choice_of
-from replicate.planning.pipeline import pipeline
+from replicate.planning.pipeline import Pipeline, pipeline
 from replicate.planning.studies import RESERVED
+from replicate.settings import RunSettings, validated
+from replicate.store.files import read_json, sha256
+from tests.stored import store_run
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -79,6 +82,73 @@ def test_a_scale_with_the_name_of_other_data_writes_over_none(
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"error: conf/scale/{name}.yaml: '{name}' is reserved; rename the file"
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def smoke(results: Path, study: str = "epsilon") -> Pipeline:
+    return pipeline({"scale": "smoke", "studies": study}, True, results)
+
+
+def test_a_run_that_is_put_back_is_newer_than_what_was_made_of_another(tmp_path: Path) -> None:
+    made = smoke(tmp_path)
+    stamp = Path(made.jobs[0].stamps[0])
+    run = made.layout.store / stamp.name / "run.json"
+    run.parent.mkdir(parents=True)
+    stamp.parent.mkdir(parents=True)
+    for place, (text, stamped) in enumerate((("{}", ""), ('{"put": "back"}', None))):
+        run.write_text(text)
+        os.utime(run, (1_000, 1_000))
+        if stamped is not None:
+            stamp.write_text(stamped)  # as the job makes it
+        smoke(tmp_path)
+        assert stamp.read_text() == sha256(run)
+        assert (stamp.stat().st_mtime == 1_000) == (place == 0)
+
+
+def test_a_report_at_another_scale_is_told_as_not_planned(tmp_path: Path, capsys: Any) -> None:
+    made = smoke(tmp_path)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        made.targets("quick")
+    assert stopped.value.code == 2
+    line = capsys.readouterr().err.strip()
+    assert line.endswith("plan.json: not planned; add --config scale=quick")
+
+
+def test_runs_of_settings_that_are_gone_are_no_other_studys_business(
+    conf: Path, tmp_path: Path
+) -> None:
+    """A study of an objective of one's own was trained; then both were taken away."""
+    objective = "recipe.norm_epsilon=0.5"
+    overrides = f"{{label: own, overrides: [{objective}]}}"
+    own = (conf / "study/epsilon.yaml").read_text().partition("variants:")[0]
+    (conf / "study/own.yaml").write_text(f"{own}variants:\n  own: {overrides}\n")
+    others = smoke(tmp_path, "own")
+    store = others.layout.store
+    for job in others.jobs:
+        for run in read_json(Path(job.manifest))["runs"]:
+            store_run(store, validated(RunSettings, run))
+    smoke(tmp_path, "own")
+    both = smoke(tmp_path).runs(SimpleNamespace(name="smoke", env="hopper"))
+    for file in store.glob("*/run.json"):
+        file.write_text(file.read_text().replace('"norm_epsilon"', '"gone"'))
+    alone = smoke(tmp_path).runs(SimpleNamespace(name="smoke", env="hopper"))
+    assert len(both) == len(alone) + 2
+
+
+def test_what_a_checkpoint_has_is_not_told_as_left_to_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    made = smoke(tmp_path)
+    told = capsys.readouterr().err
+    (run, *_) = read_json(Path(made.jobs[0].manifest))["runs"]
+    done = {validated(RunSettings, run).digest: 1}
+    monkeypatch.setattr("replicate.planning.pipeline.updates_done", lambda store: done)
+    smoke(tmp_path)
+    before, after = (
+        int(re.search(r"([\d,]+) env steps", text)[1].replace(",", ""))  # type: ignore[index]
+        for text in (told, capsys.readouterr().err)
+    )
+    assert before - after == run["algo"]["num_steps"]
 
 
 def test_a_child_process_plans_nothing(tmp_path: Path, capsys: Any) -> None:

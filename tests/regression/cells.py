@@ -21,6 +21,7 @@ from replicate.planning.composition import load_file
 from replicate.planning.studies import Envs, Names
 from replicate.settings import Section, validated
 from replicate.store.software import CONF
+from replicate.training.provenance import cores
 
 Sample = dict[int, float]
 """Mean return over training, by seed."""
@@ -169,7 +170,7 @@ def measure(cell: Cell, seeds: str) -> Sample:
         redirect_stdout(nowhere),
         redirect_stderr(nowhere),
     ):
-        episodes = train(runs, store).episodes
+        episodes = train(runs, store, threads=1).episodes
     return mean_over_training(
         episodes.assign(variant=cell.variant), [run.seed for run in runs], runs[0].env_steps
     )
@@ -180,6 +181,6 @@ def measure_all(cells: Iterable[Cell], seeds: str) -> dict[str, Sample]:
     cells = list(cells)
     # Spawned: a fork of a process in which torch has threads may hang.
     fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=fresh) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=fresh) as pool:
         samples = list(pool.map(partial(measure, seeds=seeds), cells))
     return {cell.name: sample for cell, sample in zip(cells, samples, strict=True)}

@@ -50,6 +50,13 @@ def test_a_wrong_panel_is_one_line(
     assert printed.startswith("error: ") and printed.count("\n") == 1 and expected in printed
 
 
+def test_a_check_of_a_commit_is_not_taken_for_one_of_the_present(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert traces.main(["--check", "HEAD~1"]) == 2
+    assert capsys.readouterr().err.startswith("error: HEAD~1: --check is of the present code")
+
+
 def test_a_wrong_device_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert traces.main(["device=gpu"]) == 2
     assert capsys.readouterr().err == "error: device=gpu: no such choice; did you mean 'cpu'?\n"

@@ -132,5 +132,5 @@ def manifests(results: Path) -> Iterator[Finding]:
         if done.returncode == 0:
             yield Finding("data", "ok", f"{folder}: as its manifests list it")
         else:
-            message, _, todo = why_it_ended(done.stderr).rpartition("; ")
+            message, _, todo = why_it_ended(done.stderr).partition("; ")
             yield Finding("data", "problem", message, todo)
