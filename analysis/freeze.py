@@ -130,20 +130,23 @@ def freeze(asked: Asked) -> list[str]:
         there |= {run: StoredRun(stem, read_description(asked.store / run)) for run in ids}
     plans = plans_of(asked, scale, there)
     listed = manifest.listed(REFERENCE)
-    manifest.check(file for file in listed if file not in files.keys() | plans.keys())
+    manifest.check(file for file in listed if file not in files)
+    # Each is listed at once: whatever is interrupted can be completed.
     for file, content in files.items():
         write_atomically(file, content)
+        manifest.update(REFERENCE, [file])
     for file, plan in plans.items():
         if plan is None:
             file.unlink()
+            said.append(f"{file}: taken out, none of its runs is left")
         else:
             write_if_changed(file, plan)
+        manifest.update(REFERENCE, [] if plan is None else [file])
     write_atomically(REFERENCE / "DATA.md", dictionary().encode())
-    tables = [REFERENCE / f"{name}.csv" for name in ("untrained", "coverage", "error_rates")]
-    # The part's own, too: an interrupted freeze has written some that it did not come to list.
-    tables += [*(REFERENCE / "probes").glob("*.csv"), *asked.part.glob("[!.]*")]
-    written = [*files, *(file for file, plan in plans.items() if plan is not None)]
-    manifest.update(REFERENCE, [*written, *(f for f in tables if f.is_file() and f not in listed)])
+    others = [REFERENCE / f"{name}.csv" for name in ("untrained", "coverage", "error_rates")]
+    others += [*(REFERENCE / "probes").glob("*.csv"), *(REFERENCE / "runs").glob("*/[!.]*")]
+    known = {*manifest.listed(REFERENCE)}
+    manifest.update(REFERENCE, [f for f in others if f.is_file() and f not in known])
     size = sum(file.stat().st_size for file in (REFERENCE / "runs").rglob("*.*"))
     return [*said, f"{REFERENCE / 'runs'}: {size / 1e6:.1f} MB in all"]
 

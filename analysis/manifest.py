@@ -119,8 +119,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.update:
         for file in options.update:
-            if (nearest := of(file)) not in (None, options.folder / MANIFEST):
-                raise DataError(f"{file}: listed by {nearest}; that is the folder to name")
+            nearest = of(file.resolve())
+            if nearest not in (None, options.folder.resolve() / MANIFEST):
+                raise DataError(f"{file}: it is {nearest} that lists it")
         update(options.folder, options.update)
         return 0
     manifests = sorted(options.folder.rglob(f"*{MANIFEST}"))

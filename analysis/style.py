@@ -89,7 +89,10 @@ def lines(names: Sequence[str], front: str | None = None) -> dict[str, dict[str,
         width = BEHIND_WIDTH
     first = len(DASHES) - len(dashes)
     others = [name for name in names if name != front]
-    own = {name: PLACES[name] - first for name in others if name in PLACES}
+    own: dict[str, int] = {}
+    for name in others:
+        if name in PLACES and PLACES[name] - first not in own.values():
+            own[name] = PLACES[name] - first
     left = (place for place in itertools.count() if place not in own.values())
     looks = {}
     for name in others:

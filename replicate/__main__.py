@@ -183,9 +183,14 @@ def run_command(name: str, arguments: list[str]) -> int:
     return int(module.main(arguments))
 
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed")
+"""How PyTorch says it, of a CPU and of CUDA."""
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether memory could not be had; PyTorch says so by a ``RuntimeError``."""
-    return isinstance(error, MemoryError) or "allocate" in str(error)
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
 
 
 def main(arguments: list[str]) -> int:

@@ -68,6 +68,10 @@ class DamagedRunError(DataError):
     """A stored run that cannot be used."""
 
 
+class UnknownSettingsError(DamagedRunError):
+    """One that is whole, but of settings that this version does not know."""
+
+
 class UnusableCheckpointError(OneLineError):
     """A checkpoint that training cannot go on from; the message names the file."""
 

@@ -128,6 +128,7 @@ BAD = {
     "an interval": (["-m", "algo.clip_epsilon=interval(0.1,0.2)"], "range(start,stop,step)"),
     "a glob": (["-m", "env=glob(*)"], "range(start,stop,step)"),
     "a key twice": (["seed=1", "seed=2"], "seed is given twice"),
+    "a value twice": (["-m", "env=hopper,hopper"], "env: hopper is repeated; each value once"),
     "no effect": (
         ["-m", "algo.kl_target=0.003,0.01"],
         "algo.kl_target: several values, but it has",
@@ -189,6 +190,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def test_the_file_of_a_cohort_says_what_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert main(["--cohort", "none.json", "-m"]) == 2
+    assert capsys.readouterr().err.startswith("error: -m: the file of --cohort says")
     for wrong in ("seed=7", "algo=trpo", f"out={tmp_path}"):
         assert main(["--cohort", "none.json", "threads=1", wrong]) == 2
         printed = capsys.readouterr().err
@@ -202,6 +205,29 @@ def test_too_little_memory_is_one_line(
     assert main(["env=hopper", "env.kwargs.max_episode_steps=1000000000000", *SHORT]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: out of memory: ")
+
+
+@pytest.mark.parametrize(
+    "said", ["CUDA out of memory. Tried", "DefaultCPUAllocator: can't allocate memory: you tried"]
+)
+def test_too_little_memory_of_pytorch_is_one_line(
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("replicate.training.runs.train_cohort", lambda *_: fail(said))
+    assert main(["env=hopper", *SHORT]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: out of memory: {said}")
+    monkeypatch.setattr("replicate.training.runs.train_cohort", lambda *_: fail("shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["env=hopper", *SHORT])
+
+
+def fail(said: str) -> None:
+    raise RuntimeError(said)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

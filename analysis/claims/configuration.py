@@ -31,7 +31,8 @@ class Wording(Section):
     Others: ``{passed}``, ``{failed}`` and ``{open}`` name parts, ``{count_passed}`` … count them;
     ``{key_verdict}`` is a part's own verdict; ``{key_word}`` says how the sides of a part stand
     that is claimed to be not below;
-    ``{because}`` is what keeps the data from deciding.  None: the claim has no such verdict.
+    ``{because}`` is what keeps the data from deciding.  A claim's function may tell more (``told``
+    of its evidence).  None: the claim has no such verdict.
     """
 
     supported: str | None = None

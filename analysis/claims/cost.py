@@ -54,7 +54,7 @@ def t2(data: Data, claim: Claim) -> Evidence:
     )
     of_each = _ratios(rows, ("trpo", "ppo"), "seconds")
     sizes = [min(of_each, key=lambda size: abs(size - OF_RUNS)), max(of_each)] if of_each else []
-    at_sizes = [f"×{math.exp(of_each[size].value):.2g} at {size:,}" for size in sizes]
+    at_sizes = [f"×{math.exp(of_each[size].value):.2g} (at {size:,})" for size in sizes]
     return Evidence(
         [
             Part("squared", label, "within", difference, claim.margins["tolerance"]),
@@ -63,7 +63,7 @@ def t2(data: Data, claim: Claim) -> Evidence:
             over(large, "step_per_pass", ("trpo_step", "ppo_pass"), "seconds"),
             over(large, "memory", ("trpo", "ppo"), "peak_bytes"),
         ],
-        told={"by_size": ", ".join(at_sizes)},
+        told={"by_size": " and ".join(at_sizes) or "not measured,"},
         tables=lambda: [
             ratios_by_size(rows),
             exponents(large),

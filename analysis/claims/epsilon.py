@@ -160,7 +160,7 @@ def e3(data: Data, claim: Claim, permutations: int = PERMUTATIONS) -> Evidence:
         needed,
         VARIANTS,
         judged={STUDY: list(unsafe)},
-        told={"of_each": f"of {runs} runs for each ε {of_each}"},
+        told={"of_each": f"of {runs} runs for each ε, {of_each}"},
     )
 
 

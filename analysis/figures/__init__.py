@@ -68,8 +68,8 @@ def front(study: Study) -> str | None:
             for variant in study.plan["variants"]
             if all(_settings(variant, after).get(key) == value for key, value in paper.items())
         ]
-        if len(alike) == 1:
-            return alike[0]
+        if len(alike) < len(study.plan["variants"]):
+            return alike[0] if len(alike) == 1 else None
     return None
 
 

@@ -323,7 +323,7 @@ def compose(*overrides: str, sweep: bool = True) -> Composition:
 
 
 def _check_effect(axes: list[list[str]], digests: Mapping[tuple[str, ...], str]) -> None:
-    """Refuse several values of a key that make no two runs differ.
+    """Refuse values of a key that are repeated, or that make no two runs differ.
 
     Args:
         axes: the values of each key.
@@ -334,12 +334,15 @@ def _check_effect(axes: list[list[str]], digests: Mapping[tuple[str, ...], str])
 
     """
     for place, values in enumerate(axes):
+        key = values[0].lstrip("+").partition("=")[0]
+        if repeated := {value for value in values if values.count(value) > 1}:
+            value = min(repeated).partition("=")[2]
+            raise ConfigError(f"{key}: {value} is repeated; each value once")
         seen: dict[tuple[str, ...], set[str]] = {}
         for combination, digest in digests.items():
             rest = combination[:place] + combination[place + 1 :]
             seen.setdefault(rest, set()).add(digest)
         if len(values) > 1 and all(len(of_rest) == 1 for of_rest in seen.values()):
-            key = values[0].lstrip("+").partition("=")[0]
             raise ConfigError(f"{key}: several values, but it has no effect beside the rest")
 
 

@@ -7,7 +7,7 @@ first process wrote and plans nothing: which runs are missing changes while they
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from replicate.planning.plans import (
     write_if_changed,
     written_plans,
 )
-from replicate.settings import EnvSettings, RunSettings, validated
+from replicate.settings import RunSettings
 from replicate.store.checkpoints import cohort_name, updates_done
 from replicate.store.files import MANIFEST, check_writable, read_json, sha256
 from replicate.store.records import (
@@ -36,7 +36,7 @@ from replicate.store.records import (
     TABLE_FILES,
     is_finished,
     is_reference,
-    read_description,
+    settings_are_known,
     tables_of_plan,
 )
 from replicate.store.software import CLAIM_DIGESTS, code_digest
@@ -171,12 +171,8 @@ class Pipeline:
     def _is_known(self, run_id: str) -> bool:
         """Whether a run is finished, and of settings that there still are."""
         folder = self.layout.store / run_id
-        if not is_finished(folder):
-            return False
-        try:
-            validated(RunSettings, read_description(folder)["settings"])
-        except (ConfigError, DamagedRunError):
-            return False
+        with suppress(DamagedRunError):  # whoever reads it tells
+            return is_finished(folder) and settings_are_known(folder)
         return True
 
     def _runs_on(self, plan_file: Path, env: str) -> list[str]:
@@ -284,13 +280,8 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
     known = read_json(CLAIM_DIGESTS)
     begun = begun_in(layout.store)
     written = written_plans(layout.root)
-    environments: dict[str, EnvSettings] = {}
     for study, planned in chosen_runs(choice):
         runs += [p.run for p in planned]
-        missing_on = {
-            p.env: p.run.env for p in planned if not is_finished(layout.store / p.run.run_id)
-        }
-        environments |= missing_on
         path = layout.plan_file(choice.scale, study.name)
         plan = plan_of(study, choice.scale, planned)
         plan["claims"] = claims_of(plan, written.get(path), list(written.values()), begun, known)
@@ -310,25 +301,8 @@ def _plan(layout: Layout, choice: Choice) -> list[CohortJob]:
         jobs.append(CohortJob(path.stem, str(path), stamps, steps))
     if jobs:
         check_writable(layout.root)
-        for env, settings in environments.items():
-            _check_env(env, settings)
     announce(runs, jobs, left)
     return jobs
-
-
-def _check_env(env: str, settings: EnvSettings) -> None:
-    """Look whether an environment can be trained on: now, and not once in every job.
-
-    Raises:
-        ConfigError: it cannot.
-
-    """
-    from replicate.envs import check_env  # takes a second, and most calls have nothing to train
-
-    try:
-        check_env(settings)
-    except ConfigError as error:
-        raise ConfigError(f"conf/env/{env}.yaml: {error}") from None
 
 
 def announce(runs: list[RunSettings], jobs: list[CohortJob], steps: int) -> None:

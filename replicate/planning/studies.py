@@ -202,10 +202,10 @@ def study_runs(
     planned = []
     shared: tuple[Any, ...] | None = None
     owner: dict[str, str] = {}
-    check_given_once(study.overrides)
     for name, variant in study.variants.items():
         try:
-            check_given_once(variant.overrides)
+            for given in (study.overrides, variant.overrides):
+                check_given_once(given)
             overrides = *study.overrides, *variant.overrides
             base = _variant_settings(overrides, scale.total_env_steps)
         except ConfigError as error:

@@ -1,5 +1,6 @@
 """Files as they are kept – written whole or not at all, JSON, SHA-256, manifests."""
 
+import glob
 import hashlib
 import json
 import os
@@ -22,7 +23,8 @@ MANIFEST = "manifest.json"
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """All of ``data`` or nothing: written beside ``path``, synced, then renamed.
 
-    Each process writes a file of its own: two may write the same at once.
+    Each process writes a file of its own, since two may write the same at once; what one left that
+    was killed is deleted.
 
     Raises:
         OSError: with ``path`` as its file name; what was there before is still there.
@@ -31,6 +33,9 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
+            if not _is_alive(left.name.split(".")[-2]):
+                left.unlink(missing_ok=True)
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
@@ -40,6 +45,17 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether a process runs here."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def check_writable(folder: Path) -> None:

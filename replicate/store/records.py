@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from replicate.messages import ConfigError, DamagedRunError, first_line
+from replicate.messages import ConfigError, DamagedRunError, UnknownSettingsError, first_line
 from replicate.settings import RunSettings, validated
 from replicate.store.columns import SCHEMAS, schema, table, write_table
 from replicate.store.description import RunDescription
@@ -246,12 +246,26 @@ def _damaged(file: Path, why: object) -> DamagedRunError:
     )
 
 
-def _of_other_settings(file: Path, why: object, data: Mapping[str, Any]) -> DamagedRunError:
+def _of_other_settings(file: Path, why: object, data: Mapping[str, Any]) -> UnknownSettingsError:
     made = str(data.get("commit") or "unknown")[:12]
-    return DamagedRunError(
+    return UnknownSettingsError(
         f"{file}: settings that this version does not know ({first_line(why)}), made at commit "
         f"{made}; use the code that made it, or move {file.parent} away to train the run anew"
     )
+
+
+def settings_are_known(folder: Path) -> bool:
+    """Whether a finished run has settings that this version knows.
+
+    Raises:
+        DamagedRunError: its description cannot be read.
+
+    """
+    try:
+        read_description(folder)
+    except UnknownSettingsError:
+        return False
+    return True
 
 
 def tables_of_plan(plan_file: Path, plan: Mapping[str, Any]) -> dict[str, list[Path]]:

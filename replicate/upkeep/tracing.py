@@ -172,6 +172,8 @@ def _by_code_of(
         TraceError: it fails.
 
     """
+    if not (tree / "replicate" / "__init__.py").is_file():
+        raise TraceError(f"commit {name} cannot be traced: it has no package replicate")
     # An environment of one's own lies here, or where the caller says.
     path = [str(tree), str(software.PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(

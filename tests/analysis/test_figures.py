@@ -370,6 +370,7 @@ def test_a_method_looks_alike_in_every_picture(first: str | None) -> None:
     looks = [style.lines(["clip", *names], first) for names in studies]
     assert looks[0]["trpo"] == looks[1]["trpo"] == looks[2]["trpo"]
     assert looks[0]["ppo_noclip"] == looks[2]["none"]
+    looks.append(style.lines(["trpo", "clip", "clip_0.3"], first))  # of one place
     for of_study in looks:
         assert len({str(look["color"]) for look in of_study.values()}) == len(of_study)
 

@@ -140,6 +140,7 @@ def test_the_same_runs_give_the_same_bytes_and_a_second_time_nothing_changes(
     assert times == {file: Path(file).stat().st_mtime_ns for file in times}
     shutil.rmtree(PARTS)
     shutil.rmtree("results/reference/plans")
+    manifest.update(Path("results/reference"), [])
     train(*planned("wide"), *planned("narrow"))
     assert frozen("first") == 0
     assert content() == once
@@ -370,6 +371,7 @@ def test_to_replace_a_study_renews_the_rules_of_no_other(clone: Path) -> None:
         file = Path(f"results/reference/plans/tiny/{name}.json")
         recorded[name] = read_json(file) | {"claims": {"E1": "older"}}
         file.write_text(json.dumps(recorded[name]))
+        manifest.update(Path("results/reference"), [file])
     assert frozen("second", "--replace", studies="widest") == 0
     assert plan("narrow")["claims"]["E1"] == "older" and plan("widest")["claims"]["E1"] is None
 

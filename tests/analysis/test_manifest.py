@@ -200,12 +200,12 @@ def test_update_lists_what_was_changed_on_purpose_and_drops_what_is_gone(
     manifest.write(b.parent / MANIFEST, [b])
     assert manifest.main([str(tmp_path), "--update", str(b)]) == 2
     line = capsys.readouterr().err.strip()
-    assert line == f"error: {b}: listed by {b.parent / MANIFEST}; that is the folder to name"
+    assert line == f"error: {b}: it is {b.parent / MANIFEST} that lists it"
     (b.parent / MANIFEST).unlink()
     assert manifest.main([str(b.parent), "--update", str(c)]) == 2
     assert manifest.main([str(tmp_path), "--update", str(a)]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and "c.csv: listed by" in lines[0] and "a.csv: No such" in lines[1]
+    assert len(lines) == 2 and "c.csv: it is " in lines[0] and "a.csv: No such" in lines[1]
 
 
 def test_a_command_renews_the_digest_of_a_listed_file_and_of_no_other(tmp_path: Path) -> None:

@@ -153,18 +153,6 @@ def test_a_variant_that_compares_a_run_with_itself_is_refused(
     assert str(raised.value).startswith(f"conf/study/epsilon.yaml: {expected}")
 
 
-def test_an_environment_that_does_not_exist_is_told_before_any_job(
-    conf: Path, tmp_path: Path, capsys: Any
-) -> None:
-    file = conf / "env/hopper.yaml"
-    file.write_text(file.read_text().replace("Hopper-v5", "Hoper-v5"))
-    with pytest.raises(SystemExit) as stopped:
-        pipeline({"scale": "smoke", "studies": "epsilon"}, True, tmp_path / "results")
-    assert stopped.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: conf/env/hopper.yaml: ") and "Hopper-v5" in line
-
-
 def test_an_environment_twice_under_two_names_is_refused(conf: Path) -> None:
     shutil.copy(conf / "env/hopper.yaml", conf / "env/hopper_again.yaml")
     study = conf / "study/epsilon.yaml"

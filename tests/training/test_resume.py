@@ -26,7 +26,12 @@ from replicate.engine.cohort import LaneRecords, Progress
 from replicate.engine.state import CohortState
 from replicate.envs import make_envs
 from replicate.messages import InterruptedTraining, UnusableCheckpointError
-from replicate.planning.cohorts import cohorts, cohorts_to_train
+from replicate.planning.cohorts import (
+    cohort_env_steps,
+    cohorts,
+    cohorts_to_train,
+    env_steps_left,
+)
 from replicate.settings import RunSettings
 from replicate.store import checkpoints, columns, locks, records, software, staleness
 from replicate.store.checkpoints import cohort_name
@@ -245,6 +250,20 @@ def test_an_interrupted_cohort_stays_together_whatever_is_planned_beside_it(
     assert [run.digest for run in groups[0]] == [run.digest for run in runs]
     assert sorted(map(len, groups[1:])) == [18, 19]
     assert [len(group) for group in cohorts(more)] == [20, 20]
+
+
+def test_what_is_left_is_told_without_what_a_checkpoint_has(
+    runs: list[RunSettings], tmp_path: Path
+) -> None:
+    more = [*runs, *runs_of("env=hopper", "algo.update_epochs=1", "seed=7", *SHORT)]
+    train(runs, tmp_path, crash=8)  # its last checkpoint is of update 6
+    left = env_steps_left(more, checkpoints.updates_done(tmp_path))
+    assert left == cohort_env_steps(more) - len(runs) * 6 * 64
+    remains = checkpoint_files(tmp_path)[0]
+    partial = remains.with_name(f".{remains.name}.1.partial")
+    partial.write_bytes(b"half")  # of a process that was killed
+    train(runs, tmp_path)
+    assert not (tmp_path / checkpoints.FOLDER).exists()
 
 
 def test_a_diverged_lane_stays_diverged(tmp_path: Path) -> None:
