@@ -245,10 +245,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
-        return value.removesuffix(".0")  # of a column that holds words too
+        text = value.removesuffix(".0")  # of a column that holds words too
+        return f"−{text[1:]}" if re.match(r"-\d", text) else text
     # The digits of a larger one would be those of its floating point.
     whole = abs(value) < LARGEST_PLAIN and value == int(value)
-    return f"{value:,.0f}" if whole else number(value)
+    return number(value, 0) if whole else number(value)
 
 
 def published_returns(claims: Iterable[dict[str, Any]]) -> list[Table]:

@@ -86,10 +86,12 @@ def test_damaged_questions_are_one_line(tmp_path: Path) -> None:
 def test_spreads_stand_in_brackets() -> None:
     columns = ["environment", "source", "PPO", "PPO spread", "seeds"]
     rows = [["Hopper-v5", "here", 2316.04, math.pi, 3], ["Hopper-v2", "there", 5.0, "7.0", None]]
+    rows.append(["Reacher-v5", "-1.0", -7, "-7.0", None])
     table = cards.stored({"title": "Returns", "columns": columns, "rows": rows})
     assert table.header == ["environment", "source", "PPO (spread)", "seeds"]
     assert table.rows[0] == ["Hopper-v5", "here", "2,316 (3.14)", "3"]
     assert table.rows[1] == ["Hopper-v2", "there", "5 (7)", "–"]
+    assert table.rows[2] == ["Reacher-v5", "−1", "−7 (−7)", "–"]
     assert table.by_environment
 
 
