@@ -65,6 +65,7 @@ def use() -> None:
             "svg.fonttype": "none",
             "figure.dpi": 110,
             "axes.titleweight": "bold",
+            "axes.titlesize": "medium",  # of InvertedDoublePendulum-v5 beside another
             "font.family": "DejaVu Sans",
         }
     )

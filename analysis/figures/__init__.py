@@ -19,9 +19,10 @@ MAX_LINES = 6
 """More variants in one panel cannot be told apart."""
 PAPER_EPSILON = 0.2
 """Source: PPO paper (arXiv 1707.06347), section 6.1: the best of its settings."""
+CLIPPING = "clipping"
 KINDS = {
-    "none": "clipping",  # beside the clips that it is compared with, where a panel can hold both
-    "clip": "clipping",
+    "none": CLIPPING,  # beside the clips that it is compared with, where a panel can hold both
+    "clip": CLIPPING,
     "adaptive_kl": "adaptive KL penalty",
     "fixed_kl": "fixed KL penalty",
 }
@@ -83,17 +84,30 @@ def variant_groups(study: Study) -> dict[str, list[str]]:
     """Heading → variants that share a panel: all of them, or at most six of one kind."""
     if len(study.variants) <= MAX_LINES:
         return {"": study.variants}
-    kinds: dict[str, list[str]] = {}
-    clipping = sum(_kind(variant) == KINDS["none"] for variant in study.plan["variants"])
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
     for variant in study.plan["variants"]:
-        alone = clipping > MAX_LINES and variant["algo"].get("objective") == "none"
-        kinds.setdefault("no clipping" if alone else _kind(variant), []).append(variant["name"])
-    return {heading: part for kind, names in kinds.items() for heading, part in _cut(kind, names)}
+        algo = variant["algo"]
+        kind = KINDS.get(algo.get("objective", ""), str(algo["name"]).upper())
+        kinds.setdefault(kind, []).append(variant)
+    for heading, belongs in (("no clipping", _has_no_clip), ("clipping, ε falls", _falls)):
+        many = kinds.get(CLIPPING, [])
+        if len(many) > MAX_LINES:
+            kinds[CLIPPING] = [variant for variant in many if not belongs(variant)]
+            kinds[heading] = [variant for variant in many if belongs(variant)]
+    return {
+        heading: names
+        for kind, variants in kinds.items()
+        if variants
+        for heading, names in _cut(kind, [variant["name"] for variant in variants])
+    }
 
 
-def _kind(variant: Mapping[str, Any]) -> str:
-    algo = variant["algo"]
-    return KINDS.get(algo.get("objective", ""), str(algo["name"]).upper())
+def _has_no_clip(variant: Mapping[str, Any]) -> bool:
+    return bool(variant["algo"]["objective"] == "none")
+
+
+def _falls(variant: Mapping[str, Any]) -> bool:
+    return bool(variant.get("recipe", {}).get("clip_epsilon_schedule", "constant") != "constant")
 
 
 def _cut(heading: str, names: list[str]) -> list[tuple[str, list[str]]]:

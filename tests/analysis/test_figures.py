@@ -356,11 +356,19 @@ def test_many_variants_are_grouped_by_their_objective(tmp_path: Path) -> None:
     assert list(cut) == ["VPG, 1 of 2", "VPG, 2 of 2"]
     assert [name for names in cut.values() for name in names] == [f"s{i}" for i in range(7)]
     assert variant_groups(made(tmp_path)) == {"": ["trust", "clip", "free"]}
+    many_clips = [ppo(f"clip_{i}", "clip") for i in range(7)]
     halves = [ppo(f"{kind}_{i}", kind) for kind in ("clip", "none") for i in range(4)]
     apart = variant_groups(made(tmp_path, halves))
     assert {heading: {name[:4] for name in names} for heading, names in apart.items()} == {
         "clipping": {"clip"},
         "no clipping": {"none"},
+    }
+    falling = {"recipe": {"clip_epsilon_schedule": "linear"}}
+    falls = [{**variant, **(falling if i < 2 else {})} for i, variant in enumerate(many_clips)]
+    schedules = variant_groups(made(tmp_path, falls))
+    assert {heading: len(names) for heading, names in schedules.items()} == {
+        "clipping": 5,
+        "clipping, ε falls": 2,
     }
 
 
