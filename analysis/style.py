@@ -65,7 +65,7 @@ def use() -> None:
             "svg.fonttype": "none",
             "figure.dpi": 110,
             "axes.titleweight": "bold",
-            "axes.titlesize": "medium",  # of InvertedDoublePendulum-v5 beside another
+            "axes.titlesize": "small",  # InvertedDoublePendulum-v5 stands beside others
             "font.family": "DejaVu Sans",
         }
     )
