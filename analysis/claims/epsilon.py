@@ -207,7 +207,7 @@ def _trend(
     """Does the statistic rise with ε?  Permutes ε within environment × seed."""
     seeds = [len(block) for block in blocks.values()]
     if min(seeds) < 2:
-        return Part(key, label, "rises", None)
+        return Part(key, label, "rises", None, absent="too few seeds")
     ends = np.cumsum(seeds)[:-1]
 
     def of_samples(*widths: npt.NDArray[np.float64], axis: int) -> Array:

@@ -4,7 +4,8 @@ A claim of several parts is a conjunction: all must be supported, and one that i
 contradicts it.  So nothing is corrected for what is claimed, and Bonferroni over the parts is for
 what speaks against.  The claim's p follows from both; Holm's procedure over the family gives each
 test its level, and every interval is shown at the level at which it was judged.  Claims of a family
-that were not run count as tests with p = 1: a later run cannot weaken a verdict of today.
+that were not run, or that their data cannot decide, count as tests with p = 1: a later run cannot
+weaken a verdict of today.
 """
 
 import math
@@ -109,8 +110,9 @@ def _levels(
                 tests = parts_by_test(evidence[name].parts) if name in evidence else {}
                 if not tests:
                     tests = {str(k or ""): [] for k in range(claim.tests)}
+                undecided = name in evidence and bool(evidence[name].undecided)
                 for test, parts in tests.items():
-                    p_values[name, test] = _p_of_test(parts, settings)
+                    p_values[name, test] = 1.0 if undecided else _p_of_test(parts, settings)
         levels = holm_levels(list(p_values.values()), 1 - settings.alpha)
         level_of.update(zip(p_values, map(float, levels), strict=True))
     return level_of
@@ -405,8 +407,12 @@ def _finding(
                 beside = without_env(part, env, env_labels.get(env, env))
                 judged += [judge(each, level, settings) for each in beside]
     verdict, why = verdict_of(judged, evidence.undecided)
+    if evidence.undecided:
+        # What they differ from may be larger, too: nothing is a bound of anything.
+        judged = [replace(each, part=replace(each.part, at_least=False)) for each in judged]
     needed = evidence.seeds_needed
-    if needed is None and verdict in (INCONCLUSIVE, IN_PART) and why != TOO_SHORT:
+    curable = why != TOO_SHORT and not evidence.undecided
+    if needed is None and verdict in (INCONCLUSIVE, IN_PART) and curable:
         needed = _seeds_needed(judged)
     if why == TOO_SHORT:
         short = [env for each in judged if each.why for env in _short(each.part, settings)]

@@ -50,24 +50,26 @@ def n3(data: Data, claim: Claim) -> Evidence:
     learnt = [env for env in envs if best[env] >= claim.margins["learnt"]]
     shown = learnt or envs
     widths: dict[str, dict[str, pd.Series]] = {method: {} for method in sizes}
-    censored: dict[str, list[str]] = {method: [] for method in sizes}
+    censored: dict[str, dict[str, int]] = {method: {} for method in sizes}
     for method, of_method in sizes.items():
         grid = np.array(list(of_method.values()))
         for env in shown:
             table = pd.DataFrame({variant: values[variant][env] for variant in of_method})
             ranges = [serving(grid, row, best[env] / 2) for row in table.to_numpy()]
             widths[method][env] = pd.Series([high - low for low, high in ranges], table.index)
-            if any({low, high} & {grid[0], grid[-1]} for low, high in ranges):
-                censored[method].append(env)
+            at_an_end = sum(bool({low, high} & {grid[0], grid[-1]}) for low, high in ranges)
+            if at_an_end:
+                censored[method][env] = at_an_end
     undecided = ""
     if envs and not learnt:
         undecided = "no method learnt at any step size"
     elif censored[NAIVE]:
         count = f"{len(censored[NAIVE])} of {len(shown)} environments"
         undecided = f"naive policy gradient still learns at the end of the grid on {count}"
-    tables = [_outside(data, claim, sizes, values, best, shown)] if shown else []
+    tables = [_outside(data, claim, sizes, values, best, censored)] if envs else []
     parts = [replace(each, at_least=bool(censored[each.key])) for each in _parts(widths, claim)]
-    return Evidence(parts, undecided, variants=tuple(values), tables=lambda: tables)
+    told = {"reach": "as far as the grids reach, " if any(censored.values()) else ""}
+    return Evidence(parts, undecided, variants=tuple(values), told=told, tables=lambda: tables)
 
 
 def _parts(widths: Mapping[str, Mapping[str, pd.Series]], claim: Claim) -> list[Part]:
@@ -89,40 +91,50 @@ def _outside(
     sizes: Sizes,
     values: Mapping[str, Mapping[str, pd.Series]],
     best: Mapping[str, float],
-    envs: list[str],
+    censored: Mapping[str, Mapping[str, int]],
 ) -> Table:
     """Per environment and method: the range of its mean, and what becomes of runs beside it."""
     rows: list[list[object]] = []
-    for env in envs:
+    for env in best:
         for method, of_method in sizes.items():
             grid = np.array(list(of_method.values()))
             means = np.array([values[variant][env].mean() for variant in of_method])
             low, high = serving(grid, means, best[env] / 2)
             beside = [v for v, size in of_method.items() if not low <= size <= high or low == high]
             finals = [values[variant][env] for variant in beside]
-            fallen = [samples(data, STUDY, v, ruined_or_collapsed, claim.without) for v in beside]
+            fallen = [
+                samples(data, STUDY, variant, ruined_or_collapsed, claim.without)[env] > 0
+                for variant in beside
+            ]
+            never = [
+                (final < NEVER_LEARNT) & ~fell for final, fell in zip(finals, fallen, strict=True)
+            ]
             rows.append(
                 [
                     env,
+                    best[env],
                     METHODS[method],
                     10**low if high > low else None,
                     10**high if high > low else None,
+                    censored[method].get(env, 0),
                     sum(map(len, finals)),
-                    _share(pd.concat([runs[env] for runs in fallen])) if beside else None,
-                    _share(pd.concat(finals) < NEVER_LEARNT) if beside else None,
+                    _share(fallen),
+                    _share(never),
                 ]
             )
     columns = [
         "environment",
+        f"best mean u of all (below {claim.margins['learnt']:g} the environment is not judged)",
         "method",
-        "smallest step size that serves (TRPO: √max_kl)",
+        "smallest step size that serves in the mean (TRPO: √max_kl)",
         "largest",
+        "seeds whose own range meets an end of the grid",
         "runs beside that range",
         "share of them ruined or collapsed",
-        "share that never learnt (u < 0.1)",
+        f"share that never learnt (u < {NEVER_LEARNT:g}, neither ruined nor collapsed)",
     ]
     return Table("Step sizes that serve, and what happens beside them", columns, rows)
 
 
-def _share(runs: "pd.Series[float]") -> float:
-    return float(runs.mean())
+def _share(runs: "list[pd.Series[bool]]") -> float | None:
+    return float(pd.concat(runs).mean()) if runs else None

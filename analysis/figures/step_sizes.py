@@ -5,13 +5,15 @@ import pandas as pd
 
 from analysis import style
 from analysis.figures import Drawing
+from analysis.measures import WORST
 from analysis.study import Study
 from analysis.summaries import held_u, runs_text, scale_text, scaled_envs
 from analysis.summaries.step_sizes import METHODS, Sizes, serving, step_sizes
-from replicate.messages import counted
 
-LOWEST, HIGHEST = -0.5, 1.5
-"""Of the vertical axis; what lies beyond is drawn at its end."""
+ALL_SEEDS = True
+"""Every environment stands alone."""
+HIGHEST = 1.5
+"""End of the vertical axis; what lies beyond is drawn there."""
 
 
 def finals(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
@@ -23,13 +25,13 @@ def finals(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
 
     """
     envs, grids = scaled_envs(study, measures), _grids(study)
-    values = held_u(study, measures, envs)
     places = {variant: place for place, variant in enumerate(study.variants)}
     if not grids:
         return pd.DataFrame(columns=["env", "method", "step_size", "u"])
     compared = [places[variant] for grid in grids.values() for variant in grid]
     rows = []
-    for env, of_env in zip(envs, values, strict=True):
+    for env in envs:
+        (of_env,) = held_u(study.on(env), measures[measures.env == env], [env])
         half = of_env[compared].mean(axis=-1).max() / 2
         for method, grid in grids.items():
             runs = of_env[[places[variant] for variant in grid]]
@@ -70,20 +72,20 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         of_env = table[table.env == env]
         for method, look in looks.items():
             rows = of_env[of_env.method == method]
-            shown = rows[["u", "least", "most"]].clip(LOWEST, HIGHEST)
+            shown = rows[["u", "least", "most"]].clip(WORST, HIGHEST)
             axis.plot(rows.step_size, shown.u, marker="o", ms=3, **look)
             style.band(axis, rows.step_size, shown.least, shown.most, look["color"])
         axis.axhline(of_env.half_of_best.iloc[0], color="0.3", lw=1, ls=":")
         axis.set_title(study.env_labels[env])
         axis.set_xscale("log")
-    axes[0].set_ylim(LOWEST - 0.05, HIGHEST + 0.05)
+    axes[0].set_ylim(WORST - 0.05, HIGHEST + 0.05)
     for axis in axes[:: style.COLUMNS]:
         axis.set_ylabel("final, u")
     for axis in axes[-style.COLUMNS :]:
         axis.set_xlabel("step size (TRPO: √δ)")
     others = [study.labels[v] for v in study.variants if all(v not in g for g in grids.values())]
     note = (
-        f"Line: mean of {counted(len(study.seeds), 'seed')}; area: least to largest. Dotted: "
+        "Line: mean over seeds; area: least to largest. Dotted: "
         "half of the best mean of all; a method serves where it is above. The horizontal axes of "
         "different methods are not comparable, their widths are."
         + (f" Not drawn, of other methods: {', '.join(others)}." if others else "")

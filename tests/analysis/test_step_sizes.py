@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.figures.step_sizes import draw
+from analysis.study import Study
 from analysis.summaries.step_sizes import serving, step_sizes
 from tests.analysis.claims.test_rules import step_world
 
@@ -65,3 +66,17 @@ def test_the_picture_shows_means_of_every_method_and_size() -> None:
     assert hopper.u["ppo_4"] == pytest.approx(0.9) and hopper.u["vpg_0"] == 0
     assert hopper.half_of_best.unique() == pytest.approx([0.45])
     assert hopper.serves[["ppo_2", "ppo_6", "vpg_4"]].all() and not hopper.serves["vpg_5"]
+
+
+def test_every_environment_has_all_its_seeds_and_what_diverged_is_drawn_at_the_floor() -> None:
+    data = step_world(1, 5, 5)
+    study, measures = data.studies["step_sizes"], data.measures["step_sizes"]
+    keep = (measures.env != "hopper") | (measures.seed < 3)
+    runs = [r for r in study.plan["runs"] if r["env"] != "hopper" or r["seed"] < 3]
+    study = Study(study.folder, {**study.plan, "runs": runs})
+    measures = measures[keep].assign(u=measures.u.where(measures.variant != "vpg_8", -7.0))
+    drawing = draw(study, measures)
+    seeds = drawing.data.groupby("env").seeds.unique()
+    assert seeds["hopper"].tolist() == [3] and seeds["walker2d"].tolist() == [5]
+    lowest = min(line.get_ydata().min() for line in drawing.figure.axes[0].lines[:3])
+    assert lowest == -1.0 >= drawing.figure.axes[0].get_ylim()[0]

@@ -11,7 +11,8 @@ import pytest
 from analysis.claims import comparison, rules
 from analysis.claims.epsilon import VARIANTS, e3
 from analysis.claims.fixed_data import SETTINGS as TABLE1_SETTINGS
-from analysis.claims.parts import Data, chosen_elsewhere
+from analysis.claims.ledger import ledger
+from analysis.claims.parts import Data, Evidence, chosen_elsewhere
 from analysis.claims.sentences import effect, sentence
 from tests.analysis.claims import worlds
 from tests.analysis.claims.worlds import Value, around, find, log, noise, together, world
@@ -771,9 +772,56 @@ def test_what_happens_beside_the_range_is_shown() -> None:
     data = step_world(1, 5, 5)
     rows = find("N3", data).evidence.tables()[0].rows
     naive, ppo, _ = rows[:3]
-    assert naive[1:3] == ["naive policy gradient", pytest.approx(10**-2.25, rel=0.1)]
+    assert naive[1:4] == [
+        pytest.approx(0.9, abs=0.05),
+        "naive policy gradient",
+        pytest.approx(10**-2.25, rel=0.1),
+    ]
     # Eight sizes of five seeds beside it, none of which learnt.
-    assert naive[4:] == [40, 0.0, 1.0] and ppo[4:] == [20, 0.0, 1.0]
+    assert naive[5:] == [0, 40, 0.0, 1.0] and ppo[5:] == [0, 20, 0.0, 1.0]
+
+
+def test_what_came_to_ruin_is_not_said_to_have_never_learnt() -> None:
+    data = step_world(1, 5, 5)
+    table = data.measures["step_sizes"]
+    ruined = (table.variant == "vpg_8") & (table.env == "hopper")
+    table.loc[ruined, ["u", "ruined"]] = -1.0, True
+    rows = find("N3", data).evidence.tables()[0].rows
+    (naive,) = [row for row in rows if row[0] == "hopper" and row[2] == "naive policy gradient"]
+    assert naive[6:] == [40, 5 / 40, 35 / 40]
+
+
+def test_an_environment_where_nothing_learns_is_shown_and_not_judged() -> None:
+    data = step_world(1, 5, 5)
+    table = data.measures["step_sizes"]
+    table.loc[table.env == "hopper", "u"] *= 0.4
+    found = find("N3", data)
+    assert found.verdict == SUPPORTED and "hopper" not in found.parts[0].part.by_env
+    assert {row[1] < 0.5 for row in found.evidence.tables()[0].rows if row[0] == "hopper"} == {True}
+
+
+def test_what_the_grid_cuts_off_on_both_sides_is_no_bound() -> None:
+    """Naive policy gradient's range, too, may be wider: the difference is at least nothing."""
+    found = find("N3", step_world(9, 9, 5))
+    said = sentence(found, worlds.SETTINGS.words)
+    assert found.verdict == INCONCLUSIVE and found.seeds_needed is None
+    assert "as far as the grids reach, PPO's differs by" in said and "at least" not in said
+    rows = found.evidence.tables()[0].rows
+    assert [row[5] for row in rows[:3]] == [5, 5, 0]
+    assert "by at least" in sentence(find("N3", step_world(1, 9, 5)), worlds.SETTINGS.words)
+
+
+def test_what_cannot_be_decided_gives_no_level_to_the_rest_of_its_family() -> None:
+    """Holm: it counts as a claim that was not run, whatever its parts look like."""
+    family = {name: claim for name, claim in worlds.CLAIMS.items() if claim.family == "I2, N1–N4"}
+    i2 = find("I2", clip_world(0.3, 0.3, 10, sd=1.0)).evidence
+
+    def level(**others: Evidence) -> float:
+        return ledger(family, {"I2": i2, **others}, worlds.SETTINGS)["I2"].parts[0].level
+
+    clear, open_ = (find("N3", step_world(naive, 5, 5)).evidence for naive in (1, 9))
+    better = dataclasses.replace(clear, undecided="the end of the grid")
+    assert level(N3=clear) < level() == level(N3=open_) == level(N3=better)
 
 
 def test_the_way_back_is_counted_from_the_destructive_update() -> None:
@@ -957,6 +1005,39 @@ def test_published_returns_stand_beside_ours_with_their_definitions() -> None:
     assert [row[1] for row in beside.rows][:1] == [
         "probability that a run of PPO is better than a run of TRPO"
     ]
+
+
+def test_what_stands_beside_the_mean_is_ppo_s_against_trpo_s() -> None:
+    """PPO is always better under the one recipe, and always worse under the other."""
+    data = methods_world(0.3, -0.3, sd=0.0)
+    for table in data.measures.values():
+        table["final"] = table.variant.map({"ppo": 60.0, "trpo": 40.0}).fillna(0.0)
+    returns = pd.read_csv("results/published/reference_returns.csv")
+    data = dataclasses.replace(data, published={"reference_returns": returns})
+    _, beside, published, _ = find("P1", data).evidence.tables()
+    assert [(row[0], round(row[2], 9)) for row in beside.rows] == [
+        ("paper2017", 1.0),
+        ("paper2017", 0.3),
+        ("modern", 0.0),
+        ("modern", -0.3),
+    ]
+    rows = pd.DataFrame(published.rows, columns=published.columns)
+    here = rows[rows.source.str.startswith("here")]
+    assert set(here.PPO) == {60.0} and set(here.TRPO) == {40.0} and len(here) == 14
+
+
+def test_the_sooner_half_way_the_larger_is_z() -> None:
+    def steps(env: str, variant: str, seed: int) -> float:
+        return {"clip_0.3": 100_000.0, "clip_0.05": 300_000.0}.get(variant, 200_000.0) + seed
+
+    (table,) = find("E2", world("epsilon", VARIANTS, 5, steps_to_half=steps)).evidence.tables()
+    z = {row[0]: row[3] for row in table.rows}
+    assert z[0.3] > 3 and z[0.05] < -3 and abs(z[0.1]) < 1e-9
+
+
+def test_a_trend_over_single_seeds_was_run_and_is_too_little() -> None:
+    found = find("E3", stability_world([0, 0, 0, 0, 0.5], [0.02] * 5, seeds=1))
+    assert {effect(each) for each in found.parts if each.part.aim == "rises"} == {"too few seeds"}
 
 
 def test_code_level_details_stand_beside_the_algorithm() -> None:
