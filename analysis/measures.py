@@ -321,16 +321,26 @@ def scales(
             update stand in.
         published: environment → ``return``, ``source``.
 
+    Raises:
+        DataError: a published return is not above the untrained policy's.
+
     """
     constants = untrained.set_index("env").untrained
     starts = start_returns(study.episodes, study.num_steps).groupby("env").mean()
-    return {
+    scale_of = {
         env: PublishedScale(
             float(constants.get(env, starts.get(env, np.nan))),
             float(published.get(env, {"return": np.nan})["return"]),
         )
         for env in study.envs
     }
+    for env, scale in scale_of.items():
+        if scale.reference <= scale.untrained:
+            raise DataError(
+                f"{env}: the published return {scale.reference:g} is not above the untrained "
+                f"policy's, {scale.untrained:g}; see conf/claims/published_scale.yaml"
+            )
+    return scale_of
 
 
 def ruined_or_collapsed(measures: pd.DataFrame) -> pd.Series:

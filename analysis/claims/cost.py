@@ -7,15 +7,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.configuration import Claim
-from analysis.claims.parts import EXPONENT, FACTOR, Data, Evidence, Part, Table
+from analysis.claims.parts import EXPONENT, FACTOR, LEVEL, Data, Evidence, Part, Table
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 
 LANGUAGE_MODEL = 7e10
 """Parameters to which the table extrapolates."""
 OF_RUNS = 5_000
 """About the parameters that a policy of the trainings has."""
-TABLE_LEVEL = 0.95
-"""Of the intervals in tables."""
 FISHER = "explicit_fisher"
 METHODS = {
     "ppo_pass": "PPO, one pass",
@@ -131,7 +129,7 @@ def ratios_by_size(rows: pd.DataFrame) -> Table:
     rows_of_ratios: list[list[object]] = []
     for pair in (("trpo", "ppo_pass"), ("trpo", "ppo"), ("trpo_step", "ppo_pass")):
         for parameters, estimate in _ratios(rows, pair, "seconds").items():
-            numbers = (estimate.value, *estimate.bounds(TABLE_LEVEL))
+            numbers = (estimate.value, *estimate.bounds(LEVEL))
             labels = (METHODS[name] for name in pair)
             rows_of_ratios.append([parameters, " over ".join(labels), *map(math.exp, numbers)])
     columns = ["parameters", "time", "ratio", "low", "high"]
@@ -147,7 +145,7 @@ def exponents(rows: pd.DataFrame) -> Table:
         for quantity, name in QUANTITIES.items():
             estimate = fitted(rows, method, quantity)
             if estimate is not None:
-                numbers = estimate.value, *estimate.bounds(TABLE_LEVEL)
+                numbers = estimate.value, *estimate.bounds(LEVEL)
                 smallest, largest = _range(rows[rows.method == method].parameters)
                 exponents.append([label, name, *numbers, smallest, largest])
     columns = ["what", "quantity", "exponent", "low", "high", "parameters from", "to"]
@@ -174,7 +172,7 @@ def by_size(rows: pd.DataFrame, large: pd.DataFrame, quantity: str) -> Table:
     beyond: list[float | None] = []
     for method in METHODS:
         exponent = fitted(large, method, quantity)
-        if exponent is None or exponent.bounds(TABLE_LEVEL)[1] < 1:
+        if exponent is None or exponent.bounds(LEVEL)[1] < 1:
             beyond.append(None)
         else:
             slope, _, level = _line(_cells(large, method, quantity))

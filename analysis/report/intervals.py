@@ -17,6 +17,8 @@ MOST_TICKS = 6
 """What an axis may have written below it."""
 LEAST_APART = 26.0
 """Between two numbers of an axis."""
+LEAST_SHARE = 0.01
+"""What an axis of shares reaches at least, where all are 0."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def forest(parts: list[dict[str, Any]], unit: str) -> Forest:
     margins = [float(part["margin"]) for part in parts if part["margin"] is not None]
     bounds = [float(x) for row in rows for x in (row["low"], row["high"]) if x is not None]
     if unit == PROPORTION:
-        axis = Axis(0.0, max([*bounds, *margins]), unit)
+        axis = Axis(0.0, max([*bounds, *margins, LEAST_SHARE]), unit)
     else:
         axis = Axis(*limits([row["estimate"] for row in rows], bounds, margins, unit), unit)
     levels = sorted({r["level"] for r in rows if r["low"] is not None and not r["single"]})

@@ -47,6 +47,15 @@ def test_each_interval_stands_over_its_margin_and_arrows_say_that_it_goes_on() -
     assert (zone.min(), zone.max()) == (-0.1, 0.1)
 
 
+def test_marks_and_lines_are_where_the_numbers_are() -> None:
+    wide = row(estimate=0.25, low=-0.05, high=0.35)
+    (axis,) = drawn(row(), wide).axes
+    lines = [[*line.get_xdata()] for line in axis.lines]
+    for y, numbers in enumerate((row(), wide)):
+        mine = [x for x, line in zip(lines, axis.lines, strict=True) if {*line.get_ydata()} == {y}]
+        assert mine == [[numbers["low"], numbers["high"]], [numbers["estimate"]]]
+
+
 def test_verdicts_differ_in_shape_and_not_in_colour_alone() -> None:
     looks = [(mark["marker"], mark.get("mfc")) for mark in forest.MARKS.values()]
     assert len(set(looks)) == len(looks)

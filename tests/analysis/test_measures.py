@@ -28,6 +28,7 @@ from analysis.measures import (
     update_measures,
 )
 from analysis.study import Study, read_study
+from replicate.messages import DataError
 from replicate.store.files import MANIFEST
 from tests.analysis import made_up
 from tests.handmade import PROPERTY
@@ -406,6 +407,23 @@ def test_what_is_0_and_1(study: Study) -> None:
     assert known["hopper"] == PublishedScale(7.0, 50.0)
     # Without a constant, the returns before the first update: none ends here before it.
     assert math.isnan(known["swimmer"].untrained) and math.isnan(known["swimmer"].reference)
+
+
+def test_without_a_constant_the_first_rollouts_stand_in(tmp_path: Path) -> None:
+    length = {"total_env_steps": 100 * 2048}
+    made = made_up.study(tmp_path / "s", [made_up.clip(0.1)], ENVS, seeds=2, **length)
+    known = scales(made, pd.DataFrame({"env": [], "untrained": []}), {"hopper": {"return": 50.0}})
+    starts = start_returns(made.episodes, 2048)
+    assert known["hopper"] == PublishedScale(starts["hopper", "clip_0.1"], 50.0)
+    assert known["hopper"].untrained > 0
+
+
+@pytest.mark.parametrize("published", [7.0, 6.0])
+def test_a_scale_that_does_not_rise_is_refused(study: Study, published: float) -> None:
+    """Worse runs would have a larger u."""
+    untrained = pd.DataFrame({"env": ["hopper"], "untrained": [7.0]})
+    with pytest.raises(DataError, match=r"^hopper: the published return . is not above"):
+        scales(study, untrained, {"hopper": {"return": published}})
 
 
 def test_the_start_is_what_a_variant_gets_before_its_first_update(tmp_path: Path) -> None:

@@ -173,6 +173,12 @@ def test_a_planned_run_that_the_tables_lack_is_one_line(
     assert "early/hopper.*" in str(raised.value) and "\n" not in str(raised.value)
 
 
+def test_a_file_that_is_no_plan_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"study": "epsilon", "recipe": "modern"}')
+    with pytest.raises(DataError, match=r"plan.json: no plan of a study \(it has no 'envs'\)"):
+        read_study(tmp_path / "plan.json")
+
+
 def test_one_manifest_above_all_is_as_good_as_one_beside_each(folder: Path) -> None:
     """As the repository has it; the plan is listed too."""
     file = plan(folder, [entry(run) for run in RUNS], "early", "late")

@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 
 from analysis import summaries
+from analysis.run_statistics import redrawn_statistic
 from analysis.significance import holm
 from analysis.study import Study, env_labels
-from analysis.summaries import epsilon, table1
+from analysis.summaries import epsilon, matrix, table1
 from analysis.tables import differences, finals
 from tests.analysis import made_up
 
@@ -163,6 +164,20 @@ def test_three_seeds_are_too_few_to_draw_three_from(
     table = table1.table1_summary(study, measures, PUBLISHED, generator())
     assert table.redrawn_median.notna().all() == redrawn
     assert table.iqm.notna().all() and table.iqm_low.isna().all()
+
+
+def test_redrawn_scores_are_those_of_three_seeds_in_95_of_100_draws(tmp_path: Path) -> None:
+    study = made_up.study(tmp_path, made_up.TABLE1, made_up.PAPER, seeds=5)
+    measures = made_up.measures(study, made_up.noisy(dict.fromkeys(study.variants, 50.0), sd=20.0))
+    table = table1.table1_summary(study, measures, PUBLISHED, generator())
+    returns = matrix(study, measures, "score", study.envs)
+    untrained = measures.groupby("env").untrained.first().loc[study.envs].to_numpy()
+    drawn = redrawn_statistic(returns, untrained, generator(), 3, 20_000)
+    low, median, high = np.quantile(drawn, [0.025, 0.5, 0.975], axis=0)
+    assert table.redrawn_low.to_numpy() == pytest.approx(low, abs=0.01)
+    assert table.redrawn_median.to_numpy() == pytest.approx(median, abs=0.01)
+    assert table.redrawn_high.to_numpy() == pytest.approx(high, abs=0.01)
+    assert (high - low > 0.1).all()
 
 
 def test_from_ten_seeds_on_the_best_run_is_inside_the_bootstrap(tmp_path: Path) -> None:

@@ -84,6 +84,17 @@ def test_runs_that_all_reach_the_same_do_not_make_a_difference_certain(tmp_path:
     assert (table.difference_low < -0.005).all() and (table.difference_high > 0.005).all()
 
 
+def test_an_improvement_is_the_last_variant_s_over_each_other(tmp_path: Path) -> None:
+    study = made_up.study(tmp_path, made_up.TABLE1, TWO)
+    *worse, last = study.variants
+    better = dict.fromkeys(worse, 40.0) | {last: 60.0}
+    table = differences.differences(
+        study, made_up.measures(study, made_up.noisy(better, sd=1.0)), np.random.default_rng(0)
+    )
+    assert set(table.reference) == {last} and set(table.variant) == {*worse}
+    assert (table.difference > 0).all() and (table.improvement == 1.0).all()
+
+
 OF_EACH_ENV = ("finals", "epsilon_environments")
 
 

@@ -114,3 +114,8 @@ def test_many_levels_are_told_in_one_breath() -> None:
     assert note(0.95) == "95 % intervals"
     assert note(0.95, 0.975) == "95 % and 97.5 % intervals"
     assert note(0.95, 0.975, 0.99).startswith("95 % to 99 % intervals: Holm's")
+
+
+def test_shares_that_are_all_0_have_an_axis() -> None:
+    found = row(unit="proportion", estimate=0.0, low=0.0, high=0.0, margin=None)
+    assert found.at == found.zero == EDGE

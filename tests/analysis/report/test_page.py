@@ -1,10 +1,12 @@
 """The report opens anywhere and trusts nothing it is given."""
 
 import json
+import math
 from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -156,6 +158,11 @@ def test_the_coverage_of_the_repository_is_what_the_code_simulates() -> None:
     pd.testing.assert_frame_equal(stored[keys], simulated[keys])
     normal = stored[(stored.distribution == "normal") & (stored.method == "t")]
     assert len(normal) and normal.coverage.between(0.94, 0.97).all()
+    # Every twelfth case anew, on fewer data sets of other random numbers.
+    for case, row in list(zip(coverage.cases(), stored.itertuples(), strict=True))[::12]:
+        again = coverage.coverage_of(case, np.random.default_rng(7), data_sets=400)
+        error = math.hypot(again.monte_carlo_error, row.monte_carlo_error)
+        assert again.coverage == pytest.approx(row.coverage, abs=4.5 * error + 1e-4), case
 
 
 def test_two_scales_are_told_apart(page_of_two_scales: Path) -> None:
