@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from scipy import stats  # type: ignore[import-untyped]
 
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import EXPONENT, FACTOR, LEVEL, Data, Evidence, Part, Table
@@ -83,12 +84,8 @@ def _line(cells: "pd.Series[float]") -> tuple[float, float, float]:
     The error is of the cells' scatter about the line, with two degrees of freedom fewer than there
     are cells: what is no power law widens it as noise does.
     """
-    x, y = np.log(cells.index.to_numpy(np.float64)), cells.to_numpy(np.float64)
-    spread = float(((x - x.mean()) ** 2).sum())
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / spread)
-    level = float(y.mean() - slope * x.mean())
-    scatter = float(((y - level - slope * x) ** 2).sum()) / max(len(x) - 2, 1)
-    return slope, math.sqrt(scatter / spread), level
+    line = stats.linregress(np.log(cells.index.to_numpy(np.float64)), cells.to_numpy(np.float64))
+    return float(line.slope), float(line.stderr), float(line.intercept)
 
 
 def fitted(rows: pd.DataFrame, method: str, quantity: str) -> Estimate | None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.configuration import Claim
-from analysis.measures import LEAST_SPREAD_U, SIZE_RANGE, WORST
+from analysis.measures import LEAST_SPREAD_U, WORST
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 from analysis.study import Study, env_labels
 
@@ -164,16 +164,12 @@ def log_kl(runs: pd.DataFrame) -> pd.Series:
 
 def log_kl_95(runs: pd.DataFrame) -> pd.Series:
     """Logarithm of the 95 % quantile of KL over updates."""
-    return _log_held(runs.kl_95)
+    return np.log(runs.kl_95)
 
 
 def log_kl_max(runs: pd.DataFrame) -> pd.Series:
     """Logarithm of the largest KL of an update."""
-    return _log_held(runs.kl_max)
-
-
-def _log_held(kl: pd.Series) -> pd.Series:
-    return np.log(kl.fillna(np.inf).clip(*SIZE_RANGE))
+    return np.log(runs.kl_max)
 
 
 def log_ratio_99(runs: pd.DataFrame) -> pd.Series:

@@ -157,7 +157,6 @@ def panel(
     untrained: float,
 ) -> None:
     """The curves of some variants on one environment."""
-    axis.set_gid(f"env-{env}")
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.set_xlim(0, study.total_env_steps)
     axis.axhline(untrained, color="0.35", lw=0.9, ls=":", zorder=2)

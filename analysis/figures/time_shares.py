@@ -73,7 +73,6 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         for (part, look), hatch in zip(style.lines(list(PARTS)).items(), HATCHES, strict=True)
     }
     for axis, env in zip(axes, study.envs, strict=True):
-        axis.set_gid(f"env-{env}")
         rows = table[table.env == env].set_index(["algorithm", "cpu"])
         for place, bar in enumerate(bars):
             if bar not in rows.index:

@@ -69,7 +69,6 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     figure, axes = style.wrapped_panels(len(study.envs), height, sharex=True, sharey=True)
     looks = style.lines(study.variants, front(study))
     for axis, env in zip(axes, study.envs, strict=True):
-        axis.set_gid(f"env-{env}")
         for place, variant in enumerate(study.variants):
             of_variant = table[(table.env == env) & (table.variant == variant)]
             rows = of_variant.set_index("quantity")
