@@ -1,6 +1,7 @@
 """The self-test, against promises that are broken on purpose."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from torch import Tensor
 
 from replicate.maths.returns import gae
+from replicate.settings import RunSettings
 from replicate.store.records import write_run
 from replicate.upkeep import selftest
 from replicate.upkeep.checks.machine import determinism
@@ -106,3 +108,24 @@ def test_a_difference_is_named_by_file_column_and_step(tmp_path: Path) -> None:
         "short": "updates.parquet, 2 and 1 rows",
     }.items():
         assert selftest.first_difference(a, tmp_path / name) == expected
+
+
+def test_both_engines_both_recipes_and_every_batch_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def differences(runs: list[RunSettings], folder: Path, tell: Any) -> Iterator[str]:
+        assert {run.seed for run in runs} == {0, 1} and len(runs) == 4 and folder.is_dir()
+        yield f"{runs[0].env.id} {runs[0].algo.name} {runs[0].recipe.name}"
+
+    monkeypatch.setattr(selftest, "differences", differences)
+    monkeypatch.setattr(selftest.comparison, "first_difference", lambda env, **_: env.id)
+    assert list(selftest.broken_promises(lambda _: None)) == [
+        "HalfCheetah-v5",
+        "Hopper-v5",
+        "InvertedDoublePendulum-v5",
+        "Reacher-v5",
+        "Hopper-v5 ppo paper2017",
+        "Hopper-v5 trpo paper2017",
+        "BipedalWalker-v3 ppo modern",
+        "BipedalWalker-v3 trpo modern",
+    ]
