@@ -109,8 +109,9 @@ class Batch:
         old: π_old on ``observations``.
         old_log_prob: ``[R, T]``, log π_old(a|s).
         advantages: ``[R, T]``.
-        value_targets: ``[R, T]``, Â + V_old.
-        old_values: ``[R, T]``.
+        value_targets: ``[R, T]``, Â + V, both under the rollout's filter.
+        old_values: ``[R, T]``, V before the update: under the rollout's filter, or where a value
+            clip needs them under that of ``observations``.
 
     """
 

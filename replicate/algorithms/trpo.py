@@ -75,7 +75,7 @@ def update(
     """One natural-gradient step inside the trust region, then the value fit.
 
     s = (F + damping)⁻¹ g by conjugate gradient; the full step √(2δ/sᵀFs)·s (F damped) shrinks
-    until KL(old‖new) ≤ δ and the surrogate has improved, else nothing moves.
+    until KL(old‖new) ≤ ``accept_kl_factor``·δ and the surrogate has improved, else nothing moves.
 
     Args:
         learner: changed in place.
