@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
+from replicate.algorithms.learner import PIECE
 from replicate.messages import ConfigError
 from replicate.planning.composition import options
 from replicate.planning.studies import load_scale, load_study, study_runs
@@ -31,6 +32,13 @@ def test_every_run_of_a_study_has_rows_of_its_own_kind(study: str) -> None:
     for kind in {kind_of(p.run) for p in study_runs(load_study(study), load_scale("paper"))}:
         rows = [panel[name] for name in rows_like(kind, panel)]
         assert rows and all(row == kind for row in rows)
+
+
+def test_some_rows_walk_a_batch_in_several_pieces() -> None:
+    longest = dict.fromkeys(ALGORITHMS, 0)
+    for run, *_ in load_panel().values():
+        longest[run.algo.name] = max(longest[run.algo.name], run.algo.num_steps)
+    assert min(longest.values()) > 2 * PIECE
 
 
 def test_the_panel_reaches_what_long_runs_reach(tmp_path: Path) -> None:
