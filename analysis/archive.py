@@ -108,7 +108,7 @@ def check(file: Path) -> int:
         ArchiveError: it is not what its checksum or a manifest says.
 
     """
-    if sha256(file) != checksum(file).read_text(encoding="utf-8").partition(" ")[0]:
+    if sha256(file) != checksum(file).read_text("utf-8", "replace").partition(" ")[0]:
         raise ArchiveError(f"{file}: not what {checksum(file).name} says")
     contents = unpack(file)
     listed = {

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import manifest
@@ -36,17 +37,28 @@ def table_bytes(stem: Path, run_id: str, name: str) -> bytes:
     """
     file = stem.with_name(f"{stem.name}.{name}.parquet")
     rows = pq.read_table(file, filters=[(RUN, "==", run_id)]).drop_columns(RUN)
-    return parquet_bytes(rows.combine_chunks().cast(schema(name)))
+    known = [field for field in schema(name) if field.name in rows.column_names]
+    return parquet_bytes(rows.combine_chunks().cast(pa.schema(known)))
 
 
 def unlike(folder: Path, stored: StoredRun) -> list[str]:
-    """Files of a run that are not those of the tables."""
+    """Files of a run that are not those of the tables, in the columns that these have."""
+    run_id = stored.description["run_id"]
     return [
         f"{name}.parquet"
         for name in SCHEMAS
-        if (folder / f"{name}.parquet").read_bytes()
-        != table_bytes(stored.stem, stored.description["run_id"], name)
+        if table_bytes(stored.stem, run_id, name) != _without_new_columns(folder, stored.stem, name)
     ]
+
+
+def _without_new_columns(folder: Path, stem: Path, name: str) -> bytes:
+    """A run's file; where a column was added since its table was made, as it was without."""
+    file = folder / f"{name}.parquet"
+    there = pq.read_schema(stem.with_name(f"{stem.name}.{name}.parquet")).names
+    if all(column in there for column in pq.read_schema(file).names):
+        return file.read_bytes()
+    rows = pq.read_table(file)
+    return parquet_bytes(rows.select([c for c in rows.column_names if c in there]))
 
 
 def elsewhere(description: Mapping[str, Any], again: Mapping[str, Any]) -> str:

@@ -119,11 +119,14 @@ def freeze(asked: Asked) -> list[str]:
         said.append(f"{env}: {text}")
         if ids:
             new[asked.part / env] = ids
-    files = {
-        stem.with_name(f"{stem.name}.{table}"): content
+    tables = {
+        stem: {
+            stem.with_name(f"{stem.name}.{table}"): content
+            for table, content in tables_of_runs(asked.store, ids).items()
+        }
         for stem, ids in new.items()
-        for table, content in tables_of_runs(asked.store, ids).items()
     }
+    files = {file: content for of_env in tables.values() for file, content in of_env.items()}
     check_files(files, asked.replace)
     there = {run: stored for run, stored in there.items() if stored.stem not in new}
     for stem, ids in new.items():
@@ -131,10 +134,12 @@ def freeze(asked: Asked) -> list[str]:
     plans = plans_of(asked, scale, there)
     listed = manifest.listed(REFERENCE)
     manifest.check(file for file in listed if file not in files)
-    # Each is listed at once: whatever is interrupted can be completed.
-    for file, content in files.items():
-        write_atomically(file, content)
-        manifest.update(REFERENCE, [file])
+    # An environment's tables are listed together: half of them are refused until the same command
+    # has completed what was interrupted.
+    for of_env in tables.values():
+        for file, content in of_env.items():
+            write_atomically(file, content)
+        manifest.update(REFERENCE, list(of_env))
     for file, plan in plans.items():
         if plan is None:
             file.unlink()

@@ -86,6 +86,9 @@ def test_a_whole_archive_passes_and_a_changed_one_is_one_line(
     FILE.write_bytes(FILE.read_bytes()[:-9])
     assert archive.main(["--check", str(FILE)]) == 2
     assert f"{FILE}: not what {FILE}.sha256 says" in capsys.readouterr().err
+    archive.checksum(FILE).write_bytes(b"\xff\xfe")
+    assert archive.main(["--check", str(FILE)]) == 2
+    assert f"{FILE}: not what {FILE}.sha256 says" in capsys.readouterr().err
     # Even where the checksum was made anew.
     archive.checksum(FILE).write_text(f"{sha256(FILE)}  {FILE}\n")
     assert archive.main(["--check", str(FILE)]) == 2

@@ -4,16 +4,17 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from analysis import aggregate, compare_runs
+from analysis import aggregate, compare_runs, manifest
 from analysis.aggregate import runs_below
 from replicate.store.columns import SCHEMAS
 from replicate.store.files import MANIFEST
 from replicate.store.records import ENV_TABLES
 from replicate.training.runs import train_cohort
 from tests.conftest import runs_of
-from tests.stored import episodes_of, store_run
+from tests.stored import episodes_of, store_run, updates_of
 
 RUNS = runs_of("env=hopper", "total_env_steps=6144", "seed=range(0,3)")
 ROOT = Path(compare_runs.__file__).parents[1]
@@ -56,6 +57,22 @@ def test_one_other_bit_in_one_run_is_named(
     differs, counted = capsys.readouterr().out.splitlines()
     assert differs.startswith(f"{RUNS[1].run_id}: other episodes.parquet")
     assert ("no equal bytes promised" in differs) == (simd == "AVX512")
+    assert counted.startswith("1 of 2 runs are")
+
+
+def test_a_column_that_is_newer_than_the_tables_is_not_compared(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [data / f"part/hopper.{name}" for name in ENV_TABLES]
+    (updates,) = [file for file in files if ".updates." in file.name]
+    pq.write_table(pq.read_table(updates).drop_columns("entropy"), updates)
+    manifest.write(data / f"part/hopper.{MANIFEST}", files)
+    rows = [{**row, "kl": 0.125} for row in updates_of(RUNS[1], 3)]
+    store_run(tmp_path / "again", RUNS[0])
+    store_run(tmp_path / "again", RUNS[1], {"updates": rows})
+    assert compare_runs.main([str(tmp_path / "again"), str(data)]) == 1
+    differs, counted = capsys.readouterr().out.splitlines()
+    assert differs.startswith(f"{RUNS[1].run_id}: other updates.parquet")
     assert counted.startswith("1 of 2 runs are")
 
 

@@ -167,6 +167,33 @@ def test_an_interrupted_freeze_is_completed_by_the_same_command(
     read_study(Path("results/reference/plans/tiny/narrow.json"))
 
 
+def test_half_of_what_is_replaced_is_refused_until_it_is_whole(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(*planned("narrow"))
+    assert frozen("first", studies="narrow") == 0
+    rows = episodes_of(STEPS)
+    rows[0]["episodic_return"] = -7.0
+    train(*planned("narrow"), tables={"episodes": rows}, ended="2026-02-02T00:00:00+00:00")
+    write, written = freeze.write_atomically, []
+
+    def stop(file: Path, data: bytes) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(file)
+        write(file, data)
+
+    monkeypatch.setattr(freeze, "write_atomically", stop)
+    assert frozen("first", "--replace", studies="narrow") == 128 + signal.SIGINT
+    assert written and ".episodes." in written[0].name
+    file = Path("results/reference/plans/tiny/narrow.json")
+    with pytest.raises(manifest.AlteredDataError):
+        read_study(file)
+    monkeypatch.setattr(freeze, "write_atomically", write)
+    assert frozen("first", "--replace", studies="narrow") == 0
+    assert -7.0 in set(read_study(file).episodes.episodic_return)
+
+
 @pytest.mark.parametrize("change", ["edited", "lost"])
 def test_other_data_that_was_altered_is_refused(
     clone: Path, capsys: pytest.CaptureFixture[str], change: str

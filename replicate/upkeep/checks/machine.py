@@ -73,7 +73,7 @@ def code(where: Mapping[str, Any], digest: str, known: bool) -> Finding:
     if where["commit"] is None:
         text = f"{text}, not in a git checkout"
     else:
-        text = f"{text}, commit {where['commit'][:12]}{' and changes since' * where['dirty']}"
+        text = f"{text}, commit {where['commit'][:12]}{' and changes since' * bool(where['dirty'])}"
     if not known:
         text = f"{text}; its traces on this class of CPU are not known"
         todo = f"{COMMAND} adds them: what it trains stays known after a change of the code"
