@@ -12,6 +12,8 @@ last of its family, at the whole α: the largest error that a verdict can have.
 import csv
 import io
 import math
+import multiprocessing
+import signal
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -24,6 +26,7 @@ from numpy.random import Generator
 
 from analysis import manifest
 from analysis.claims import rules
+from analysis.claims.clip import SIZES
 from analysis.claims.configuration import Claim, LedgerSettings, load_claims, load_ledger
 from analysis.claims.epsilon import VARIANTS
 from analysis.claims.fixed_data import METHODS, SETTINGS, STUDIES, probes
@@ -36,6 +39,7 @@ from analysis.claims.ledger import (
     ledger,
 )
 from analysis.claims.parts import Data, Evidence
+from analysis.claims.strategies import SCHEDULES, TARGETS
 from analysis.measures import WORST, ruined_or_collapsed
 from analysis.statistics import Array
 from analysis.study import Study
@@ -43,17 +47,18 @@ from replicate.messages import DataError, Parser, one_line_errors
 from replicate.store.files import write_atomically
 
 SEEDS = (3, 5, 10)
-DATA_SETS = 500
+DATA_SETS = 250
 LEARNT = 0.9
 """Mean u of what has learnt enough to be compared."""
 LARGE = 1.0
 """An effect that no noise hides, in u and in logarithms."""
-VERDICTS = (SUPPORTED, IN_PART, CONTRADICTED, NO_EFFECT, INCONCLUSIVE)
-COLUMNS = ["claim", "truth", "environments", "seeds", "data_sets", *VERDICTS, "wrong", "error"]
+OUTCOMES = (SUPPORTED, IN_PART, CONTRADICTED, NO_EFFECT, INCONCLUSIVE)
+"""Verdicts of a claim that was run."""
+COLUMNS = ["claim", "truth", "environments", "seeds", "data_sets", *OUTCOMES, "wrong", "error"]
 
 NOISY = {
     "u": ["u", "early_u"],
-    "log": ["mean_log_kl", "log_kl_95", "mean_log_ratio_deviation_99"],
+    "log": ["mean_log_kl", "log_kl_95", "log_kl_max", "mean_log_ratio_deviation_99"],
 }
 
 
@@ -88,6 +93,13 @@ def scenarios(claims: Mapping[str, Claim]) -> list[Scenario]:
     no_clip = {("comparison", "ppo_noclip"): LARGE, ("comparison_modern", "ppo_noclip"): LARGE}
     worse = {("table1", name): -LARGE for name in SETTINGS if name not in ("clip_0.2", "clip_0.3")}
     trpo = ("comparison", "trpo"), ("comparison_modern", "trpo")
+    c3, c3_factor = claims["C3"].margins["u"], math.log(claims["C3"].margins["factor"])
+    c6, c10 = claims["C6"].margins["u"], claims["C10"].margins["u"]
+    e6, s1, s2 = (claims[name].margins["u"] for name in ("E6", "S1", "S2"))
+    s3, t3 = claims["S3"].margins["u"], claims["T3"].margins["u"]
+    sizes = [("no_clip_step_size", f"none_{size}") for size in SIZES]
+    falling = [("clip_schedule", name) for name in SCHEDULES]
+    targets = [("early_stopping", f"target_{target:g}") for target in TARGETS.values()]
     return [
         Scenario("E1", "no step changes KL", either),
         Scenario("E1", "three steps change KL, one does not", either, log=_steps(1, 1, 0, 1)),
@@ -114,6 +126,31 @@ def scenarios(claims: Mapping[str, Claim]) -> list[Scenario]:
                  u=dict.fromkeys(trpo, p1)),
         Scenario("P1", "PPO is worse by just the margin under one recipe", (SUPPORTED,),
                  u={trpo[0]: p1}),
+        Scenario("C3", "max is as min", either),
+        Scenario("C3", "all effects are just the margin", (NO_EFFECT, CONTRADICTED),
+                 u={("bound", "min"): c3}, log={("bound", "max"): c3_factor}),
+        Scenario("C6", "SPO is as the clip", either),
+        Scenario("C6", "SPO's ratios are nearer to 1, its return is worse by just the margin",
+                 (SUPPORTED,), u={("quadratic_penalty", "spo"): -c6},
+                 log={("quadratic_penalty", "clip"): LARGE}),
+        Scenario("C10", "no clip is as the clip at every step size", (CONTRADICTED,)),
+        Scenario("C10", "no clip is worse by just the margin at every step size", (SUPPORTED,),
+                 u=dict.fromkeys(sizes, -c10)),
+        Scenario("E6", "ε does not matter", either),
+        Scenario("E6", "ε = 0.05 is slower and ends lower by just the margin", (SUPPORTED,),
+                 u=_steps(e6, 0, 0, 0)),
+        Scenario("S1", "an ε that falls is as a constant one", either),
+        Scenario("S1", "an ε that falls is better by just the margin", (NO_EFFECT, CONTRADICTED),
+                 u=dict.fromkeys(falling, s1)),
+        Scenario("S2", "the number of passes does not matter", either),
+        Scenario("S2", "all effects are just the margin", (NO_EFFECT, CONTRADICTED),
+                 u={("epochs", "clip_1"): -s2, ("epochs", "none_30"): -s2}),
+        Scenario("S3", "a target does nothing", either),
+        Scenario("S3", "a target keeps KL down and costs just the margin", (SUPPORTED,),
+                 u=dict.fromkeys(targets, -s3), log={("early_stopping", "clip"): LARGE}),
+        Scenario("T3", "more exact is as good", (CONTRADICTED,)),
+        Scenario("T3", "more exact is better by just the margin in one way", (SUPPORTED,),
+                 u={("trpo_exactness", "cg_40"): t3}),
     ]  # fmt: skip
 
 
@@ -132,7 +169,7 @@ def noise_of(measures: pd.DataFrame) -> dict[str, Noise]:
         DataError: no environment has a variant with two runs.
 
     """
-    table = measures.assign(log_kl_95=np.log(measures.kl_95))
+    table = measures.assign(log_kl_95=np.log(measures.kl_95), log_kl_max=np.log(measures.kl_max))
     table[NOISY["u"]] = table[NOISY["u"]].clip(lower=WORST)
     columns = [*NOISY["u"], *NOISY["log"]]
     table = table[table.u.notna()]
@@ -158,13 +195,16 @@ class World:
     def __init__(self, claim: Claim, noise: Mapping[str, Noise], seeds: int) -> None:
         self.noise = noise
         self.envs = [env for env in noise if env not in claim.without]
+        self.probes = probes()
         self.tables: dict[str, pd.DataFrame] = {}
         self.studies: dict[str, Study] = {}
         for name in claim.studies:
             recipe, variants = STUDIES[name]
             variants = METHODS[1:] if variants == METHODS else variants
             keys = [(e, v, s) for e in self.envs for v in variants for s in range(seeds)]
-            self.tables[name] = pd.DataFrame(keys, columns=["env", "variant", "seed"])
+            table = pd.DataFrame(keys, columns=["env", "variant", "seed"])
+            # Categories, since they are compared in every data set.
+            self.tables[name] = table.astype({"env": "category", "variant": "category"})
             plan = {
                 "study": name,
                 "recipe": recipe,
@@ -179,7 +219,7 @@ class World:
         """Measures of one replication of the scenario."""
         measures = {name: self._draw(name, scenario, generator) for name in self.tables}
         table1 = pd.DataFrame({"setting": [], "score": []})
-        return Data(self.studies, measures, probes(), {"ppo_table1": table1})
+        return Data(self.studies, measures, self.probes, {"ppo_table1": table1})
 
     def _draw(self, name: str, scenario: Scenario, generator: Generator) -> pd.DataFrame:
         keys = self.tables[name]
@@ -199,6 +239,7 @@ class World:
             early_u=LEARNT / 2 + u + residuals["early_u"],
             mean_log_kl=log - 5 + residuals["mean_log_kl"],
             kl_95=np.exp(log - 4 + residuals["log_kl_95"]),
+            kl_max=np.exp(log - 3 + residuals["log_kl_max"]),
             mean_log_ratio_deviation_99=log - 1 + residuals["mean_log_ratio_deviation_99"],
             ruined=False,
             collapsed=np.concatenate(unsafe),
@@ -242,7 +283,7 @@ def _evidence(claim: Claim, data: Data) -> Evidence:
 def row(scenario: Scenario, counts: Counter[str], environments: int, seeds: int) -> list[object]:
     """A row of ``COLUMNS``; shares of the data sets."""
     total = sum(counts.values())
-    shares = [counts[verdict] / total for verdict in VERDICTS]
+    shares = [counts[verdict] / total for verdict in OUTCOMES]
     error = sum(counts[verdict] for verdict in scenario.wrong) / total
     wrong = " or ".join(scenario.wrong)
     start = [scenario.claim, scenario.truth, environments, seeds, total]
@@ -262,15 +303,19 @@ def main(arguments: list[str], data_sets: int = DATA_SETS) -> int:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for scenario in scenarios(claims):
-        claim = claims[scenario.claim]
-        environments = len([env for env in noise if env not in claim.without])
-        for seeds in SEEDS:
-            counts = verdicts(scenario, claim, settings, noise, seeds, data_sets)
-            writer.writerow(row(scenario, counts, environments, seeds))
-            print(
-                *row(scenario, counts, environments, seeds), sep="  ", file=sys.stderr, flush=True
-            )
+    cases = [(case, claims[case.claim], seeds) for case in scenarios(claims) for seeds in SEEDS]
+    # Ctrl-C is for this process to tell; it ends the others.
+    ignore = signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    with multiprocessing.get_context("spawn").Pool(None, *ignore) as pool:
+        waiting = [
+            pool.apply_async(verdicts, (case, claim, settings, noise, seeds, data_sets))
+            for case, claim, seeds in cases
+        ]
+        for (case, claim, seeds), counts in zip(cases, waiting, strict=True):
+            environments = len([env for env in noise if env not in claim.without])
+            cells = row(case, counts.get(), environments, seeds)
+            writer.writerow(cells)
+            print(*cells, sep="  ", file=sys.stderr, flush=True)
     write_atomically(out, text.getvalue().encode())
     manifest.renew(out)
     return 0

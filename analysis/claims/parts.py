@@ -188,13 +188,15 @@ def samples(
     if study not in data.measures:
         return {}
     table = data.measures[study]
-    runs = table[(table.variant == variant) & ~table.env.isin(list(without))]
-    values, seeds, envs = column(runs).to_numpy(np.float64), runs.seed.to_numpy(), runs.env.array
+    runs = table[(table.variant == variant).to_numpy()]
+    values, seeds = column(runs).to_numpy(np.float64), runs.seed.to_numpy()
+    places, envs = pd.factorize(runs.env)
+    left_out = set(without)
     by_env = {}
-    for env in dict.fromkeys(envs):
-        here = np.asarray(envs == env)
-        if not np.isnan(values[here]).any():
-            by_env[str(env)] = pd.Series(values[here], index=seeds[here])
+    for place, env in enumerate(map(str, envs)):
+        here = places == place
+        if env not in left_out and not np.isnan(values[here]).any():
+            by_env[env] = pd.Series(values[here], index=seeds[here])
     return by_env
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.claims.error_rates import VERDICTS
+from analysis.claims.error_rates import OUTCOMES
 from analysis.claims.ledger import INCONCLUSIVE
 from analysis.report.elements import Table, grid
 
@@ -43,7 +43,7 @@ def error_table(rates: pd.DataFrame) -> Table:
         f"How often a verdict is wrong, by simulation: {sets} data sets for each number, with the "
         f"noise of real runs on {environments} environments; how often it stays inconclusive is "
         f"beside it. Each claim is judged as the last of its family, the largest error that it can "
-        f"have; the rest are other verdicts of {', '.join(VERDICTS)} (python -m "
+        f"have; the rest are other verdicts of {', '.join(OUTCOMES)} (python -m "
         f"analysis.claims.error_rates)."
     )
     return grid(caption, header, rows)
