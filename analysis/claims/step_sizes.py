@@ -68,7 +68,10 @@ def n3(data: Data, claim: Claim) -> Evidence:
         undecided = f"naive policy gradient still learns at the end of the grid on {count}"
     tables = [_outside(data, claim, sizes, values, best, censored)] if envs else []
     parts = [replace(each, at_least=bool(censored[each.key])) for each in _parts(widths, claim)]
-    told = {"reach": "as far as the grids reach, " if any(censored.values()) else ""}
+    told = {
+        "reach": "as far as the grids reach, " if any(censored.values()) else "",
+        "beside": _ruined_beside(tables[0]) if tables else "none",
+    }
     return Evidence(parts, undecided, variants=tuple(values), told=told, tables=lambda: tables)
 
 
@@ -134,6 +137,16 @@ def _outside(
         f"share that never learnt (u < {NEVER_LEARNT:g}, neither ruined nor collapsed)",
     ]
     return Table("Step sizes that serve, and what happens beside them", columns, rows)
+
+
+def _ruined_beside(table: Table) -> str:
+    """``19 of 150 runs of naive policy gradient, …``: what the table has on all environments."""
+    parts = []
+    for name in METHODS.values():
+        runs = [row[-3:-1] for row in table.rows if row[2] == name and row[-3]]
+        fallen = round(sum(count * share for count, share in runs))
+        parts.append(f"{fallen} of {sum(count for count, _ in runs)} runs of {name}")
+    return ", ".join(parts)
 
 
 def _share(runs: "list[pd.Series[bool]]") -> float | None:

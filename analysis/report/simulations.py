@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from analysis.claims.error_rates import OUTCOMES
-from analysis.claims.ledger import INCONCLUSIVE
+from analysis.claims.ledger import IN_PART, INCONCLUSIVE
 from analysis.report.elements import Table, grid
 
 COVERAGE_KEYS = ["statistic", "method", "environments", "distribution"]
@@ -27,23 +26,25 @@ def coverage_table(coverage: pd.DataFrame) -> Table:
 
 def error_table(rates: pd.DataFrame) -> Table:
     """How often a verdict is wrong where the truth is known."""
-    wide, open_ = (
+    wide, in_part, open_ = (
         rates.pivot_table(index=ERROR_KEYS, columns="seeds", values=value, sort=False)
-        for value in ("error", INCONCLUSIVE)
+        for value in ("error", IN_PART, INCONCLUSIVE)
     )
     header = ["claim", "if in truth", "this would be wrong"]
-    header += [f"how often, {seeds} seeds" for seeds in wide.columns]
-    header += [f"{INCONCLUSIVE}, {seeds} seeds" for seeds in wide.columns]
+    for what in ("how often", IN_PART, INCONCLUSIVE):
+        header += [f"{what}, {seeds} seeds" for seeds in wide.columns]
     rows = [
-        (*key, *(f"{value:.1%}" for value in [*row, *open_.loc[key]]))
+        (*key, *(f"{value:.1%}" for value in [*row, *in_part.loc[key], *open_.loc[key]]))
         for key, row in zip(wide.index, wide.values, strict=True)
     ]
-    sets, environments = int(rates.data_sets.min()), int(rates.environments.max())
+    sets = int(rates.data_sets.min())
+    environments = " and ".join(map(str, sorted(rates.environments.unique())))
     caption = (
         f"How often a verdict is wrong, by simulation: {sets} data sets for each number, with the "
-        f"noise of real runs on {environments} environments; how often it stays inconclusive is "
-        f"beside it. Each claim is judged as the last of its family, the largest error that it can "
-        f"have; the rest are other verdicts of {', '.join(OUTCOMES)} (python -m "
+        f"noise of real runs on {environments} environments, more than some claims have. Beside it "
+        f"how often it is {IN_PART}, which is not counted as wrong, and {INCONCLUSIVE}; what is "
+        f"left are other verdicts. Each claim is judged at the whole 5 %, where its error is "
+        f"largest. Claims that are not in the table were not simulated (python -m "
         f"analysis.claims.error_rates)."
     )
     return grid(caption, header, rows)

@@ -118,7 +118,8 @@ def extent(study: Study) -> str:
         f"Scale {study.plan['scale']}, {study.total_env_steps:,} env steps a run: "
         + ", ".join(where)
         + (
-            f". What is over all environments has the {len(study.seeds)} that all of them have."
+            f". Tables and pictures over all environments have the {len(study.seeds)} that all of "
+            "them have; claims have all, so that their numbers differ a little."
             if others
             else "."
         )

@@ -33,8 +33,9 @@ def test_its_extent_says_where_there_are_more_seeds(tmp_path: Path) -> None:
     runs = [run for run in study.plan["runs"] if run["env"] == "hopper" or run["seed"] < 2]
     uneven = Study(study.folder, {**study.plan, "runs": runs})
     assert studies.extent(uneven) == (
-        "Scale paper, 999,424 env steps a run: 3 seeds on 1 environment, 2 on Swimmer-v5. What is "
-        "over all environments has the 2 that all of them have."
+        "Scale paper, 999,424 env steps a run: 3 seeds on 1 environment, 2 on Swimmer-v5. "
+        "Tables and pictures over all environments have the 2 that all of them have; claims have "
+        "all, so that their numbers differ a little."
     )
 
 
