@@ -408,7 +408,7 @@ def _finding(
                 judged += [judge(each, level, settings) for each in beside]
     verdict, why = verdict_of(judged, evidence.undecided)
     if evidence.undecided:
-        # What they differ from may be larger, too: nothing is a bound of anything.
+        # What a part is compared with may be cut off as well: then it is no bound.
         judged = [replace(each, part=replace(each.part, at_least=False)) for each in judged]
     needed = evidence.seeds_needed
     curable = why != TOO_SHORT and not evidence.undecided

@@ -66,12 +66,17 @@ def n3(data: Data, claim: Claim) -> Evidence:
     elif censored[NAIVE]:
         count = f"{len(censored[NAIVE])} of {len(shown)} environments"
         undecided = f"naive policy gradient still learns at the end of the grid on {count}"
-    tables = [_outside(data, claim, sizes, values, best, censored)] if envs else []
+    table, fallen = _outside(data, claim, sizes, values, best, censored)
     parts = [replace(each, at_least=bool(censored[each.key])) for each in _parts(widths, claim)]
     told = {
         "reach": "as far as the grids reach, " if any(censored.values()) else "",
-        "beside": _ruined_beside(tables[0]) if tables else "none",
+        "beside": ", ".join(
+            f"{sum(int(runs.sum()) for runs in of_method)} of {sum(map(len, of_method))} runs of "
+            f"{METHODS[method]}"
+            for method, of_method in fallen.items()
+        ),
     }
+    tables = [table] if envs else []
     return Evidence(parts, undecided, variants=tuple(values), told=told, tables=lambda: tables)
 
 
@@ -95,9 +100,13 @@ def _outside(
     values: Mapping[str, Mapping[str, pd.Series]],
     best: Mapping[str, float],
     censored: Mapping[str, Mapping[str, int]],
-) -> Table:
-    """Per environment and method: the range of its mean, and what becomes of runs beside it."""
+) -> tuple[Table, dict[str, list["pd.Series[bool]"]]]:
+    """Per environment and method: the range of its mean, and what becomes of runs beside it.
+
+    And of each method, for every variant beside a range, which of its runs came to ruin.
+    """
     rows: list[list[object]] = []
+    fallen_of: dict[str, list[pd.Series[bool]]] = {method: [] for method in sizes}
     for env in best:
         for method, of_method in sizes.items():
             grid = np.array(list(of_method.values()))
@@ -109,6 +118,7 @@ def _outside(
                 samples(data, STUDY, variant, ruined_or_collapsed, claim.without)[env] > 0
                 for variant in beside
             ]
+            fallen_of[method] += fallen
             never = [
                 (final < NEVER_LEARNT) & ~fell for final, fell in zip(finals, fallen, strict=True)
             ]
@@ -136,17 +146,8 @@ def _outside(
         "share of them ruined or collapsed",
         f"share that never learnt (u < {NEVER_LEARNT:g}, neither ruined nor collapsed)",
     ]
-    return Table("Step sizes that serve, and what happens beside them", columns, rows)
-
-
-def _ruined_beside(table: Table) -> str:
-    """``19 of 150 runs of naive policy gradient, …``: what the table has on all environments."""
-    parts = []
-    for name in METHODS.values():
-        runs = [row[-3:-1] for row in table.rows if row[2] == name and row[-3]]
-        fallen = round(sum(count * share for count, share in runs))
-        parts.append(f"{fallen} of {sum(count for count, _ in runs)} runs of {name}")
-    return ", ".join(parts)
+    table = Table("Step sizes that serve, and what happens beside them", columns, rows)
+    return table, fallen_of
 
 
 def _share(runs: "list[pd.Series[bool]]") -> float | None:

@@ -43,8 +43,8 @@ def error_table(rates: pd.DataFrame) -> Table:
         f"How often a verdict is wrong, by simulation: {sets} data sets for each number, with the "
         f"noise of real runs on {environments} environments, more than some claims have. Beside it "
         f"how often it is {IN_PART}, which is not counted as wrong, and {INCONCLUSIVE}; what is "
-        f"left are other verdicts. Each claim is judged at the whole 5 %, where its error is "
-        f"largest. Claims that are not in the table were not simulated (python -m "
+        f"left are other verdicts. Each claim is judged as the last of its family, where its "
+        f"error is largest. Claims that are not in the table were not simulated (python -m "
         f"analysis.claims.error_rates)."
     )
     return grid(caption, header, rows)
