@@ -297,6 +297,7 @@ def main(arguments: list[str], data_sets: int = DATA_SETS) -> int:
     parser.add_argument("out", type=Path, metavar="OUT.csv")
     parser.add_argument("files", type=Path, nargs="+", metavar="MEASURES.csv")
     out, files = vars(parser.parse_args(arguments)).values()
+    manifest.check(files)
     noise = noise_of(pd.concat([pd.read_csv(file).assign(study=file.stem) for file in files]))
     claims, settings = load_claims(), load_ledger()
     rules.check(claims)

@@ -22,7 +22,7 @@ from analysis.claims.error_rates import (
 from analysis.claims.ledger import CONTRADICTED, SUPPORTED
 from analysis.claims.rules import evidence_of
 from tests.analysis.claims.worlds import around, world
-from tests.analysis.made_up import PAPER
+from tests.analysis.made_up import PAPER, list_beside
 
 CLAIMS, SETTINGS = load_claims(), load_ledger()
 ENVS = ("hopper", "walker2d", "swimmer")
@@ -148,6 +148,7 @@ def test_an_error_would_be_seen() -> None:
 
 def test_the_table_is_the_same_every_time(tmp_path: Path) -> None:
     measures().to_csv(tmp_path / "epsilon.csv", index=False)
+    list_beside(tmp_path / "epsilon.csv")
     files = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for file in files:
         assert main([str(file), str(tmp_path / "epsilon.csv")], data_sets=1) == 0
@@ -162,6 +163,18 @@ def test_runs_without_a_second_seed_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measures().query("seed == 0").to_csv(tmp_path / "epsilon.csv", index=False)
+    list_beside(tmp_path / "epsilon.csv")
     assert main([str(tmp_path / "out.csv"), str(tmp_path / "epsilon.csv")]) == 2
     assert main([str(tmp_path / "out.csv")]) == 2
     assert [line[:6] for line in capsys.readouterr().err.splitlines()] == ["error:"] * 2
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n"])
+def test_a_table_that_is_no_measures_of_ours_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    (tmp_path / "foreign.csv").write_text(content)
+    assert main([str(tmp_path / "out.csv"), str(tmp_path / "foreign.csv")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "foreign.csv" in line
+    assert not (tmp_path / "out.csv").exists()
