@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
+from rich.console import Console
+from rich.progress import track
 from scipy import special, stats  # type: ignore[import-untyped]
 
 from analysis import manifest
@@ -243,7 +245,8 @@ def main(arguments: list[str]) -> int:
     with out.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, [f.name for f in fields(Coverage)], lineterminator="\n")
         table.writeheader()
-        for row in all_coverages():
+        total = len(list(cases()))
+        for row in track(all_coverages(), "cases", total, console=Console(stderr=True)):
             table.writerow(
                 {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()}
             )

@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
+from rich.console import Console
+from rich.progress import track
 
 from analysis import manifest
 from analysis.claims import rules
@@ -312,7 +314,8 @@ def main(arguments: list[str], data_sets: int = DATA_SETS) -> int:
             pool.apply_async(verdicts, (case, claim, settings, noise, seeds, data_sets))
             for case, claim, seeds in cases
         ]
-        for (case, claim, seeds), counts in zip(cases, waiting, strict=True):
+        every = list(zip(cases, waiting, strict=True))
+        for (case, claim, seeds), counts in track(every, "truths", console=Console(stderr=True)):
             environments = len([env for env in noise if env not in claim.without])
             cells = row(case, counts.get(), environments, seeds)
             writer.writerow(cells)

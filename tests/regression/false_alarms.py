@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
+from rich.console import Console
+from rich.progress import track
 
 from analysis import manifest
 from analysis.coverage import DISTRIBUTIONS
@@ -90,7 +92,8 @@ def main(arguments: list[str]) -> int:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for number, (names, (old, new)) in enumerate(CASES.items()):
+    every = list(enumerate(CASES.items()))
+    for number, (names, (old, new)) in track(every, "cases", console=Console(stderr=True)):
         generator = np.random.default_rng(number)
         cell = alarm_rate(old, new, design.false_alarm_rate / cells, generator)
         gate = 1 - (1 - cell) ** cells
