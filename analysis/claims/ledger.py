@@ -419,7 +419,7 @@ def _finding(
         why = f"{why} {_names(short, env_labels)}"
     failures = [env for each in judged for env in guard_failures(each)]
     if failures and verdict == IN_PART:
-        why = "; ".join(filter(None, [why, f"not on {_names(failures, env_labels)}"]))
+        why = "; ".join(filter(None, [why, f"fails on {_names(failures, env_labels)}"]))
     return Finding(claim, verdict, why, judged, evidence, needed)
 
 
