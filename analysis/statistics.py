@@ -311,13 +311,42 @@ def bootstrap_intervals(
     if array.shape[-1] < FEW_SEEDS:
         low = high = np.full(estimates.shape, math.nan)
     else:
-        distribution = resampled(statistic, array, generator)
-        low, high = map(np.atleast_1d, percentile_bounds(distribution, level))
-        low, high = (np.where(low < high, bound, math.nan) for bound in (low, high))
+        low, high = _bounds_with_a_width(resampled(statistic, array, generator), level)
     return [
         Interval(float(e), float(a), float(b), level, BOOTSTRAP)
         for e, a, b in zip(estimates, low, high, strict=True)
     ]
+
+
+def bootstrap_mean(
+    statistic: Statistic,
+    environments: Sequence[npt.ArrayLike],
+    generator: Generator,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile interval of ``1/E Σ_e statistic(x_e)``, where environments have unlike seeds.
+
+    Bounds are NaN as those of :func:`bootstrap_intervals`.
+
+    Args:
+        statistic: of one environment, as in :func:`resampled`; it makes ``[...]``.
+        environments: ``[V, S]`` of each.
+        generator, level: as in :func:`bootstrap_intervals`.
+
+    """
+    arrays = [finite(values)[None] for values in environments]
+    estimate = float(np.mean([statistic(array) for array in arrays]))
+    low = high = np.array([math.nan])
+    if min(array.shape[-1] for array in arrays) >= FEW_SEEDS:
+        # Their seeds are drawn apart from each other, so that the b-th of all make one resample.
+        drawn = [resampled(statistic, array, generator) for array in arrays]
+        low, high = _bounds_with_a_width(np.mean(drawn, axis=0), level)
+    return Interval(estimate, float(low[0]), float(high[0]), level, BOOTSTRAP)
+
+
+def _bounds_with_a_width(distribution: Array, level: float) -> tuple[Array, Array]:
+    low, high = map(np.atleast_1d, percentile_bounds(distribution, level))
+    return np.where(low < high, low, math.nan), np.where(low < high, high, math.nan)
 
 
 # ---------------------------------------------------------------------------------------- guards

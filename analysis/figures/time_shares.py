@@ -9,6 +9,8 @@ from analysis.figures import Drawing
 from analysis.study import Study
 from replicate.messages import counted
 
+ALL_SEEDS = True
+"""Every panel is of one environment."""
 PARTS = {
     "env_step": "environment step",
     "rest_of_rollout": "rest of the rollout",

@@ -12,8 +12,11 @@ from analysis.figures import Drawing, front
 from analysis.measures import SIZE_RANGE, held
 from analysis.statistics import share
 from analysis.study import Study
+from analysis.summaries import seeds_text
 from replicate.messages import counted
 
+ALL_SEEDS = True
+"""Every panel is of one environment."""
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "most": 1.0}
 QUANTITIES = {"kl": "of the update", "filter_kl": "of the moving filter"}
 FLOOR = SIZE_RANGE[0]
@@ -97,7 +100,7 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     style.add_note(figure, note)
     caption = (
         f"{study.plan['title']}: mean KL(old‖new) over the batch, of each update of "
-        f"{counted(len(study.seeds), 'seed')}, logarithmic. {note}{_trpo(study, table)}"
+        f"{seeds_text(study)}, logarithmic. {note}{_trpo(study, table)}"
     )
     return Drawing(table, figure, caption)
 

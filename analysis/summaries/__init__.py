@@ -35,6 +35,12 @@ def held_u(study: Study, measures: pd.DataFrame, envs: Sequence[str]) -> Array:
     return np.maximum(matrix(study, measures, "u", envs), WORST)
 
 
+def held_u_on(study: Study, measures: pd.DataFrame, env: str) -> Array:
+    """:func:`held_u` on one environment ``[V, S]``, of all its seeds."""
+    of_env: Array = held_u(study.on(env), measures, [env])[0]
+    return of_env
+
+
 def scaled_envs(study: Study, measures: pd.DataFrame) -> list[str]:
     """Environments with a published scale."""
     has_scale = measures.groupby("env").u.apply(lambda u: u.notna().all())
@@ -53,13 +59,11 @@ def label_of(study: Study, env: str) -> str:
 
 def runs_text(study: Study, measures: pd.DataFrame) -> str:
     """How many runs the numbers are made of, how long and by which recipe, in two sentences."""
-    of_each = [len(study.on(env).seeds) for env in study.envs]
-    least, most = min(of_each), max(of_each)
     numbers = " × ".join(
         [
             counted(len(study.envs), "environment"),
             counted(len(study.variants), "variant"),
-            counted(least, "seed") if least == most else f"{least} to {most} seeds",
+            seeds_text(study),
         ]
     )
     diverged = int(measures.diverged.sum())
@@ -68,6 +72,18 @@ def runs_text(study: Study, measures: pd.DataFrame) -> str:
         f"{numbers}, recipe {study.recipe}."
         + (f" {counted(diverged, 'run')} diverged." if diverged else "")
     )
+
+
+def seeds_text(study: Study) -> str:
+    """How many seeds the environments have: ``5 seeds``, ``3 to 10 seeds``."""
+    counts = seeds_of_each(study)
+    least, most = min(counts), max(counts)
+    return counted(least, "seed") if least == most else f"{least} to {most} seeds"
+
+
+def seeds_of_each(study: Study) -> list[int]:
+    """How many seeds each environment has."""
+    return [len(study.on(env).seeds) for env in study.envs]
 
 
 def scale_text(study: Study, measures: pd.DataFrame) -> str:

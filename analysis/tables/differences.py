@@ -12,14 +12,25 @@ from analysis.significance import holm, holm_levels
 from analysis.statistics import (
     FEW_SEEDS,
     Array,
-    bootstrap_intervals,
+    bootstrap_mean,
     interval,
+    mean_over_environments,
     paired_difference,
 )
 from analysis.study import Study
-from analysis.summaries import OVERALL, bounds, held_u, label_of, runs_text, scale_text, scaled_envs
+from analysis.summaries import (
+    OVERALL,
+    bounds,
+    held_u_on,
+    label_of,
+    runs_text,
+    scale_text,
+    scaled_envs,
+)
 from analysis.tables import TOO_FEW, Table, p_text, with_interval
 
+ALL_SEEDS = True
+"""A mean over environments is of each one's own."""
 LEVEL = 0.95
 COLUMNS = [
     *("env", "variant", "label", "reference", "reference_label"),
@@ -51,29 +62,32 @@ def differences(study: Study, measures: pd.DataFrame, generator: Generator) -> p
     families.append({env: [env] for env in envs})
     if not envs or len(study.variants) < 2:
         return pd.DataFrame(columns=COLUMNS)
-    tables = [_family(study, measures, places, generator) for places in families]
+    u = {env: held_u_on(study, measures, env) for env in envs}
+    tables = [_family(study, u, places, generator) for places in families]
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
 def _family(
     study: Study,
-    measures: pd.DataFrame,
+    u: Mapping[str, Array],
     places: Mapping[str, Sequence[str]],
     generator: Generator,
 ) -> pd.DataFrame:
-    """All comparisons that are adjusted together."""
+    """All comparisons that are adjusted together; ``u`` of each environment is ``[V, S]``."""
     *others, reference = study.variants
     keys = [(place, place_in_plan) for place in places for place_in_plan in range(len(others))]
-    u = {place: held_u(study, measures, envs) for place, envs in places.items()}
+    pairs = {(place, v): [u[env][[-1, v]] for env in places[place]] for place, v in keys}
     estimates = [
-        paired_difference(u[place][:, -1], u[place][:, v], "u", LEAST_SPREAD_U) for place, v in keys
+        mean_over_environments(
+            [paired_difference(last, other, "u", LEAST_SPREAD_U) for last, other in of_envs]
+        )
+        for of_envs in pairs.values()
     ]
     p_values = [estimate.p_value for estimate in estimates]
     rows = []
     for (place, v), estimate, level in zip(keys, estimates, holm_levels(p_values), strict=True):
         shown = interval(estimate, float(level))
-        pair = u[place][:, [-1, v]]
-        (better,) = bootstrap_intervals(_improvement, pair, generator)
+        better = bootstrap_mean(_improvement, pairs[place, v], generator)
         rows.append(
             {
                 "env": place,
@@ -86,7 +100,7 @@ def _family(
                 "method": shown.method,
                 "p_value": estimate.p_value,
                 **bounds("improvement", better),
-                "runs": pair.size,
+                "runs": sum(pair.size for pair in pairs[place, v]),
             }
         )
     return pd.DataFrame(rows).assign(p_holm=holm(p_values))

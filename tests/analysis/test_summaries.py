@@ -412,6 +412,26 @@ def test_an_interval_excludes_zero_just_where_its_adjusted_p_says_so(
     assert table.improvement_low.isna().all() == (seeds < 10)
 
 
+def test_differences_are_of_all_seeds_that_an_environment_has(tmp_path: Path) -> None:
+    whole, measures = compared(tmp_path, 10)
+    runs = [run for run in whole.plan["runs"] if run["env"] == "hopper" or run["seed"] < 3]
+    uneven = Study(whole.folder, {**whole.plan, "runs": runs})
+    table = differences.differences(uneven, measures, generator())
+    few = differences.differences(uneven.on("reacher"), measures, generator())
+    many = differences.differences(whole.on("hopper"), measures, generator())
+    for alone, env, count in ((few, "reacher", 6), (many, "hopper", 20)):
+        shown = row(table, env=env, variant="clip_0.1")
+        of_it = row(alone, env=env, variant="clip_0.1")
+        assert (shown.difference, shown.p_value) == (of_it.difference, of_it.p_value)
+        assert shown.runs == of_it.runs == count
+        assert np.isnan(shown.improvement_low) == (env == "reacher")
+    overall = row(table, env=summaries.OVERALL, variant="clip_0.1")
+    each = table[table.env.isin(TWO) & (table.variant == "clip_0.1")]
+    assert overall.difference == pytest.approx(each.difference.mean()) and overall.runs == 26
+    assert overall.improvement == pytest.approx(each.improvement.mean())
+    assert np.isnan(overall.improvement_low)
+
+
 def test_a_ruined_run_counts_as_minus_one(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, made_up.TABLE1[:2], TWO)
     measures = made_up.measures(study, u=lambda e, v, s: -30.0 if v == "no_clipping" else 0.5)
