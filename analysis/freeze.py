@@ -49,7 +49,7 @@ from replicate.settings import nearest
 from replicate.store.columns import SCHEMAS
 from replicate.store.description import RUN_FIELDS
 from replicate.store.files import read_json, write_atomically
-from replicate.store.records import RUN, is_finished, read_description
+from replicate.store.records import RUN, is_finished, read_description, read_plan
 from replicate.store.software import CLAIM_DIGESTS, CONF
 from replicate.store.staleness import command, compare
 
@@ -249,7 +249,7 @@ def plans_of(
 
     """
     folder = Layout(RESULTS).frozen_plans(asked.choice.scale)
-    before = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    before = {path.stem: read_plan(path) for path in sorted(folder.glob("*.json"))}
     others = [*written_plans(asked.store.parent).values(), *before.values()]
     known = read_json(CLAIM_DIGESTS)
     plans: dict[Path, dict[str, Any] | None] = {}

@@ -37,11 +37,13 @@ def write(file: Path, label: str, start: str, figures: Mapping[str, Figure]) -> 
         file: ends in ``SUFFIX``.
         label: what the slider changes.
         start: the name of the step that is shown first.
-        figures: name of a step → its picture, in order.
+        figures: name of a step → its picture, in order; all of the same parts, which stay in place.
 
     """
     names = list(figures)
-    svgs = [style.svg_text(figure) for figure in figures.values()]
+    first = figures[start]
+    area = style.laid_out(first)
+    svgs = [style.svg_text(style.laid_out_like(figure, first), area) for figure in figures.values()]
     write_json(file, {"label": label, "start": names.index(start), "names": names, "svgs": svgs})
 
 

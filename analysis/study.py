@@ -16,12 +16,10 @@ from analysis import manifest
 from analysis.aggregate import read_runs
 from replicate.messages import DataError
 from replicate.settings import ChangeSettings
-from replicate.store.files import REMEDY, read_json
-from replicate.store.records import ENV_TABLES, RUN, tables_of_plan
+from replicate.store.files import REMEDY
+from replicate.store.records import ENV_TABLES, RUN, read_plan, tables_of_plan
 
 RUN_KEYS = ["env", "variant", "seed"]
-PLAN_KEYS = ("study", "envs", "data", "variants", "runs")
-"""What a plan is read for."""
 KNOWN_ENVS = "known_envs"
 """Key of the plan of a study on one environment: those of the whole study."""
 
@@ -261,11 +259,7 @@ def read_study(plan: Path) -> Study:
         DataError: the plan or a manifest cannot be read, or a run is not in the tables.
 
     """
-    contents = read_json(plan)
-    for key in PLAN_KEYS:
-        if key not in contents:
-            raise DataError(f"{plan}: no plan of a study (it has no {key!r})")
-    study = Study(plan.parent, contents)
+    study = Study(plan.parent, read_plan(plan))
     of_the_repository = manifest.of(plan) is not None
     manifest.check([plan, *study.files] if of_the_repository else study.files)
     study.check()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
@@ -14,6 +15,7 @@ from analysis.curves import binned, number_of_bins
 from analysis.figures import Drawing, front, variant_groups
 from analysis.statistics import FEW_SEEDS, Array, interval, mean_estimate
 from analysis.study import Study
+from analysis.summaries import seeds_of_each, seeds_text
 from replicate.messages import counted
 
 KEYS = ["env", "variant", "env_step"]
@@ -21,7 +23,10 @@ BELOW = 0.5
 """How far a picture reaches below the untrained policy, as a share of what is above it."""
 KIND_WIDTH = 2.7
 """Inches of the panels of one kind of variants, with their names above."""
-WITHOUT = [*KEYS, "mean", "low", "high"]
+BOUNDS = ["mean", "low", "high"]
+WITHOUT = [*KEYS, *BOUNDS]
+ALL_SEEDS = True
+"""Every panel is of one environment."""
 
 
 def curves(study: Study) -> pd.DataFrame:
@@ -31,34 +36,34 @@ def curves(study: Study) -> pd.DataFrame:
         ``env, variant, env_step`` (middle of the bin), ``mean`` (over seeds), ``low, high`` (95 %
         t-interval of the mean, within the range of the environment's episodes; empty below 10
         seeds) and ``seed_0, seed_1, …``, raw undiscounted returns.  A seed is empty where no
-        episode ended in the bin, or after it diverged; then so is the mean: a mean over those that
-        are left would rise when a bad run ends.
+        episode ended in the bin, after it diverged, and on an environment that does not have it;
+        after it diverged so is the mean: a mean over those that are left would rise when a bad run
+        ends.
 
     """
-    wide = binned(study.episodes, study.total_env_steps).pivot(
+    tables = [_curves_on_one(study.on(env)) for env in study.envs]
+    seeds = sorted({seed for table in tables for seed in table.columns if isinstance(seed, int)})
+    table = pd.concat(tables, ignore_index=True).reindex(columns=[*KEYS, *BOUNDS, *seeds])
+    return table.rename(columns={seed: f"seed_{seed}" for seed in seeds})
+
+
+def _curves_on_one(study: Study) -> pd.DataFrame:
+    """:func:`curves` on the only environment of a study; seeds are numbers."""
+    episodes = study.episodes
+    wide = binned(episodes, study.total_env_steps).pivot(
         index=KEYS, columns="seed", values="episodic_return"
     )
     wide = wide.reindex(columns=study.seeds).astype("float64")
     complete = wide.dropna()
     rows = complete.to_numpy()
-    wide.columns = [f"seed_{seed}" for seed in wide.columns]
-    table = wide.reset_index()
-    curve = pd.DataFrame({"mean": rows.mean(axis=1)}, index=complete.index)
-    curve["low"] = curve["high"] = np.nan
-    if len(study.seeds) >= FEW_SEEDS:
+    curve = pd.DataFrame(np.nan, index=complete.index, columns=BOUNDS)
+    curve["mean"] = rows.mean(axis=1)
+    if len(study.seeds) >= FEW_SEEDS and len(rows):
         bounds = [interval(mean_estimate(row, "return")) for row in rows]
-        ranges = complete.index.get_level_values("env").map(_ranges(study))
-        for bound, (least, most), place in zip(bounds, ranges, complete.index, strict=True):
-            curve.loc[place, ["low", "high"]] = max(bound.low, least), min(bound.high, most)
-    for place, name in enumerate(curve):
-        table.insert(len(KEYS) + place, name, curve[name].reindex(wide.index).to_numpy())
-    return table
-
-
-def _ranges(study: Study) -> dict[str, tuple[float, float]]:
-    """Environment → least and largest return of any episode: others may not be possible."""
-    returns = study.episodes.groupby("env").episodic_return.agg(["min", "max"])
-    return {str(env): (float(row["min"]), float(row["max"])) for env, row in returns.iterrows()}
+        least, most = episodes.episodic_return.min(), episodes.episodic_return.max()
+        curve["low"] = [max(bound.low, least) for bound in bounds]
+        curve["high"] = [min(bound.high, most) for bound in bounds]
+    return pd.concat([curve.reindex(wide.index), wide], axis=1).reset_index()
 
 
 def draw(study: Study, measures: pd.DataFrame) -> Drawing:
@@ -67,10 +72,8 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     groups = variant_groups(study)
     untrained = measures.groupby("env").untrained.first().to_dict()
     diverged = int(measures.diverged.sum())
-    banded = len(study.seeds) >= FEW_SEEDS
-    band = "; band: 95 % t-interval of the mean" if banded else ""
     note = (
-        f"Thin: each of {counted(len(study.seeds), 'seed')}; thick: their mean{band}; dotted: the "
+        f"Thin: each of {seeds_text(study)}; thick: their mean{_band_text(study)}; dotted: the "
         "untrained policy"
         + (f"; ×: diverged ({diverged} of {len(measures)} runs)." if diverged else ".")
     )
@@ -86,11 +89,23 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
         f"{number_of_bins(study.total_env_steps)} equal parts of the run. "
         f"{study.total_env_steps:,} env steps per run, recipe {study.recipe}. Where a seed has no "
         "episode, or has diverged, no mean is drawn. "
-        + ("A band ends at the least and the largest return of any episode. " if banded else "")
+        + (
+            "A band ends at the least and the largest return of any episode. "
+            if table.low.notna().any()
+            else ""
+        )
         + "Far below the untrained policy the picture ends, and an arrow says how many runs go on "
         "below it."
     )
     return Drawing(study.in_order(table), figure, caption)
+
+
+def _band_text(study: Study) -> str:
+    banded = [count >= FEW_SEEDS for count in seeds_of_each(study)]
+    if not any(banded):
+        return ""
+    where = "" if all(banded) else f", from {FEW_SEEDS} seeds on"
+    return f"; band: 95 % t-interval of the mean{where}"
 
 
 def _one_panel_each(
@@ -165,21 +180,29 @@ def panel(
         for run in study.runs
         if run["env"] == env and run["status"] == "diverged"
     }
+    on_env = table[table.env == env]
+    seeds = on_env.drop(columns=WITHOUT)
     for variant, look in style.lines(variants, front(study)).items():
-        rows = table[(table.env == env) & (table.variant == variant)]
-        for seed in study.seeds:
-            course = rows[["env_step", f"seed_{seed}"]].dropna()
-            thin = {**style.SEED_LINE, "color": look["color"], "zorder": look["zorder"] - 0.5}
-            axis.plot(*course.to_numpy().T, **thin)
-            if (variant, seed) in diverged and len(course):
-                axis.plot(*course.to_numpy()[-1], "x", color=look["color"], ms=6, mew=1.6, zorder=6)
+        of_variant = (on_env.variant == variant).to_numpy()
+        rows, x = on_env[of_variant], on_env.env_step.to_numpy()[of_variant]
+        courses = {}
+        for seed, y in zip(seeds, seeds.to_numpy()[of_variant].T, strict=True):
+            if np.isfinite(y).any():
+                courses[seed] = np.column_stack([x, y])[np.isfinite(y)]
+        behind = {"colors": [look["color"]], "zorder": look["zorder"] - 0.5}
+        axis.add_collection(
+            LineCollection(list(courses.values()), **style.SEED_LINE, **behind), autolim=False
+        )
+        for seed, course in courses.items():
+            if (variant, int(seed.removeprefix("seed_"))) in diverged:
+                axis.plot(*course[-1], "x", color=look["color"], ms=6, mew=1.6, zorder=6)
         if rows.low.notna().any():
             style.band(axis, rows.env_step, rows.low, rows.high, look["color"])
-        axis.plot(rows.env_step, rows["mean"], **look)
+        axis.plot(x, rows["mean"], **look)
     # One scale for all panels of an environment.
-    low, high = limits(table[table.env == env], untrained)
+    low, high = limits(on_env, untrained)
     axis.set_ylim(low, high)
-    below = _runs_below(table[(table.env == env) & table.variant.isin(variants)], low)
+    below = _runs_below(on_env[on_env.variant.isin(variants)], low)
     if below:
         text = f"▼ {counted(below, 'run')} below"
         box = {"facecolor": "w", "alpha": 0.85, "lw": 0, "pad": 1}

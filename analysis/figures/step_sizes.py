@@ -7,7 +7,7 @@ from analysis import style
 from analysis.figures import Drawing
 from analysis.measures import WORST
 from analysis.study import Study
-from analysis.summaries import held_u, runs_text, scale_text, scaled_envs
+from analysis.summaries import held_u_on, runs_text, scale_text, scaled_envs
 from analysis.summaries.step_sizes import METHODS, Sizes, serving, step_sizes
 
 ALL_SEEDS = True
@@ -31,7 +31,7 @@ def finals(study: Study, measures: pd.DataFrame) -> pd.DataFrame:
     compared = [places[variant] for grid in grids.values() for variant in grid]
     rows = []
     for env in envs:
-        (of_env,) = held_u(study.on(env), measures[measures.env == env], [env])
+        of_env = held_u_on(study, measures, env)
         half = of_env[compared].mean(axis=-1).max() / 2
         for method, grid in grids.items():
             runs = of_env[[places[variant] for variant in grid]]

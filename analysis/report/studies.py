@@ -13,6 +13,7 @@ from analysis.summaries.epsilon import GROUPS, ROWS, chapter_epsilon
 from analysis.tables import NONE
 from analysis.tables.epsilon import cell
 from replicate.messages import counted
+from replicate.store.records import figures_of_plan
 
 CURVES = "learning_curves"
 BESIDE = "ours − ours of"
@@ -79,13 +80,13 @@ def section(name: str, folder: Path, study: Study) -> Section:
     tables = {t: stored_table(made / t, name, study.name) for t in study.plan["tables"]}
     short = [VIEWS[t](table) for t, table in tables.items() if t in VIEWS]
     whole = [t for n, t in tables.items() if n not in VIEWS and n != "epsilon"]
-    figures = [figure for figure in study.plan["figures"] if figure != CURVES]
-    pictures = [stored_picture(drawn / figure, name, study.name) for figure in figures]
-    curves = [
-        stored_picture(drawn / env / CURVES, name, study.name, env=label)
-        for env, label in study.env_labels.items()
-        if CURVES in study.plan["figures"]
-    ]
+    pictures: list[Picture] = []
+    curves: list[Picture] = []
+    for figure in figures_of_plan(study.plan):
+        *envs, kind = figure.split("/")
+        label = study.env_labels[envs[0]] if envs else None
+        picture = stored_picture(drawn / figure, name, study.name, env=label)
+        (curves if kind == CURVES else pictures).append(picture)
     curves_first = study.plan["figures"][:1] == [CURVES]
     shown = 0 if curves_first else 1
     return Section(
@@ -118,8 +119,8 @@ def extent(study: Study) -> str:
         f"Scale {study.plan['scale']}, {study.total_env_steps:,} env steps a run: "
         + ", ".join(where)
         + (
-            f". Tables and pictures over all environments have the {len(study.seeds)} that all of "
-            "them have; claims have all, so that their numbers differ a little."
+            ". What pools the runs of all environments (performance profiles, Table 1, what is "
+            f"drawn against ε) has the {counted(len(study.seeds), 'seed')} that all of them have."
             if others
             else "."
         )

@@ -34,8 +34,10 @@ from replicate.store.records import (
     REFERENCE,
     RUN_FILE,
     TABLE_FILES,
+    figures_of_plan,
     is_finished,
     is_reference,
+    read_plan,
     settings_are_known,
     tables_of_plan,
 )
@@ -54,8 +56,6 @@ PROBES = (
 Records of the others, which take minutes or read the clock, lie in the repository."""
 ROUGH_SECONDS_PER_ENV_STEP = 1e-4
 QUESTIONS = Path("conf/claims/questions.yaml")
-OF_EACH_ENV = ("learning_curves",)
-"""Figures that are drawn once more of each environment alone."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Pipeline:
             with _exits_in_one_line():
                 if name != self.choice.scale and not is_reference(name) and not file.is_file():
                     raise ConfigError(f"{file}: not planned; add --config scale={name}")
-                self._plans[name, study] = read_json(file)
+                self._plans[name, study] = read_plan(file)
         return self._plans[name, study]
 
     @property
@@ -177,7 +177,7 @@ class Pipeline:
 
     def _runs_on(self, plan_file: Path, env: str) -> list[str]:
         with _exits_in_one_line():
-            return [run["run_id"] for run in read_json(plan_file)["runs"] if run["env"] == env]
+            return [run["run_id"] for run in read_plan(plan_file)["runs"] if run["env"] == env]
 
     @property
     def stamps(self) -> list[str]:
@@ -240,9 +240,8 @@ class Pipeline:
 
     def _products_job(self, name: str, study: str) -> ProductsJob:
         plan = self.plan(name, study)
-        drawn = [*plan["figures"]]
-        drawn += [f"{env}/{f}" for env in plan["envs"] for f in drawn if f in OF_EACH_ENV]
-        kinds = ("figures", drawn, FIGURE_FILES), ("tables", plan["tables"], TABLE_FILES)
+        figures, tables = figures_of_plan(plan), plan["tables"]
+        kinds = ("figures", figures, FIGURE_FILES), ("tables", tables, TABLE_FILES)
         folder = f"{self.layout.root}/{name}"
         return ProductsJob(
             name,

@@ -7,8 +7,8 @@ from typing import Any
 
 from replicate.planning.studies import PlannedRun, StudySettings
 from replicate.store.checkpoints import stored
-from replicate.store.files import read_json, write_atomically
-from replicate.store.records import is_finished
+from replicate.store.files import write_atomically
+from replicate.store.records import is_finished, read_plan
 
 
 def claims_of(
@@ -56,7 +56,7 @@ def run_ids(plan: Mapping[str, Any] | None) -> set[str]:
 
 def written_plans(root: Path) -> dict[Path, dict[str, Any]]:
     """Every plan that was written to a ``results/replication``, at any scale."""
-    return {path: read_json(path) for path in sorted(root.glob("*/data/*/plan.json"))}
+    return {path: read_plan(path) for path in sorted(root.glob("*/data/*/plan.json"))}
 
 
 def begun_in(store: Path) -> Callable[[str], bool]:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import Collection, FillBetweenPolyCollection, LineCollection
+from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis import manifest, products, slider, style
@@ -52,6 +55,14 @@ TABLE1 = [
     *(ppo(f"adaptive_{i}", "adaptive_kl") for i in range(3)),
     *(ppo(f"fixed_{i}", "fixed_kl") for i in range(4)),
 ]
+
+
+def of_kind(figure: Figure, kind: type[Collection]) -> list[Any]:
+    return [it for axis in figure.axes for it in axis.collections if isinstance(it, kind)]
+
+
+def bands(figure: Figure) -> list[Any]:
+    return of_kind(figure, FillBetweenPolyCollection)
 
 
 def value(env: str, variant: int, seed: int, place: int) -> float:
@@ -186,7 +197,7 @@ def test_one_environment_alone_is_drawn(tmp_path: Path) -> None:
 def test_curves_are_means_and_every_seed(tmp_path: Path) -> None:
     study = made(tmp_path)
     data, figure, caption = learning_curves.draw(study, measures_of(tmp_path))
-    assert not [band for axis in figure.axes for band in axis.collections]
+    assert not bands(figure)
     assert len(data) == len(ENVS) * len(VARIANTS) * BINS
     for row in data.to_dict("records"):
         variant = study.variants.index(row["variant"])
@@ -207,17 +218,35 @@ def test_curves_are_means_and_every_seed(tmp_path: Path) -> None:
 def test_from_ten_seeds_on_there_is_a_band_within_what_is_possible(tmp_path: Path) -> None:
     study = made(tmp_path, seeds=10)
     data, figure, caption = learning_curves.draw(study, measures_of(tmp_path))
-    assert "band: 95 % t-interval" in caption and figure.axes[0].collections
+    assert "each of 10 seeds" in caption and "band: 95 % t-interval of the mean;" in caption
+    assert len(bands(figure)) == len(ENVS) * len(VARIANTS)
     rows = data[data.env == "hopper"].set_index(["variant", "env_step"])
     values = [value("hopper", 1, seed, 1) for seed in range(10)]
     low, high = stats.t.interval(0.95, 9, np.mean(values), stats.sem(values))
     row = rows.loc[("clip", 2048 + 1024)]
     np.testing.assert_allclose([row["mean"], row.low, row.high], [np.mean(values), low, high])
     # One run in ten above 0: the interval would reach below, where no episode ever was.
-    returned = (study.episodes.seed == 9) * 100
-    study.episodes["episodic_return"] = returned
-    assert (learning_curves.curves(study).low.dropna() == 0).all()
+    one = study.on("hopper")
+    one.episodes["episodic_return"] = (one.episodes.seed == 9) * 100
+    lows = learning_curves._curves_on_one(one).low
+    assert len(lows) and (lows == 0).all()
     assert stats.t.interval(0.95, 9, 10, stats.sem([0] * 9 + [100]))[0] < 0
+
+
+def test_every_panel_has_all_seeds_of_its_environment(tmp_path: Path) -> None:
+    whole, measures = made(tmp_path, seeds=10), measures_of(tmp_path)
+    runs = [run for run in whole.plan["runs"] if run["env"] == "hopper" or run["seed"] < SEEDS]
+    study = Study(whole.folder, {**whole.plan, "runs": runs})
+    data, figure, caption = learning_curves.draw(study, measures)
+    assert "each of 3 to 10 seeds" in caption and "of the mean, from 10 seeds on;" in caption
+    drawn = [len(lines.get_segments()) for lines in of_kind(figure, LineCollection)]
+    assert drawn == [10] * len(VARIANTS) + [SEEDS] * len(VARIANTS)
+    assert len(bands(figure)) == len(VARIANTS)
+    rows = data.set_index(["env", "variant", "env_step"])
+    few = rows.loc[("reacher", "trust", 1024)]
+    assert few["mean"] == np.mean([value("reacher", 0, seed, 0) for seed in range(SEEDS)])
+    assert np.isnan([few.low, few.high, few.seed_9]).all()
+    assert rows.loc[("hopper", "trust", 1024)].seed_9 == value("hopper", 0, 9, 0)
 
 
 def test_ppo_stands_out(tmp_path: Path) -> None:
@@ -409,6 +438,21 @@ def test_the_clipped_objective_is_drawn_from_the_probe(tmp_path: Path) -> None:
     data = data[data.epsilon == clipped_objective.EPSILON]
     assert clipped_objective.flat(data[data.advantage > 0]) == (1.2, 2.0)
     assert clipped_objective.flat(data[data.advantage < 0]) == (0.0, 0.8)
+
+
+def test_steps_of_a_slider_stay_in_place(tmp_path: Path) -> None:
+    def step(value: float) -> Figure:
+        figure, ((axis,),) = style.panels(1, 1)
+        axis.plot([0, 1], [0, value])
+        figure.suptitle("Large numbers need more room")
+        return figure
+
+    slider.write(tmp_path / "it.slider.json", "value", "2", {"1": step(1e6), "2": step(1)})
+    svgs = slider.read(tmp_path / "it.slider.json").svgs
+    frames = {re.search(r'<g id="patch_2">\s*<path d="([^"]*)"', svg)[1] for svg in svgs}
+    assert len(set(svgs)) == 2 and len(frames) == 1
+    alone = style.svg_text(step(1e6))
+    assert re.search(r'<g id="patch_2">\s*<path d="([^"]*)"', alone)[1] not in frames
 
 
 def test_long_names_of_lines_do_not_squeeze_the_panels() -> None:

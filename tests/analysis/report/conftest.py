@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from analysis.study import Study
+from replicate.store.records import figures_of_plan
 from tests.analysis import made_up
 from tests.analysis.report.pages import HOSTILE, describe_runs, judged, store_product, write
 
@@ -22,8 +23,8 @@ def drawn_study(root: Path, name: str, **more: object) -> tuple[Study, Path]:
     file = folder / f"measures/{name}.csv"
     made_up.measures(study).to_csv(file, index=False)
     made_up.list_beside(file)
-    figures = ["learning_curves", "table1", *(f"{env}/learning_curves" for env in envs)]
-    for product in (*(f"figures/{name}/{f}" for f in figures), f"tables/{name}/finals"):
+    figures = [f"figures/{name}/{figure}" for figure in figures_of_plan(plan)]
+    for product in (*figures, f"tables/{name}/finals"):
         store_product(folder / product)
     return study, file
 

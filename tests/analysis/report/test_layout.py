@@ -10,6 +10,7 @@ import pytest
 from analysis.products import make
 from analysis.study import Study
 from analysis.tables import differences, epsilon, epsilon_environments, finals, table1
+from replicate.store.records import figures_of_plan
 from tests.analysis import made_up
 from tests.analysis.report import browser
 from tests.analysis.report.pages import describe_runs, judged, store_product, write
@@ -49,8 +50,7 @@ def made(root: Path, name: str) -> Study:
     made_up.list_beside(measures)
     for table in tables:
         make(study, pd.read_csv(measures), root / "quick", f"tables/{table}")
-    curves = [f"{env}/learning_curves" for env in study.envs]
-    for figure in (*FIGURES[name], *curves):
+    for figure in figures_of_plan({**study.plan, **shown}):
         store_product(root / f"quick/figures/{name}/{figure}")
     return study
 

@@ -41,7 +41,7 @@ class Elements(HTMLParser):
         "figures/update_line.slider.json",
         "figures/update_passes.svg",
         "quick/figures/forest.svg",
-        "quick/figures/table1/hopper/learning_curves.svg",
+        "quick/figures/table1/learning_curves.svg",
         "quick/claims.json",
         "probes/clipped_objective.csv",
     ],
@@ -76,9 +76,9 @@ def test_it_shows_the_numbers_and_what_is_behind_them(page: Path) -> None:
     assert "u = 1: the literature" in text and "3 seeds" in text
     assert "snakemake --config scale=quick" in text
     downloads = [a for tag, a in Elements(text).tags if tag == "a" and "download" in a]
-    # A table; the figures of the study and of two environments; the clip, an update as a line and
+    # A table; two figures of the study; the clip, an update as a line and
     # pass by pass, and the forest; behind the verdicts their table and the measures.
-    assert len(downloads) == 1 + 1 + 2 + 4 + 2
+    assert len(downloads) == 1 + 2 + 4 + 2
 
 
 @pytest.mark.parametrize(

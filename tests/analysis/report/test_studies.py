@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from analysis.report import studies
 from analysis.report.elements import grid
 from analysis.study import Study, read_study
 from analysis.summaries.epsilon import chapter_epsilon
+from replicate.store.records import figures_of_plan
 from tests.analysis import made_up
 from tests.analysis.report.pages import store_product
 
@@ -34,13 +36,15 @@ def test_its_extent_says_where_there_are_more_seeds(tmp_path: Path) -> None:
     uneven = Study(study.folder, {**study.plan, "runs": runs})
     assert studies.extent(uneven) == (
         "Scale paper, 999,424 env steps a run: 3 seeds on 1 environment, 2 on Swimmer-v5. "
-        "Tables and pictures over all environments have the 2 that all of them have; claims have "
-        "all, so that their numbers differ a little."
+        "What pools the runs of all environments (performance profiles, Table 1, what is drawn "
+        "against ε) has the 2 seeds that all of them have."
     )
 
 
-def made(folder: Path, figures: list[str]) -> Study:
-    study = made_up.study(folder / "epsilon", made_up.EPSILONS, ENVS, name="epsilon")
+def made(
+    folder: Path, figures: list[str], variants: list[dict[str, Any]] = made_up.EPSILONS
+) -> Study:
+    study = made_up.study(folder / "epsilon", variants, ENVS, name="epsilon")
     plan = folder / "epsilon/plan.json"
     shown = {"figures": figures, "tables": ["epsilon", "finals", "own"]}
     plan.write_text(json.dumps({**study.plan, **shown}))
@@ -52,7 +56,7 @@ def made(folder: Path, figures: list[str]) -> Study:
     own = folder / "tables/epsilon/own.md"
     own.write_text(own.read_text().replace("environment", "setting"))
     made_up.list_beside(*own.parent.glob("own.*[!n]"))
-    for figure in (*figures, *(f"{env}/learning_curves" for env in ENVS)):
+    for figure in figures_of_plan({**study.plan, **shown}):
         store_product(folder / "figures/epsilon" / figure)
     return read_study(plan)
 
@@ -89,7 +93,7 @@ def test_the_first_figure_is_in_sight_and_tables_by_environment_are_not(
 ) -> None:
     order = sorted(["epsilon", "learning_curves"], key=lambda figure: figure != first)
     section = studies.section("quick", tmp_path, made(tmp_path, order))
-    curves = [f"learning curves on {env_id}" for env_id in ENVS.values()]
+    curves = ["learning curves"]
     in_sight = [picture.name for picture in (*section.pictures, *section.curves)]
     folded = [picture.name for picture in (*section.folded_pictures, *section.folded_curves)]
     assert (in_sight, folded) == (
@@ -97,6 +101,13 @@ def test_the_first_figure_is_in_sight_and_tables_by_environment_are_not(
     )
     assert [table.name for table in section.tables] == ["own"]
     assert [table.name for table in section.folded_tables] == ["finals"]
-    assert [picture.env for picture in (*section.curves, *section.folded_curves)] == [
-        *ENVS.values()
+
+
+def test_curves_of_many_variants_are_a_picture_an_environment(tmp_path: Path) -> None:
+    many = [*made_up.EPSILONS, made_up.clip(0.15)]
+    section = studies.section(
+        "quick", tmp_path, made(tmp_path, ["epsilon", "learning_curves"], many)
+    )
+    assert [(picture.name, picture.env) for picture in section.folded_curves] == [
+        (f"learning curves on {env_id}", env_id) for env_id in ENVS.values()
     ]
