@@ -4,7 +4,8 @@ from replicate.planning.failures import tell_at_exit
 from replicate.planning.imports import files_of
 from replicate.planning.pipeline import PROBES, pipeline
 from replicate.store.files import MANIFEST
-from replicate.store.records import ENV_TABLES, FIGURE_FILES
+from replicate.store.plans import FIGURE_FILES
+from replicate.store.records import ENV_TABLES
 
 min_version("9.19")
 

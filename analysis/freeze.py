@@ -49,7 +49,8 @@ from replicate.settings import nearest
 from replicate.store.columns import SCHEMAS
 from replicate.store.description import RUN_FIELDS
 from replicate.store.files import read_json, write_atomically
-from replicate.store.records import RUN, is_finished, read_description, read_plan
+from replicate.store.plans import read_plan
+from replicate.store.records import RUN, is_finished, read_description
 from replicate.store.software import CLAIM_DIGESTS, CONF
 from replicate.store.staleness import command, compare
 

@@ -19,7 +19,7 @@ from analysis import figures, manifest, style, tables
 from analysis.study import Study, read_study
 from replicate.messages import DataError, Parser, one_line_errors
 from replicate.settings import nearest
-from replicate.store.records import FIGURE_FILES
+from replicate.store.plans import FIGURE_FILES
 
 PACKAGES = {"figures": figures, "tables": tables}
 

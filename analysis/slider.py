@@ -37,7 +37,8 @@ def write(file: Path, label: str, start: str, figures: Mapping[str, Figure]) -> 
         file: ends in ``SUFFIX``.
         label: what the slider changes.
         start: the name of the step that is shown first.
-        figures: name of a step → its picture, in order; all of the same parts, which stay in place.
+        figures: name of a step → its picture, in order; all of the same parts, which stay where
+            the first that is shown has them.
 
     """
     names = list(figures)

@@ -318,7 +318,7 @@ def bootstrap_intervals(
     ]
 
 
-def bootstrap_mean(
+def bootstrap_over_environments(
     statistic: Statistic,
     environments: Sequence[npt.ArrayLike],
     generator: Generator,
@@ -329,7 +329,7 @@ def bootstrap_mean(
     Bounds are NaN as those of :func:`bootstrap_intervals`.
 
     Args:
-        statistic: of one environment, as in :func:`resampled`; it makes ``[...]``.
+        statistic: of ``[..., 1, V, S]``, one environment; it makes ``[...]``.
         environments: ``[V, S]`` of each.
         generator, level: as in :func:`bootstrap_intervals`.
 

@@ -17,7 +17,8 @@ from analysis.aggregate import read_runs
 from replicate.messages import DataError
 from replicate.settings import ChangeSettings
 from replicate.store.files import REMEDY
-from replicate.store.records import ENV_TABLES, RUN, read_plan, tables_of_plan
+from replicate.store.plans import read_plan, tables_of_plan
+from replicate.store.records import ENV_TABLES, RUN
 
 RUN_KEYS = ["env", "variant", "seed"]
 KNOWN_ENVS = "known_envs"

@@ -66,7 +66,8 @@ def use() -> None:
             "figure.dpi": 110,
             "axes.titleweight": "bold",
             "axes.titlesize": "small",  # InvertedDoublePendulum-v5 stands beside others
-            "axes.titley": 1.0,  # at once where Matplotlib's search for a place ends
+            # Matplotlib need not search for a place: no axis has ticks or a power of ten above.
+            "axes.titley": 1.0,
             "font.family": "DejaVu Sans",
         }
     )
@@ -117,7 +118,6 @@ def panels(
     rows: int,
     columns: int,
     height: float = 2.4,
-    above: float = 0,
     width: float = WIDTH,
     **sharing: Any,
 ) -> tuple[Figure, list[list[Axes]]]:
@@ -126,14 +126,13 @@ def panels(
     Args:
         rows, columns: how many axes.
         height: inches of each, with what is around it.
-        above: inches for one :func:`legend_above`.
         width: inches of the whole picture.
         sharing: ``sharex``, ``sharey``.
 
     """
     use()
     # Not pyplot's: it would keep every figure that nobody closes.
-    figure = Figure(figsize=(width, height * rows + above))
+    figure = Figure(figsize=(width, height * rows))
     axes = figure.subplots(rows, columns, squeeze=False, **sharing)
     return figure, [list(row) for row in axes]
 

@@ -116,7 +116,7 @@ def _beside(data: Data, claim: Claim) -> Table:
         x, y = (samples(data, study, name, final_u, claim.without) for name in ("ppo", "trpo"))
         envs = [env for env in x if env in y]
         of_each = [{*v[env].index} for v in (x, y) for env in envs]
-        # Both quantities are of all runs: an environment with more seeds would count for more.
+        # An interquartile mean is of all runs: an environment with more seeds would count for more.
         seeds = sorted(set.intersection(*of_each)) if of_each else []
         if not seeds:
             continue

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from analysis import manifest, style
 from analysis.study import Study
 from replicate.store.files import write_atomically
-from replicate.store.records import MAX_LINES
+from replicate.store.plans import MAX_LINES
 
 PAPER_EPSILON = 0.2
 """Source: PPO paper (arXiv 1707.06347), section 6.1: the best of its settings."""

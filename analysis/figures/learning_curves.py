@@ -16,13 +16,11 @@ from analysis.figures import Drawing, front, variant_groups
 from analysis.statistics import FEW_SEEDS, Array, interval, mean_estimate
 from analysis.study import Study
 from analysis.summaries import seeds_of_each, seeds_text
-from replicate.messages import counted
+from replicate.messages import DataError, counted
 
 KEYS = ["env", "variant", "env_step"]
 BELOW = 0.5
 """How far a picture reaches below the untrained policy, as a share of what is above it."""
-KIND_WIDTH = 2.7
-"""Inches of the panels of one kind of variants, with their names above."""
 BOUNDS = ["mean", "low", "high"]
 WITHOUT = [*KEYS, *BOUNDS]
 ALL_SEEDS = True
@@ -58,7 +56,7 @@ def _curves_on_one(study: Study) -> pd.DataFrame:
     rows = complete.to_numpy()
     curve = pd.DataFrame(np.nan, index=complete.index, columns=BOUNDS)
     curve["mean"] = rows.mean(axis=1)
-    if len(study.seeds) >= FEW_SEEDS and len(rows):
+    if len(study.seeds) >= FEW_SEEDS:
         bounds = [interval(mean_estimate(row, "return")) for row in rows]
         least, most = episodes.episodic_return.min(), episodes.episodic_return.max()
         curve["low"] = [max(bound.low, least) for bound in bounds]
@@ -67,20 +65,30 @@ def _curves_on_one(study: Study) -> pd.DataFrame:
 
 
 def draw(study: Study, measures: pd.DataFrame) -> Drawing:
-    """One panel per environment; with many variants, one per kind of them beside each other."""
-    table = curves(study)
+    """One panel per environment; of one environment with many variants, one per kind of them.
+
+    Raises:
+        DataError: many variants, and several environments.
+
+    """
     groups = variant_groups(study)
+    if len(groups) > 1 and len(study.envs) > 1:
+        raise DataError(
+            f"{study.name}: too many variants for one picture of all environments; draw "
+            f"figures/{study.envs[0]}/learning_curves and so on"
+        )
+    table = curves(study)
     untrained = measures.groupby("env").untrained.first().to_dict()
     diverged = int(measures.diverged.sum())
     note = (
-        f"Thin: each of {seeds_text(study)}; thick: their mean{_band_text(study)}; dotted: the "
-        "untrained policy"
+        f"Thin: every seed ({seeds_text(study)}); thick: their mean{_band_text(study, table)}; "
+        "dotted: the untrained policy"
         + (f"; ×: diverged ({diverged} of {len(measures)} runs)." if diverged else ".")
     )
     if len(groups) == 1:
         figure = _one_panel_each(study, table, untrained, note)
     else:
-        figure = _one_row_each(study, table, groups, untrained, note)
+        figure = _one_panel_a_kind(study, table, groups, untrained, note)
     title = study.plan["title"]
     where = f" on {next(iter(study.env_labels.values()))}" if len(study.envs) == 1 else ""
     caption = (
@@ -100,11 +108,10 @@ def draw(study: Study, measures: pd.DataFrame) -> Drawing:
     return Drawing(study.in_order(table), figure, caption)
 
 
-def _band_text(study: Study) -> str:
-    banded = [count >= FEW_SEEDS for count in seeds_of_each(study)]
-    if not any(banded):
+def _band_text(study: Study, table: pd.DataFrame) -> str:
+    if not table.low.notna().any():
         return ""
-    where = "" if all(banded) else f", from {FEW_SEEDS} seeds on"
+    where = "" if min(seeds_of_each(study)) >= FEW_SEEDS else f", from {FEW_SEEDS} seeds on"
     return f"; band: 95 % t-interval of the mean{where}"
 
 
@@ -124,39 +131,30 @@ def _one_panel_each(
     return figure
 
 
-def _one_row_each(
+def _one_panel_a_kind(
     study: Study,
     table: pd.DataFrame,
     groups: dict[str, list[str]],
     untrained: Mapping[str, float],
     note: str,
 ) -> Figure:
-    """Environments below each other, kinds of variants side by side; of one the kinds wrap.
+    """Kinds of variants side by side, on the only environment.
 
-    Names that are too long to stand side by side would squeeze the panels: then kinds, too, stand
-    below each other.
+    Names that are too long to stand side by side would squeeze the panels: then they stand below
+    each other.
     """
-    places = [(env, kind) for env in study.envs for kind in groups]
-    if len(study.envs) == 1 and style.fit_beside(study.labels.values()):
+    (env,) = study.envs
+    if style.fit_beside(study.labels.values()):
         columns = style.COLUMNS
-        figure, axes = style.wrapped_panels(len(places), 2.9, sharex=True, sharey=True)
-    elif len(study.envs) == 1:
-        columns = 1
-        figure, rows = style.panels(len(places), 1, 3.3, sharex=True, sharey=True)
-        axes = [axis for (axis,) in rows]
+        figure, axes = style.wrapped_panels(len(groups), 2.9, sharex=True, sharey=True)
     else:
-        columns, width = len(groups), max(style.WIDTH, KIND_WIDTH * len(groups))
-        figure, rows = style.panels(
-            len(study.envs), columns, 2.0, 1.2, width, sharex=True, sharey="row"
-        )
-        axes = [axis for row in rows for axis in row]
-    for axis, (env, heading) in zip(axes, places, strict=True):
-        panel(axis, study, table, env, groups[heading], untrained[env])
-        if heading == next(iter(groups)):
-            axis.set_ylabel(f"{study.env_labels[env]}\nreturn per episode", fontsize="small")
-        if env == study.envs[0]:
-            looks = style.lines(groups[heading], front(study))
-            style.legend_above(axis, looks, study.labels, heading)
+        columns = 1
+        figure, rows = style.panels(len(groups), 1, 3.3, sharex=True, sharey=True)
+        axes = [axis for (axis,) in rows]
+    axes[0].set_ylabel(f"{study.env_labels[env]}\nreturn per episode", fontsize="small")
+    for axis, (heading, variants) in zip(axes, groups.items(), strict=True):
+        panel(axis, study, table, env, variants, untrained[env])
+        style.legend_above(axis, style.lines(variants, front(study)), study.labels, heading)
     for axis in axes[-columns:]:
         axis.set_xlabel("env steps")
     style.add_note(figure, note)

@@ -16,7 +16,7 @@ from analysis.summaries import seeds_text
 from replicate.messages import counted
 
 ALL_SEEDS = True
-"""Every panel is of one environment."""
+"""Every panel is of one environment, and the caption counts updates."""
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "most": 1.0}
 QUANTITIES = {"kl": "of the update", "filter_kl": "of the moving filter"}
 FLOOR = SIZE_RANGE[0]

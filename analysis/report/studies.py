@@ -13,7 +13,7 @@ from analysis.summaries.epsilon import GROUPS, ROWS, chapter_epsilon
 from analysis.tables import NONE
 from analysis.tables.epsilon import cell
 from replicate.messages import counted
-from replicate.store.records import figures_of_plan
+from replicate.store.plans import figures_of_plan
 
 CURVES = "learning_curves"
 BESIDE = "ours − ours of"
@@ -27,6 +27,12 @@ IN_SIGHT = {
 JUDGES = {"update_size": "E1", "speed": "E2", "stability": "E3", "use": "E4"}
 """Claims on the groups of measures of study ``JUDGED``; they say nothing of another."""
 JUDGED = "epsilon"
+POOLED = {
+    "table1": "Table 1",
+    "epsilon": "tables and pictures of ε",
+    "performance_profile": "performance profiles",
+}
+"""Figures and tables that pool runs of all environments, of which each has the same seeds."""
 
 
 @dataclass(frozen=True)
@@ -115,16 +121,16 @@ def extent(study: Study) -> str:
     (most, envs), *others = sorted(of_seeds.items(), reverse=True)
     where = [f"{counted(most, 'seed')} on {counted(len(envs), 'environment')}"]
     where += [f"{few} on {', '.join(names)}" for few, names in others]
-    return (
-        f"Scale {study.plan['scale']}, {study.total_env_steps:,} env steps a run: "
-        + ", ".join(where)
-        + (
-            ". What pools the runs of all environments (performance profiles, Table 1, what is "
-            f"drawn against ε) has the {counted(len(study.seeds), 'seed')} that all of them have."
-            if others
-            else "."
+    told = f"Scale {study.plan['scale']}, {study.total_env_steps:,} env steps a run: "
+    told += ", ".join(where) + "."
+    products = {*study.plan["figures"], *study.plan["tables"]}
+    pooled = " and ".join(name for product, name in POOLED.items() if product in products)
+    if pooled and len(study.seeds) < most:
+        told += (
+            f" {pooled[0].upper()}{pooled[1:]} have the {counted(len(study.seeds), 'seed')} that "
+            "all of them have; claims have all, so that their numbers differ a little."
         )
-    )
+    return told
 
 
 def table1(table: Table) -> Table:

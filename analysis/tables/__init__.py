@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis import manifest
 from replicate.store.files import write_atomically
-from replicate.store.records import TABLE_FILES
+from replicate.store.plans import TABLE_FILES
 
 NONE = "–"
 TOO_FEW = "too few"

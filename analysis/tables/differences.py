@@ -12,7 +12,7 @@ from analysis.significance import holm, holm_levels
 from analysis.statistics import (
     FEW_SEEDS,
     Array,
-    bootstrap_mean,
+    bootstrap_over_environments,
     interval,
     mean_over_environments,
     paired_difference,
@@ -87,7 +87,7 @@ def _family(
     rows = []
     for (place, v), estimate, level in zip(keys, estimates, holm_levels(p_values), strict=True):
         shown = interval(estimate, float(level))
-        better = bootstrap_mean(_improvement, pairs[place, v], generator)
+        better = bootstrap_over_environments(_improvement, pairs[place, v], generator)
         rows.append(
             {
                 "env": place,

@@ -28,18 +28,20 @@ from replicate.planning.plans import (
 from replicate.settings import RunSettings
 from replicate.store.checkpoints import cohort_name, updates_done
 from replicate.store.files import MANIFEST, check_writable, read_json, sha256
-from replicate.store.records import (
-    ENV_TABLES,
+from replicate.store.plans import (
     FIGURE_FILES,
-    REFERENCE,
-    RUN_FILE,
     TABLE_FILES,
     figures_of_plan,
+    read_plan,
+    tables_of_plan,
+)
+from replicate.store.records import (
+    ENV_TABLES,
+    REFERENCE,
+    RUN_FILE,
     is_finished,
     is_reference,
-    read_plan,
     settings_are_known,
-    tables_of_plan,
 )
 from replicate.store.software import CLAIM_DIGESTS, code_digest
 

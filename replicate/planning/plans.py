@@ -8,7 +8,8 @@ from typing import Any
 from replicate.planning.studies import PlannedRun, StudySettings
 from replicate.store.checkpoints import stored
 from replicate.store.files import write_atomically
-from replicate.store.records import is_finished, read_plan
+from replicate.store.plans import read_plan
+from replicate.store.records import is_finished
 
 
 def claims_of(

@@ -6,7 +6,6 @@ Clock readings are in ``run.json`` only, so that the Parquet files of a repeated
 byte-identical.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,35 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from replicate.messages import (
-    ConfigError,
-    DamagedRunError,
-    DataError,
-    UnknownSettingsError,
-    first_line,
-)
+from replicate.messages import ConfigError, DamagedRunError, UnknownSettingsError, first_line
 from replicate.settings import RunSettings, validated
 from replicate.store.columns import SCHEMAS, schema, table, write_table
 from replicate.store.description import RunDescription
-from replicate.store.files import MANIFEST, REMEDY, read_json, read_object, sha256, write_json
+from replicate.store.files import read_object, sha256, write_json
 
 RUN_FILE = "run.json"
 """Written last: a folder without it is not a finished run."""
 
 ENV_TABLES = (*(f"{name}.parquet" for name in SCHEMAS), "runs.json")
 """Tables of the runs on an environment, each run once: files ``<environment>.<table>``."""
-
-FIGURE_FILES = (".svg", ".png", ".csv", ".caption.txt", f".{MANIFEST}")
-TABLE_FILES = (".csv", ".md", ".tex", ".caption.txt", f".{MANIFEST}")
-"""Suffixes of the files of a figure and of a table of a study."""
-
-PLAN_KEYS = ("study", "envs", "data", "variants", "runs")
-"""What every plan of a study has."""
-
-MAX_LINES = 6
-"""More variants in one panel of a figure cannot be told apart."""
-OF_EACH_ENV = ("learning_curves",)
-"""Figures that a study of more variants has once for each environment."""
 
 REFERENCE = "reference"
 """Name of the repository's data and of its report; in file names it stands where a scale does."""
@@ -280,42 +261,6 @@ def settings_are_known(folder: Path) -> bool:
     except UnknownSettingsError:
         return False
     return True
-
-
-def read_plan(file: Path) -> dict[str, Any]:
-    """A plan, as ``replicate.planning.plans.plan_of`` makes it.
-
-    Raises:
-        DataError: it is missing, damaged, or no plan.
-
-    """
-    plan = read_json(file)
-    for key in PLAN_KEYS:
-        if key not in plan:
-            raise DataError(f"{file}: no plan of a study (it has no {key!r}); {REMEDY}")
-    return plan
-
-
-def tables_of_plan(plan_file: Path, plan: Mapping[str, Any]) -> dict[str, list[Path]]:
-    """Environment → where the tables of its runs are: paths without ``.<table>``.
-
-    A plan names them relative to its own folder.
-    """
-    folder = plan_file.parent
-    return {
-        env: [Path(os.path.normpath(folder / stem)) for stem in stems]
-        for env, stems in plan["data"].items()
-    }
-
-
-def figures_of_plan(plan: Mapping[str, Any]) -> list[str]:
-    """Figures of a study, ``NAME`` or, of one environment alone, ``ENV/NAME``."""
-    apart = OF_EACH_ENV if len(plan["variants"]) > MAX_LINES else ()
-    return [
-        figure
-        for name in plan["figures"]
-        for figure in ([f"{env}/{name}" for env in plan["envs"]] if name in apart else [name])
-    ]
 
 
 def is_reference(name: str) -> bool:

@@ -14,7 +14,7 @@ from scipy import stats
 from analysis.statistics import (
     Estimate,
     bootstrap_intervals,
-    bootstrap_mean,
+    bootstrap_over_environments,
     interval,
     mean_estimate,
     mean_of_runs,
@@ -206,11 +206,11 @@ def test_bootstrap_width_is_that_of_the_plug_in_variance() -> None:
 
 def test_the_bootstrap_of_a_mean_takes_unlike_seeds() -> None:
     many, more = scores_of(1, 12), scores_of(1, 30) * 3
-    interval = bootstrap_mean(mean, [many, more], rng())
+    interval = bootstrap_over_environments(mean, [many, more], rng())
     expected = 2 * 1.959964 * math.sqrt(many.var() / 12 + more.var() / 30) / 2
     assert interval.high - interval.low == pytest.approx(expected, rel=0.05)
     assert interval.estimate == pytest.approx((many.mean() + more.mean()) / 2)
-    few = bootstrap_mean(mean, [many[:, :9], more], rng())
+    few = bootstrap_over_environments(mean, [many[:, :9], more], rng())
     assert math.isnan(few.low) and few.estimate == pytest.approx(
         (many[:, :9].mean() + more.mean()) / 2
     )

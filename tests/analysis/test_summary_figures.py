@@ -11,7 +11,7 @@ import pytest
 from analysis import manifest, products, style
 from analysis.figures import epsilon, table1
 from analysis.study import Study
-from replicate.store.records import FIGURE_FILES
+from replicate.store.plans import FIGURE_FILES
 from tests.analysis import made_up
 
 TWO = {"hopper": "Hopper-v5", "reacher": "Reacher-v5"}

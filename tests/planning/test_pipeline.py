@@ -16,7 +16,7 @@ import pytest
 from analysis import manifest
 from replicate.planning.choices import choice_of
 from replicate.planning.layout import Layout
-from replicate.store.records import figures_of_plan
+from replicate.store.plans import figures_of_plan
 from replicate.upkeep.checks.workflow import dry_run, to_run
 from tests.planning import diverged
 

@@ -100,14 +100,3 @@ def test_a_run_of_settings_that_are_not_known_here_is_not_called_damaged(tmp_pat
     file.write_text(whole.replace('"status": "finished"', '"status": "begun"'))
     with pytest.raises(DamagedRunError, match=r"run\.json: damaged \(status: 'begun'"):
         records.read_description(tmp_path)
-
-
-def test_many_variants_have_learning_curves_of_each_environment_alone() -> None:
-    figures = ["learning_curves", "update_size"]
-    plan = {"figures": figures, "envs": {"hopper": "Hopper-v5", "swimmer": "Swimmer-v5"}}
-    assert records.figures_of_plan({**plan, "variants": [{}] * records.MAX_LINES}) == figures
-    assert records.figures_of_plan({**plan, "variants": [{}] * (records.MAX_LINES + 1)}) == [
-        "hopper/learning_curves",
-        "swimmer/learning_curves",
-        "update_size",
-    ]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from analysis.study import Study
-from replicate.store.records import figures_of_plan
+from replicate.store.plans import figures_of_plan
 from tests.analysis import made_up
 from tests.analysis.report.pages import HOSTILE, describe_runs, judged, store_product, write
 

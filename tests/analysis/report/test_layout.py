@@ -10,7 +10,7 @@ import pytest
 from analysis.products import make
 from analysis.study import Study
 from analysis.tables import differences, epsilon, epsilon_environments, finals, table1
-from replicate.store.records import figures_of_plan
+from replicate.store.plans import figures_of_plan
 from tests.analysis import made_up
 from tests.analysis.report import browser
 from tests.analysis.report.pages import describe_runs, judged, store_product, write

@@ -11,7 +11,7 @@ from analysis.report import studies
 from analysis.report.elements import grid
 from analysis.study import Study, read_study
 from analysis.summaries.epsilon import chapter_epsilon
-from replicate.store.records import figures_of_plan
+from replicate.store.plans import figures_of_plan
 from tests.analysis import made_up
 from tests.analysis.report.pages import store_product
 
@@ -29,16 +29,24 @@ def test_table_1_shows_published_beside_ours() -> None:
 
 
 def test_its_extent_says_where_there_are_more_seeds(tmp_path: Path) -> None:
-    study = made_up.study(tmp_path, made_up.EPSILONS, ENVS)
+    whole = made_up.study(tmp_path, made_up.EPSILONS, ENVS)
+    shown = {"figures": ["learning_curves", "performance_profile"], "tables": ["table1"]}
+    study = Study(whole.folder, {**whole.plan, **shown})
     even = "Scale paper, 999,424 env steps a run: 3 seeds on 2 environments."
     assert studies.extent(study) == even
     runs = [run for run in study.plan["runs"] if run["env"] == "hopper" or run["seed"] < 2]
     uneven = Study(study.folder, {**study.plan, "runs": runs})
     assert studies.extent(uneven) == (
         "Scale paper, 999,424 env steps a run: 3 seeds on 1 environment, 2 on Swimmer-v5. "
-        "What pools the runs of all environments (performance profiles, Table 1, what is drawn "
-        "against ε) has the 2 seeds that all of them have."
+        "Table 1 and performance profiles have the 2 seeds that all of them have; claims have "
+        "all, so that their numbers differ a little."
     )
+    alone = Study(study.folder, {**uneven.plan, "figures": ["learning_curves"], "tables": []})
+    assert studies.extent(alone).endswith("3 seeds on 1 environment, 2 on Swimmer-v5.")
+    # As many on each, but not the same.
+    runs = [run for run in study.plan["runs"] if run["seed"] != (run["env"] == "hopper")]
+    unlike = Study(study.folder, {**study.plan, "runs": runs})
+    assert "have the 1 seed that all of them have" in studies.extent(unlike)
 
 
 def made(
