@@ -18,8 +18,8 @@ from replicate.store.staleness import Answer, command, compare, cpu_class
 
 SECONDS_PER_HOUR = 3600
 ADDED = {
-    "paper": "Seeds 3 and 4 at scale paper were added after a look at what seeds 0 to 2 had; the "
-    "levels of intervals are those of one look."
+    "paper": "At scale paper seeds 3 and 4 were added after a look at what seeds 0 to 2 had, and 5 "
+    "to 9 on four tasks after one at those; the levels of intervals are those of one look."
 }
 """What a reader must know of the data that come with the repository, by scale."""
 PHASES = ("rollout", "advantages", "update")

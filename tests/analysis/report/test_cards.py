@@ -33,12 +33,13 @@ def test_the_questions_are_answered_by_verdicts() -> None:
             assert answer.sentence == by_claim[answer.claim]["sentence"] != ""
             trained = answer.claim != "C4"
             assert answer.runs.endswith("environments") == ("3 seeds" in answer.runs) == trained
-    assert [question for question, _, _ in answered][:3] == [
+    assert [question for question, _, _ in answered][:4] == [
         "Why does PPO clip, and does it?",
         "Does the clip help?",
         "Does PPO match or beat TRPO?",
+        "Is the paper's ε = 0.2 the best setting of its Table 1?",
     ]
-    assert answered[3][1].startswith("larger updates: ")
+    assert answered[4][1].startswith("larger updates: ")
     not_run = {**by_claim["C5"], "verdict": "not run", "sentence": "", "missing": ["comparison"]}
     answer = cards.answer({**not_run, "runs": 0})
     assert answer.sentence == "Not run here (it needs the studies comparison)."
