@@ -17,6 +17,7 @@ from replicate.planning.studies import Scale, load_study, study_runs
 from replicate.settings import RunSettings
 from replicate.store.columns import SCHEMAS
 from replicate.store.files import MANIFEST, read_json
+from replicate.store.plans import PLAN_KEYS
 from replicate.store.records import ENV_TABLES
 from tests.stored import episodes_of, store_run
 
@@ -344,13 +345,14 @@ def test_runs_of_another_store_bring_the_claims_that_their_plan_recorded(clone: 
     recorded = elsewhere / "tiny/data/narrow/plan.json"
     recorded.parent.mkdir(parents=True)
     entries = [{"run_id": run.run_id} for run in planned("narrow")]
-    recorded.write_text(json.dumps({"runs": entries, "claims": {claim: digest, other: "older"}}))
+    made = {**{key: {} for key in PLAN_KEYS}, "runs": entries}
+    recorded.write_text(json.dumps({**made, "claims": {claim: digest, other: "older"}}))
     assert frozen("first", f"store={elsewhere / 'runs'}", studies="narrow") == 0
     # What was recorded otherwise, or not at all, is not known to be older than the runs.
     expected = {**dict.fromkeys(known), claim: digest}
     assert plan("narrow")["claims"] == expected
     # What was recorded first stays, whatever later plans say.
-    recorded.write_text(json.dumps({"runs": entries, "claims": {claim: "newer"}}))
+    recorded.write_text(json.dumps({**made, "claims": {claim: "newer"}}))
     assert frozen("first", f"store={elsewhere / 'runs'}", studies="narrow") == 0
     assert plan("narrow")["claims"] == expected
 
