@@ -118,7 +118,6 @@ def panels(
     rows: int,
     columns: int,
     height: float = 2.4,
-    width: float = WIDTH,
     **sharing: Any,
 ) -> tuple[Figure, list[list[Axes]]]:
     """A grid of axes.
@@ -126,13 +125,12 @@ def panels(
     Args:
         rows, columns: how many axes.
         height: inches of each, with what is around it.
-        width: inches of the whole picture.
         sharing: ``sharex``, ``sharey``.
 
     """
     use()
     # Not pyplot's: it would keep every figure that nobody closes.
-    figure = Figure(figsize=(width, height * rows))
+    figure = Figure(figsize=(WIDTH, height * rows))
     axes = figure.subplots(rows, columns, squeeze=False, **sharing)
     return figure, [list(row) for row in axes]
 
