@@ -171,7 +171,10 @@ class PPOSettings(Algorithm):
     bound: Literal["min", "max"] = Key("–", "min is PPO; max is the ablation of claim C3")
     kl_beta: Positive = Key("–", "β of the KL penalty (its start, if adaptive)", lane=True)
     kl_target: Positive = Key("nats", "d_targ of adaptive_kl", lane=True)
-    learning_rate: Positive = Key("–", "Adam step size of policy and value", lane=True)
+    learning_rate: Positive = Key("–", "Adam step size of the policy", lane=True)
+    value_learning_rate: Positive | None = Key(
+        "–", "Adam step size of the value function; null: learning_rate", lane=True, default=None
+    )
     update_epochs: int = Key("passes", "passes over a batch", ge=1, le=MOST_PASSES)
     minibatch_size: int = Key("samples", "divides num_steps", ge=2)
     value_coefficient: NotNegative = Key("–", "weight of the value loss", lane=True)
@@ -207,7 +210,10 @@ class PPOSettings(Algorithm):
         return self.kl_beta if self.objective in ("fixed_kl", "adaptive_kl") else 0.0
 
     def lane_values(self) -> dict[str, float]:
-        """The lane-wise keys: ε = ∞ where nothing is clipped, d_targ = NaN where β is fixed."""
+        """The lane-wise keys: ε = ∞ where nothing is clipped, d_targ = NaN where β is fixed.
+
+        A value function without a step size of its own has its policy's.
+        """
         numbers = lane_numbers(self)
         del numbers["objective"]  # no number: it is told by ε, β and d_targ
         del numbers["kl_beta"]  # changes in training: it is part of the learner
@@ -215,10 +221,12 @@ class PPOSettings(Algorithm):
             numbers["clip_epsilon"] = math.inf
         if self.objective != "adaptive_kl":
             numbers["kl_target"] = math.nan
+        if self.value_learning_rate is None:
+            numbers["value_learning_rate"] = self.learning_rate
         return numbers
 
     def without_effect(self) -> tuple[list[str], list[str]]:
-        """Keys that the objective makes no use of, and those of an early stop if there is none."""
+        """Keys that the objective makes no use of, and those that say nothing beside another."""
         keys = {
             "clip": ["kl_beta", "kl_target"],
             "none": ["clip_epsilon", "bound", "kl_beta", "kl_target"],
@@ -227,6 +235,8 @@ class PPOSettings(Algorithm):
         }.get(self.objective, ["bound", "kl_beta", "kl_target"])
         if self.target_kl is None:
             keys += [f"target_kl_{part}" for part in ("factor", "estimator", "check", "stops")]
+        if self.value_learning_rate == self.learning_rate:
+            keys += ["value_learning_rate"]
         return keys, [*CLIP_SCHEDULE] if self.objective in UNCLIPPED else []
 
 

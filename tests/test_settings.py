@@ -42,6 +42,7 @@ def test_labels_and_folders_are_no_part_of_the_identity() -> None:
         ("algo.clip_epsilon=0.3", "algo.objective=none"),
         ("algo.kl_target=0.03", "algo.objective=fixed_kl"),
         ("algo.target_kl_factor=2", "algo.target_kl=null"),
+        ("algo.value_learning_rate=1e-3", "algo.learning_rate=1e-3"),
         ("total_env_steps=999424", "total_env_steps=1000000"),
         ("algo.bound=max", "algo.objective=none"),
         ("recipe.value_clip=true", "algo=trpo"),
@@ -62,6 +63,7 @@ def test_keys_without_effect_are_no_part_of_the_identity(without_effect: str, ba
         ("algo.clip_epsilon=0.3", "algo.objective=clip"),
         ("algo.kl_beta=7", "algo.objective=adaptive_kl"),
         ("algo.target_kl_factor=2", "algo.target_kl=0.01"),
+        ("algo.value_learning_rate=1e-3", "algo.learning_rate=3e-4"),
         ("recipe.clip_actions=true", "recipe=paper2017"),
         ("env=walker2d", "env=hopper"),
         ("algo.bound=max", "algo.bound=min"),
@@ -77,6 +79,8 @@ def test_what_changes_a_run_changes_its_digest(changed: str, base: str) -> None:
 def test_a_key_that_has_an_effect_after_a_change_is_part_of_the_identity() -> None:
     stops = "algo.target_kl=null", "change.at_share=0.5", "change.algo.target_kl=0.01"
     assert digest(*stops, "algo.target_kl_factor=2") != digest(*stops, "algo.target_kl_factor=1")
+    rate = "algo.learning_rate=1e-3", "change.at_share=0.5", "change.algo.learning_rate=0.1"
+    assert digest(*rate, "algo.value_learning_rate=1e-3") != digest(*rate)
     other = "algo.target_kl=null", "change.at_share=0.5", "change.algo.clip_epsilon=0.1"
     assert digest(*other, "algo.target_kl_factor=2") == digest(*other, "algo.target_kl_factor=1")
 

@@ -27,6 +27,7 @@ from analysis.claims.parts import (
     log_kl,
     log_kl_95,
     log_ratio_99,
+    mean_differences,
     paired,
     part,
     reached_u,
@@ -40,6 +41,7 @@ PAPER, MODERN = "comparison", "comparison_modern"
 NO_CLIP, CLIP = "ppo_noclip", "ppo"
 STEP_SIZES, USUAL = "no_clip_step_size", "clip"
 SIZES = ("3e-5", "1e-4", "3e-4")
+VALUE_STEP_SIZE = "no_clip_value_step_size"
 SHOWN_EPSILON, SHOWN_RATIOS = 0.2, (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
 
@@ -153,7 +155,9 @@ def c5(data: Data, claim: Claim) -> Evidence:
     )
 
 
-def levels_of(data: Data, studies: Iterable[str], without: Iterable[str]) -> Table:
+def levels_of(
+    data: Data, studies: Iterable[str], without: Iterable[str], title: str = "What runs end at"
+) -> Table:
     """*final* u of every variant, mean over environments, and how many of its runs went wrong."""
     rows: list[list[object]] = []
     for name in studies:
@@ -180,7 +184,7 @@ def levels_of(data: Data, studies: Iterable[str], without: Iterable[str]) -> Tab
             )
     columns = ["recipe", "variant", "environments", "final u", "low", "high"]
     return Table(
-        "What runs end at, mean over environments (95 % intervals)",
+        f"{title}, mean over environments (95 % intervals)",
         [*columns, "ruined or collapsed", "of runs"],
         rows,
     )
@@ -230,5 +234,47 @@ def c10(data: Data, claim: Claim) -> Evidence:
         tables=lambda: [
             levels_of(data, (STEP_SIZES,), claim.without),
             without_each(data, [own]),
+            *_value_step_size(data, claim),
         ],
     )
+
+
+def _value_step_size(data: Data, claim: Claim) -> list[Table]:
+    """What the value function's step size is worth without the clip, and what is left then.
+
+    Returns:
+        No table where study ``no_clip_value_step_size`` was not run.
+
+    """
+    if VALUE_STEP_SIZE not in data.studies:
+        return []
+
+    def finals(variant: str) -> dict[str, pd.Series]:
+        return samples(data, VALUE_STEP_SIZE, variant, final_u, claim.without)
+
+    small = ("3e-5", "1e-4")
+    free = [f"none_{size}{value}" for size in small for value in ("", "_value_3e-4")]
+    usual, slow_clip = finals(USUAL), finals("clip_1e-4_value_3e-4")
+    pairs = {
+        f"no clip at {size}: value function at 3e-4 minus at {size}": (
+            finals(f"none_{size}_value_3e-4"),
+            finals(f"none_{size}"),
+        )
+        for size in small
+    }
+    pairs |= {
+        "value function at 3e-4: no clip minus ε = 0.2, both at 1e-4": (
+            finals("none_1e-4_value_3e-4"),
+            slow_clip,
+        ),
+        "ε = 0.2: 1e-4 with the value function at 3e-4 minus 3e-4": (slow_clip, usual),
+        "no clip at the sizes best on other seeds minus ε = 0.2 at 3e-4": (
+            chosen_elsewhere(data, VALUE_STEP_SIZE, free, claim.without),
+            usual,
+        ),
+    }
+    title = "A step size for the value function alone"
+    return [
+        levels_of(data, (VALUE_STEP_SIZE,), claim.without, f"{title}: what runs end at"),
+        mean_differences(title, pairs),
+    ]

@@ -5,23 +5,21 @@ import pandas as pd
 
 from analysis.claims.configuration import Claim
 from analysis.claims.parts import (
-    LEVEL,
     Aim,
     Data,
     Evidence,
     Part,
     Table,
-    U,
     difference,
     final_difference,
     final_u,
+    mean_differences,
     of_one_length,
-    paired,
     samples,
     without_each,
 )
 from analysis.run_statistics import iqm, probability_of_improvement
-from analysis.statistics import Array, bootstrap_intervals, mean_over_environments
+from analysis.statistics import Array, bootstrap_intervals
 
 RECIPES = {"paper2017": "comparison", "modern": "comparison_modern"}
 BIPEDAL = "bipedal_walker"
@@ -98,15 +96,13 @@ def _details(data: Data, claim: Claim) -> Table:
         f"PPO, {detailed} minus {plain}": ((ppo, detailed), (ppo, plain)),
         f"TRPO, {detailed} minus {plain}": ((trpo, detailed), (trpo, plain)),
     }
-    rows: list[list[object]] = []
     alike = of_one_length(data, RECIPES.values())
-    for label, (one, other) in pairs.items():
-        by_env = paired(finals[one], finals[other], U)
-        if by_env and (alike or one[1] == other[1]):
-            estimate = mean_over_environments(list(by_env.values()))
-            rows.append([label, estimate.value, *estimate.bounds(LEVEL), len(by_env)])
-    columns = ["difference in final, u", "mean over environments", "low", "high", "environments"]
-    return Table("Algorithm or code-level details (95 % intervals)", columns, rows)
+    of_finals = {
+        label: (finals[one], finals[other])
+        for label, (one, other) in pairs.items()
+        if alike or one[1] == other[1]
+    }
+    return mean_differences("Algorithm or code-level details", of_finals)
 
 
 def _beside(data: Data, claim: Claim) -> Table:

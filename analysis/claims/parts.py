@@ -177,6 +177,10 @@ def log_ratio_99(runs: pd.DataFrame) -> pd.Series:
     return runs.mean_log_ratio_deviation_99
 
 
+Samples = Mapping[str, pd.Series]
+"""Environment → a quantity by seed."""
+
+
 def samples(
     data: Data, study: str, variant: str, column: Column, without: Iterable[str] = ()
 ) -> dict[str, pd.Series]:
@@ -407,6 +411,22 @@ def without_env(whole: Part, env: str, name: str) -> list[Part]:
     label = f"{whole.label}, without {name}"
     reached = whole.reached or None  # of a factor nothing is known
     return [part(f"{whole.key}_without_{env}", label, "shown", rest, reached=reached)]
+
+
+def mean_differences(title: str, pairs: Mapping[str, tuple[Samples, Samples]]) -> Table:
+    """Differences of *final* u, paired by seed, mean over environments; those that were run.
+
+    Args:
+        pairs: what is compared → :func:`samples` of both.
+
+    """
+    rows: list[list[object]] = []
+    for label, (x, y) in pairs.items():
+        if by_env := paired(x, y, U):
+            estimate = mean_over_environments(list(by_env.values()))
+            rows.append([label, estimate.value, *estimate.bounds(LEVEL), len(by_env)])
+    columns = ["difference in final, u", "mean over environments", "low", "high", "environments"]
+    return Table(f"{title} (95 % intervals)", columns, rows)
 
 
 def without_each(data: Data, parts: Iterable[Part]) -> Table:

@@ -66,7 +66,8 @@ def update(
         learner: changed in place, β of adaptive lanes included.
         batch: ``[R, T, …]``.
         algo, recipe: what the lanes share.
-        lane: ``clip_epsilon``, ``learning_rate``, ``kl_target``, … each ``[R]``, schedules applied.
+        lane: ``learning_rate``, ``value_learning_rate``, ``kl_target``, … each ``[R]``, schedules
+            applied.
 
     Returns:
         Diagnostics, each ``[R]``.
@@ -135,27 +136,27 @@ def update(
                 stop_where_far(minibatch)
             steps = []
             if not policy_lanes.empty:
-                steps.append((policy_lanes, policy_gradient_on(minibatch)))
+                steps.append((policy_lanes, policy_gradient_on(minibatch), "learning_rate"))
             if not value_lanes.empty:
                 gradient, losses = value_gradient_on(minibatch)
                 value_loss_sum += value_lanes.scatter(losses, rows)
                 value_steps += value_lanes.scatter(torch.ones_like(losses), rows)
-                steps.append((value_lanes, gradient))
+                steps.append((value_lanes, gradient, "value_learning_rate"))
             if not steps:
                 break
-            squares = [lanes.scatter(squared_norm(g), rows) for lanes, g in steps]
+            squares = [lanes.scatter(squared_norm(g), rows) for lanes, g, _ in steps]
             norm = torch.stack(squares).sum(0).sqrt()
             norm_sum += norm
             if may_scale:
                 scale = gradient_scale(norm, lane["max_gradient_norm"])
-            for lanes, gradient in steps:
+            for lanes, gradient, step_size in steps:
                 if may_scale:
                     gradient *= lanes.take(scale)[:, None]
                 adam_step_(
                     lanes.now.parameters,
                     gradient,
                     lanes.now.adam,
-                    lanes.take(lane["learning_rate"]),
+                    lanes.take(lane[step_size]),
                     recipe.adam_epsilon,
                 )
         if may_stop and algo.target_kl_check != "each_minibatch" and not policy_lanes.empty:

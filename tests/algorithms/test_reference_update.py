@@ -121,10 +121,11 @@ def reference_ppo(lane: Reference, run: RunSettings) -> float:
     algo, recipe = run.algo, run.recipe
     epsilon = algo.clip_epsilon
     beta = algo.kl_beta if algo.objective in ("fixed_kl", "adaptive_kl") else 0.0
-    options = {"lr": algo.learning_rate, "eps": recipe.adam_epsilon}
+    parameters = {"policy": lane.policy_parameters(), "value": [*lane.critic.parameters()]}
+    sizes = {"policy": algo.learning_rate, "value": algo.value_learning_rate or algo.learning_rate}
     optimisers = {
-        "policy": torch.optim.Adam(lane.policy_parameters(), **options),
-        "value": torch.optim.Adam(lane.critic.parameters(), **options),
+        network: torch.optim.Adam(parameters[network], lr=size, eps=recipe.adam_epsilon)
+        for network, size in sizes.items()
     }
     for _ in range(algo.update_epochs):
         for samples in lane.minibatches(algo.minibatch_size):
@@ -198,6 +199,7 @@ PPO_CASES: dict[str, tuple[list[str], list[str], list[str]]] = {
         ["algo.objective=clip_higher"],
     ),
     "none": ([], ["algo.learning_rate=0.03"], ["algo.objective=none"]),
+    "value step size": ([], ["algo.value_learning_rate=0.005"], ["algo.objective=none"]),
     "fixed_kl": (["algo.kl_beta=0.3"], ["algo.kl_beta=3.0"], ["algo.objective=fixed_kl"]),
     "adaptive_kl": (
         ["algo.kl_target=1e-5"],

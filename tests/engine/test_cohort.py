@@ -44,6 +44,19 @@ def test_without_a_clip_it_stays_without() -> None:
     assert values["learning_rate"].tolist() == pytest.approx([1.5e-4])
 
 
+def test_ppos_value_function_has_its_policys_step_size_or_one_of_its_own() -> None:
+    """Both fall where step sizes fall; a change of the policy's is one of both."""
+    own, change = "algo.value_learning_rate=1e-3", "change.algo.learning_rate=0.1"
+    common = "env=hopper", "recipe=paper2017_august", "change.at_share=0.5"
+    kinds = (["change.mass=2"], ["change.mass=2", own], [change], [change, own])
+    runs = [compose(*common, *kind).runs[0] for kind in kinds]
+    values = scheduled(lane_values(runs, "cpu"), Shared(runs[0].recipe), 0.5)
+    assert values["learning_rate"].tolist() == pytest.approx([1.5e-4] * 4)
+    assert values["value_learning_rate"].tolist() == pytest.approx([1.5e-4, 5e-4, 1.5e-4, 5e-4])
+    changed = [run.lane_values(changed=True)["value_learning_rate"] for run in runs]
+    assert changed == pytest.approx([3e-4, 1e-3, 0.1, 1e-3])
+
+
 def test_an_end_without_effect_is_no_other_run() -> None:
     """The end of a schedule counts only where there is one."""
 

@@ -38,7 +38,7 @@ def lanes_of(env: str, algo: str, recipe: str, count: int) -> list[RunSettings]:
             ["algo.objective=none"],
             ["algo.objective=fixed_kl", "algo.kl_beta=3"],
             ["algo.objective=adaptive_kl", "algo.kl_target=0.003"],
-            ["algo.entropy_coefficient=0.01"],
+            ["algo.entropy_coefficient=0.01", "algo.value_learning_rate=3e-3"],
             ["algo.target_kl=0.003"],
             ["recipe.max_gradient_norm=0.3"],
         ]
