@@ -66,15 +66,15 @@ def help_text() -> str:
     lines += [f"  {name:10} {purpose}" for name, (_, purpose) in COMMANDS.items()]
     lines += ["", "Groups (GROUP=CHOICE):"]
     lines += [f"  {group:8} {', '.join(options(group))}" for group in GROUPS]
-    shown: set[str] = set()
+    shown: set[tuple[str, str]] = set()
     for algo in ALGORITHMS:
         composition = compose(f"algo={algo}")
         values = composition.runs[0].model_dump() | composition.execution.model_dump()
-        keys = [k for k in documented_keys(algo) if k[0] not in shown]
+        keys = [k for k in documented_keys(algo) if (k[0], k[2]) not in shown]
         title = "Keys (KEY=VALUE), defaults of" if algo == "ppo" else "Further keys, defaults of"
         lines += ["", f"{title} algo={algo}:"]
         for key, unit, meaning in keys:
-            shown.add(key)
+            shown.add((key, meaning))
             value: Any = values
             for part in key.split("."):
                 value = value[part] if value is not None else None  # there is no change

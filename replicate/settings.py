@@ -226,7 +226,7 @@ class PPOSettings(Algorithm):
         return numbers
 
     def without_effect(self) -> tuple[list[str], list[str]]:
-        """Keys that the objective makes no use of, and those that say nothing beside another."""
+        """Keys that the objective makes no use of, and those of an early stop if there is none."""
         keys = {
             "clip": ["kl_beta", "kl_target"],
             "none": ["clip_epsilon", "bound", "kl_beta", "kl_target"],
@@ -235,8 +235,6 @@ class PPOSettings(Algorithm):
         }.get(self.objective, ["bound", "kl_beta", "kl_target"])
         if self.target_kl is None:
             keys += [f"target_kl_{part}" for part in ("factor", "estimator", "check", "stops")]
-        if self.value_learning_rate == self.learning_rate:
-            keys += ["value_learning_rate"]
         return keys, [*CLIP_SCHEDULE] if self.objective in UNCLIPPED else []
 
 
@@ -452,7 +450,20 @@ class RunSettings(Section):
         ):
             for key in keys:
                 data[section].pop(key, None)
+        if self._has_one_step_size:
+            data["algo"].pop("value_learning_rate", None)
         return data
+
+    @property
+    def _has_one_step_size(self) -> bool:
+        """Whether ``value_learning_rate`` says what null says, before a change and after it."""
+        null = self.algo.model_copy(update={"value_learning_rate": None})
+        other = self.model_copy(update={"algo": null})
+        key = "value_learning_rate"
+        return all(
+            other.lane_values(changed).get(key) == self.lane_values(changed).get(key)
+            for changed in (False, True)
+        )
 
     @property
     def digest(self) -> str:

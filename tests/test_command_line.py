@@ -281,9 +281,9 @@ def test_bad_input_of_a_real_process_has_no_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize("algo", ["ppo", "vpg", "trpo"])
 def test_help_lists_every_key(algo: str) -> None:
     text = help_text()
-    for key, unit, _ in documented_keys(algo):
-        (line,) = [row for row in text.splitlines() if row.split()[:1] == [key]]
-        assert f"[{unit}]" in line
+    for key, unit, meaning in documented_keys(algo):
+        lines = [row for row in text.splitlines() if row.split()[:1] == [key]]
+        assert sum(line.endswith(f"[{unit}] {meaning}") for line in lines) == 1
 
 
 def test_help_names_every_command_and_each_says_more(capsys: pytest.CaptureFixture[str]) -> None:

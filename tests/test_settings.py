@@ -81,6 +81,10 @@ def test_a_key_that_has_an_effect_after_a_change_is_part_of_the_identity() -> No
     assert digest(*stops, "algo.target_kl_factor=2") != digest(*stops, "algo.target_kl_factor=1")
     rate = "algo.learning_rate=1e-3", "change.at_share=0.5", "change.algo.learning_rate=0.1"
     assert digest(*rate, "algo.value_learning_rate=1e-3") != digest(*rate)
+    later = "algo.learning_rate=1e-3", "change.at_share=0.5", "change.algo.value_learning_rate=0.1"
+    assert digest(*later, "algo.value_learning_rate=1e-3") == digest(*later)
+    back = "algo.learning_rate=1e-3", "change.at_share=0.5", "change.algo.value_learning_rate=1e-3"
+    assert digest(*back, "algo.value_learning_rate=0.1") != digest(*back)
     other = "algo.target_kl=null", "change.at_share=0.5", "change.algo.clip_epsilon=0.1"
     assert digest(*other, "algo.target_kl_factor=2") == digest(*other, "algo.target_kl_factor=1")
 

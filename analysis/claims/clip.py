@@ -28,6 +28,7 @@ from analysis.claims.parts import (
     log_kl_95,
     log_ratio_99,
     mean_differences,
+    of_one_length,
     paired,
     part,
     reached_u,
@@ -243,10 +244,11 @@ def _value_step_size(data: Data, claim: Claim) -> list[Table]:
     """What the value function's step size is worth without the clip, and what is left then.
 
     Returns:
-        No table where study ``no_clip_value_step_size`` was not run.
+        No table where study ``no_clip_value_step_size`` was not run, or at another length.
 
     """
-    if VALUE_STEP_SIZE not in data.studies:
+    alike = of_one_length(data, (STEP_SIZES, VALUE_STEP_SIZE))
+    if VALUE_STEP_SIZE not in data.studies or not alike:
         return []
 
     def finals(variant: str) -> dict[str, pd.Series]:

@@ -1,6 +1,6 @@
-"""The check of an objective of one's own, on a made-up batch of three lanes.
+"""Objectives of one's own: their slope, and their check on a made-up batch of three lanes.
 
-What it returns is given to autograd and summed over lanes and samples.  A function that returns a
+What one returns is given to autograd and summed over lanes and samples.  A function that returns a
 mean, takes another lane into account or changes what it is given would train, and be wrong.
 """
 
@@ -20,6 +20,26 @@ LARGEST_LOG_RATIO = 1.0
 TOLERANCE = 1e-5
 """Relative difference that equal lanes may have: the CPU may round the last entries of an array,
 which fill no vector register, differently."""
+LEAST_CORRELATION = 0.1
+"""Of slope and advantage at r = 1; it is 1 for r·Â."""
+TINY = 1e-30
+
+
+def slope_in_log_ratio(
+    objective: Surrogate, log_ratio: Tensor, advantages: Tensor, clip_epsilon: Tensor
+) -> Tensor:
+    """∂ objective/∂ log r = r·∂ objective/∂r, ``[R, B]``, by autograd; 0 where that is 0.
+
+    A ratio that float32 cannot hold is infinite: a clip is flat there, and 0·∞ would be NaN.
+
+    Args:
+        log_ratio, advantages: ``[R, B]``.
+        clip_epsilon: ``[R]``.
+
+    """
+    ratio = log_ratio.exp()
+    (slope,), _ = gradients(lambda r: objective(r, advantages, clip_epsilon), ratio)
+    return torch.where(slope == 0, 0.0, slope * ratio)
 
 
 def check_objective(name: str) -> None:
@@ -27,7 +47,8 @@ def check_objective(name: str) -> None:
 
     It must map ratio ``[R, B]``, advantages ``[R, B]`` and ε ``[R]`` to a float32 ``[R, B]``, with
     values and gradient in the ratio that are finite for ratios between 1/e and e, change none of
-    its arguments, and give a lane the same beside any other.
+    its arguments, give a lane the same beside any other, and have a slope at r = 1 that rises
+    with the advantage.
 
     Raises:
         ConfigError: what is wrong with it, in one line.
@@ -63,7 +84,7 @@ def _fault(objective: Surrogate) -> str:
         if not torch.equal(before, after):
             return f"changes its argument {what} in place; work on a copy"
     try:
-        slope = _slope(objective, log_ratio, advantages, epsilon)
+        slope = slope_in_log_ratio(objective, log_ratio, advantages, epsilon)
     except RuntimeError:
         return "does not depend on the ratio in a way that autograd sees (detached, or without it?)"
     if not slope.isfinite().all():
@@ -73,14 +94,29 @@ def _fault(objective: Surrogate) -> str:
         apart = objective(alone[0].exp(), *alone[1:])
         for what, beside, single in (
             ("value", result[lane], apart[0]),
-            ("gradient", slope[lane], _slope(objective, *alone)[0]),
+            ("gradient", slope[lane], slope_in_log_ratio(objective, *alone)[0]),
         ):
             if not torch.allclose(beside, single, rtol=TOLERANCE, atol=TOLERANCE):
                 return (
                     f"mixes lanes: the {what} of lane {lane} is another beside other lanes; only "
                     "the last axis, of a lane's samples, may be reduced"
                 )
+    at_one = slope_in_log_ratio(objective, torch.zeros_like(log_ratio), advantages, epsilon)
+    if not bool((_correlation(at_one, advantages) > LEAST_CORRELATION).all()):
+        return (
+            "does not make better actions more frequent: at r = 1 its slope must rise with the "
+            "advantage (it returns what is to be maximised)"
+        )
     return ""
+
+
+def _correlation(slope: Tensor, advantages: Tensor) -> Tensor:
+    """Pearson's, over the samples of each lane, ``[R]``; 0 of a slope that is constant."""
+    apart, other = (x - x.mean(1, keepdim=True) for x in (slope, advantages))
+    # Of a constant only rounding is left, which is small beside the slope itself.
+    length = apart.norm(dim=1) + TOLERANCE * slope.norm(dim=1)
+    correlation: Tensor = (apart * other).sum(1) / (length * other.norm(dim=1) + TINY)
+    return correlation
 
 
 def _made_up() -> tuple[Tensor, Tensor, Tensor]:
@@ -90,12 +126,6 @@ def _made_up() -> tuple[Tensor, Tensor, Tensor]:
     log_ratio[:, 0] = 0.0
     advantages = torch.randn(LANES, SAMPLES, generator=generator)
     return LARGEST_LOG_RATIO * log_ratio, advantages, torch.tensor(WIDTHS)
-
-
-def _slope(objective: Surrogate, log_ratio: Tensor, advantages: Tensor, epsilon: Tensor) -> Tensor:
-    """Gradient of the summed objective in log r, as training takes it."""
-    (slope,), _ = gradients(lambda lr: objective(lr.exp(), advantages, epsilon), log_ratio)
-    return slope
 
 
 def _wrong_result(result: object) -> str:

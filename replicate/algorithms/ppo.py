@@ -20,6 +20,7 @@ from replicate.algorithms.learner import (
     update_diagnostics,
     value_loss_slope,
 )
+from replicate.algorithms.own_objective import slope_in_log_ratio
 from replicate.maths.adam import adam_step_
 from replicate.maths.diagnostics import gradient_scale, squared_norm
 from replicate.maths.objectives import (
@@ -42,14 +43,12 @@ def policy_loss_slope(
     In the first minibatch of a batch r = 1: that step is a plain policy-gradient step, which
     the clip does not bound.
     """
-    own = SURROGATES[algo.own_objective] if algo.own_objective else None
-    if own is None:
+    if algo.own_objective is None:
         ratio = (log_prob - part.old_log_prob).exp()
         slope = clipped_surrogate_slope(ratio, part.advantages, clip_epsilon, algo.bound)
     else:
-        (slope,), _ = gradients(
-            lambda lp: own((lp - part.old_log_prob).exp(), part.advantages, clip_epsilon), log_prob
-        )
+        own = SURROGATES[algo.own_objective]
+        slope = slope_in_log_ratio(own, log_prob - part.old_log_prob, part.advantages, clip_epsilon)
     return slope / -part.size
 
 
@@ -169,8 +168,9 @@ def update(
     used_beta = learner.kl_beta.clone()
     learner.kl_beta = adapt_kl_beta(learner.kl_beta, result["kl"], lane["kl_target"])
     return {
-        "gradient_norm": norm_sum / value_steps,
-        "value_loss": value_loss_sum / value_steps,
+        # None is made where every network stops before its first step.
+        "gradient_norm": norm_sum / value_steps.clamp_min(1),
+        "value_loss": value_loss_sum / value_steps.clamp_min(1),
         "kl_beta": used_beta,
         "policy_epochs": epochs_done,
         **result,

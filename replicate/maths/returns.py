@@ -39,8 +39,9 @@ def gae(
     Source: Schulman et al. 2016 (arXiv 1506.02438), eq. 16; PPO paper eq. 11–12.
 
     """
-    alive = (~terminated).to(rewards.dtype)
-    deltas = rewards + gamma[:, None] * alive * next_values - values
+    # Not a product with 0: the value of what followed may be infinite where it does not count.
+    following_values = torch.where(terminated, 0.0, next_values)
+    deltas = rewards + gamma[:, None] * following_values - values
     decay = (gamma * gae_lambda)[:, None] * (~ended).to(rewards.dtype)
     # Time-major copies: one contiguous row of lanes per step of the recursion.
     deltas_by_time, decay_by_time = deltas.t().contiguous(), decay.t().contiguous()

@@ -50,7 +50,7 @@ UPDATES = [
     _float("learning_rate", "–", "policy step size used"),
     _float("clip_epsilon", "ratio", "ε used (∞: not clipped)"),
     _float("kl_beta", "–", "β used (ppo)"),
-    _float("policy_epochs", "passes", "passes of the policy before an early stop (ppo)"),
+    _float("policy_epochs", "passes", "passes of the policy begun before an early stop (ppo)"),
     _float("step_accepted", "–", "1: the line search accepted a step (trpo)"),
     _float("backtracks", "–", "shrinkings of the line search (trpo)"),
     _float("cg_residual", "–", "relative residual of conjugate gradient (trpo)"),

@@ -1,5 +1,6 @@
 """An objective of one's own is right, or refused in one line before the first step."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from torch import Tensor
 from replicate import settings
 from replicate.__main__ import main
 from replicate.algorithms import own_objective
-from replicate.algorithms.own_objective import check_objective
+from replicate.algorithms.own_objective import check_objective, slope_in_log_ratio
 from replicate.engine.cohort import Cohort
 from replicate.maths.objectives import (
     SURROGATES,
     Surrogate,
     clipped_surrogate,
+    clipped_surrogate_slope,
     surrogate,
 )
 from replicate.messages import ConfigError
@@ -79,6 +81,21 @@ def test_those_of_the_suite_are_all_that_settings_name() -> None:
         check_objective(name)
 
 
+def test_what_leaves_out_bad_actions_or_is_small_passes() -> None:
+    for objective in (lambda r, a, e: r * a.relu(), lambda r, a, e: 1e-6 * r * (a + a.abs())):
+        SURROGATES["mine"] = objective
+        check_objective("mine")
+
+
+def test_a_ratio_that_is_infinite_has_no_slope_where_it_is_clipped() -> None:
+    """log r = 100: 0 where the clip is flat, as by hand; not finite where nothing bounds it."""
+    log_ratio, advantages = torch.tensor([[100.0, 100.0, 0.0]]), torch.tensor([[1.0, -1.0, 2.0]])
+    epsilon = torch.tensor([0.2])
+    own = slope_in_log_ratio(clipped_surrogate, log_ratio, advantages, epsilon)
+    by_hand = clipped_surrogate_slope(log_ratio.exp(), advantages, epsilon)
+    assert own.tolist() == by_hand.tolist() == [[0.0, -math.inf, 2.0]]
+
+
 def test_a_choice_that_is_not_registered_does_not_train_the_clip() -> None:
     with pytest.raises(ConfigError, match=r"algo\.objective=mine: a choice without a function"):
         check_objective("mine")
@@ -104,6 +121,9 @@ def test_a_choice_that_is_not_registered_does_not_train_the_clip() -> None:
         (lambda r, a, e: r.detach() * a, "autograd sees"),
         (lambda r, a, e: a + 0 * e[:, None], "autograd sees"),
         (lambda r, a, e: (r - 1).abs().sqrt() * a, "gradient in the ratio that is not finite"),
+        (lambda r, a, e: -torch.minimum(r * a, r.clamp(0.8, 1.2) * a), "better actions"),
+        (lambda r, a, e: r + 0 * a, "better actions"),
+        (lambda r, a, e: 0.3 * r - a, "better actions"),
         (lambda r, a, e: r @ a, "raised RuntimeError: "),
         (lambda r, a: r * a, "raised TypeError: "),
         (lambda r, a, e: {}["no"], "raised KeyError: 'no' ("),

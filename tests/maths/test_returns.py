@@ -104,6 +104,16 @@ def test_lambda_one_is_the_discounted_return_minus_the_value() -> None:
     torch.testing.assert_close(advantages, expected)
 
 
+def test_the_value_of_what_follows_a_terminal_state_counts_for_nothing() -> None:
+    """Not even where it is no number: a simulation may end because its state is none."""
+    ends = torch.tensor([[False, True]])
+    rewards, values = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5, 0.25]])
+    one = torch.ones(1)
+    for last in (7.0, math.inf, math.nan):
+        advantages = gae(rewards, values, torch.tensor([[0.25, last]]), ends, ends, one, one)
+        assert advantages.tolist() == [[1 + 2 - 0.5, 2 - 0.25]]
+
+
 def test_truncated_and_terminated_differ_by_the_bootstrap_alone() -> None:
     arguments = (one_lane(1, 1), one_lane(4, 5), one_lane(5, 6))
     ended = flags(0, 1)
