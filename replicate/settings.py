@@ -168,7 +168,9 @@ class PPOSettings(Algorithm):
     name: Literal["ppo"]
     objective: Objective = Key("–", " | ".join(get_args(Objective)), lane=True)
     clip_epsilon: Positive = Key("ratio", "ε of the clip, and of clip_fraction", lane=True)
-    bound: Literal["min", "max"] = Key("–", "min is PPO; max is the ablation of claim C3")
+    bound: Literal["min", "max", "clipped"] = Key(
+        "–", "min is PPO; max, and the clipped term alone, are ablations (claim C3)"
+    )
     kl_beta: Positive = Key("–", "β of the KL penalty (its start, if adaptive)", lane=True)
     kl_target: Positive = Key("nats", "d_targ of adaptive_kl", lane=True)
     learning_rate: Positive = Key("–", "Adam step size of the policy", lane=True)

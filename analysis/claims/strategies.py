@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from analysis.claims.clip import levels_of
 from analysis.claims.configuration import Claim
 from analysis.claims.epsilon import VARIANTS
 from analysis.claims.parts import (
@@ -21,6 +22,7 @@ from analysis.claims.parts import (
     interaction,
     log_kl_max,
     log_ratio_99,
+    mean_differences,
     paired,
     part,
     reached_u,
@@ -35,6 +37,7 @@ from analysis.summaries.update_passes import (
 )
 
 BOUND, EPOCHS, EARLY_STOPPING = "bound", "epochs", "early_stopping"
+CLIPPED, MIN, MAX = "clipped", "min", "max"
 PENALTY = "quadratic_penalty"
 HIGHER, HIGHER_OVER_CLIP = "clip_higher", ("clip_higher", "clip")
 EXACTNESS, SCHEDULE = "trpo_exactness", "clip_schedule"
@@ -52,15 +55,35 @@ def c3(data: Data, claim: Claim) -> Evidence:
         data,
         claim,
         BOUND,
-        ("max", "min"),
+        (MAX, MIN),
         log_ratio_99,
         key="ratio",
         label="|r − 1| (99 % quantile), max over min",
     )
     worth = final_difference(
-        data, claim, BOUND, ("min", "max"), key="final", label="final, min minus max", aim="above"
+        data, claim, BOUND, (MIN, MAX), key="final", label="final, min minus max", aim="above"
     )
-    return Evidence([ratio, worth])
+    return Evidence([ratio, worth], variants=(MAX, MIN), tables=lambda: _of_the_min(data, claim))
+
+
+def _of_the_min(data: Data, claim: Claim) -> list[Table]:
+    """What the min does on either side: return and ratios beside the clipped term alone."""
+    if BOUND not in data.studies or CLIPPED not in data.studies[BOUND].variants:
+        return []
+    finals = {
+        variant: samples(data, BOUND, variant, final_u, claim.without)
+        for variant in (MIN, CLIPPED, MAX)
+    }
+    pulls_back = "min minus the clipped term alone: what has left to the side that costs comes back"
+    stops = "the clipped term alone minus max: what has left to the side that pays rests"
+    pairs = {
+        pulls_back: (finals[MIN], finals[CLIPPED]),
+        stops: (finals[CLIPPED], finals[MAX]),
+    }
+    return [
+        levels_of(data, (BOUND,), claim.without),
+        mean_differences("What the min does on either side", pairs),
+    ]
 
 
 def c6(data: Data, claim: Claim) -> Evidence:

@@ -138,8 +138,8 @@ def reference_ppo(lane: Reference, run: RunSettings) -> float:
                 if algo.objective in ("clip", "clip_higher"):
                     upper = epsilon * (1.4 if algo.objective == "clip_higher" else 1)
                     clipped = min(max(ratio, torch.tensor(1 - epsilon)), torch.tensor(1 + upper))
-                    bound = min if algo.bound == "min" else max
-                    gain = gain + bound(ratio * advantage, clipped * advantage)
+                    bound = {"min": min, "max": max, "clipped": lambda plain, clip: clip}
+                    gain = gain + bound[algo.bound](ratio * advantage, clipped * advantage)
                 elif algo.objective == "spo":
                     pull = abs(advantage) * (ratio - 1) ** 2 / (2 * epsilon)
                     gain = gain + ratio * advantage - pull
@@ -156,7 +156,8 @@ def reference_ppo(lane: Reference, run: RunSettings) -> float:
             policy_loss = -gain - algo.entropy_coefficient * bonus
             loss = (policy_loss + algo.value_coefficient * value_loss) / len(samples)
             for optimiser in optimisers.values():
-                optimiser.zero_grad()
+                # Where every sample is clipped, Adam still moves by its momentum.
+                optimiser.zero_grad(set_to_none=False)
             loss.backward()
             if recipe.max_gradient_norm is not None:
                 everything = [*lane.policy_parameters(), *lane.critic.parameters()]
@@ -192,6 +193,7 @@ BIG_STEPS = ["algo.learning_rate=0.02"]
 PPO_CASES: dict[str, tuple[list[str], list[str], list[str]]] = {
     "clip": (["algo.clip_epsilon=0.05"], ["algo.clip_epsilon=0.2"], ["algo.objective=clip"]),
     "max": (["algo.clip_epsilon=0.05"], ["algo.clip_epsilon=0.2"], ["algo.bound=max"]),
+    "clipped": (["algo.clip_epsilon=0.05"], ["algo.clip_epsilon=0.2"], ["algo.bound=clipped"]),
     "spo": (["algo.clip_epsilon=0.05"], ["algo.clip_epsilon=0.2"], ["algo.objective=spo"]),
     "clip_higher": (
         ["algo.clip_epsilon=0.05"],

@@ -19,7 +19,11 @@ from tests.conftest import runs_of
 assert toy_envs.TOYS  # registered
 
 RECIPES = ("paper2017", "paper2017_july", "paper2017_august", "modern")
-COHORTS_OF_THEIR_OWN = {"spo": "algo.objective=spo", "max": "algo.bound=max"}
+COHORTS_OF_THEIR_OWN = {
+    "spo": "algo.objective=spo",
+    "max": "algo.bound=max",
+    "clipped": "algo.bound=clipped",
+}
 """Options of ppo that no two lanes of a cohort may differ in."""
 SMALL = ("algo.num_steps=128", "total_env_steps=384")
 

@@ -744,6 +744,14 @@ def test_a_value_step_size_of_its_own_is_shown_beside_c10() -> None:
     assert means == pytest.approx([0.1 + 1.4 / 5, 0.2, -0.15, 0.05, (-0.1 + 4 * -0.4) / 5])
 
 
+def test_what_the_min_does_on_either_side_is_shown_beside_c3() -> None:
+    assert find("C3", bound_world(0.3, 5)).evidence.tables() == []
+    three = pair_world("bound", {"max": -0.6, "clipped": -0.2, "min": 0.0}, sd=0.0)
+    levels, sides = find("C3", three).evidence.tables()
+    assert [row[1] for row in levels.rows] == ["max", "clipped", "min"]
+    assert [row[1] for row in sides.rows] == pytest.approx([0.2, 0.4])
+
+
 def test_what_runs_end_at_is_told_of_every_variant() -> None:
     table = find("C5", clip_world(0.3, 0.1, 10, sd=0.0)).evidence.tables()[0]
     ends = {(row[0], row[1]): row[3:] for row in table.rows}
