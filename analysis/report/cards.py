@@ -38,7 +38,7 @@ SIGNS = {
 """Beside the words and the colour of a verdict."""
 MEANINGS = {
     SUPPORTED: "the data back it",
-    IN_PART: "some of it",
+    IN_PART: "some of it; no effect at all can look so, too",
     CONTRADICTED: "the data speak against it",
     NO_EFFECT: "any difference is smaller than matters",
     INCONCLUSIVE: "too few or too short runs to tell",

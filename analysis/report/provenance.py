@@ -132,8 +132,8 @@ def notes(name: str, measures: pd.DataFrame, runs: list[dict[str, Any]]) -> list
     diverged = sum(run["status"] == "diverged" for run in runs)
     if diverged:
         texts.append(
-            f"What left the finite numbers, {counted(diverged, 'run')}, counts as the worst "
-            "everywhere."
+            f"{counted(diverged, 'run')} diverged (to infinity or NaN); what diverged counts as "
+            "the worst everywhere."
         )
     if moved := elsewhere(runs):
         texts.append(

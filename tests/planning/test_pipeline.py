@@ -343,7 +343,7 @@ def test_diverged_runs_and_runs_without_an_episode_come_to_a_report(tree: Path) 
         for file in (tree / MADE / "runs").glob("*/run.json")
     )
     said = (tree / MADE / "smoke/report.html").read_text()
-    assert f"What left the finite numbers, {left} runs, counts as the worst" in said
+    assert f"{left} runs diverged (to infinity or NaN)" in said
     for plan in diverged.plans(tree):
         finals = tree / MADE / "smoke/tables" / plan["study"] / "finals.csv"
         far = pd.read_csv(finals).query("variant == 'far'")

@@ -806,7 +806,7 @@ def test_what_happens_beside_the_range_is_shown() -> None:
     # Eight sizes of five seeds beside it, none of which learnt.
     assert naive[5:] == [0, 40, 0.0, 1.0] and ppo[5:] == [0, 20, 0.0, 1.0]
     said = sentence(find("N3", data), worlds.SETTINGS.words)
-    assert "of these 0 of 280 runs of naive policy gradient, 0 of 140 runs of PPO, 0 of" in said
+    assert "of those 0 of 280 runs of naive policy gradient, 0 of 140 runs of PPO, 0 of" in said
 
 
 def test_what_came_to_ruin_is_not_said_to_have_never_learnt() -> None:
