@@ -16,6 +16,11 @@ from tests.regression.baselines import (
 from tests.regression.cells import Design, measure_all, read_design
 from tests.regression.gate import judge, table
 
+NEXT = (
+    "look at the change first, then at results/README.md, The guard of returns; "
+    'if it is meant: make accept REASON="why"'
+)
+
 
 def checked() -> tuple[Design, Baselines]:
     """The design and the stored baselines, or a failure of one line."""
@@ -44,4 +49,4 @@ def test_returns_did_not_get_worse(capsys: pytest.CaptureFixture[str]) -> None:
         print(f"Baselines of {accepted.date} ({accepted.reason}); changed since: {changed}.")
     worse = ", ".join(verdict.cell.name for verdict in verdicts if verdict.worse)
     if worse:
-        pytest.fail(f"returns got worse: {worse}", pytrace=False)
+        pytest.fail(f"returns got worse: {worse}; {NEXT}", pytrace=False)
