@@ -29,6 +29,7 @@ from analysis.claims.parts import (
     log_ratio_99,
     mean_differences,
     of_one_length,
+    on_each,
     paired,
     part,
     reached_u,
@@ -69,7 +70,11 @@ def i2(data: Data, claim: Claim) -> Evidence:
         "gradient", "a sample's gradient is its ratio times that at r = 1", amplified > 1e-9
     )
     parts = [*sizes, _more_often(data, claim), exact]
-    return Evidence(parts, variants=(NO_CLIP, CLIP), tables=lambda: [_amplified(rows)])
+    return Evidence(
+        parts,
+        variants=(NO_CLIP, CLIP),
+        tables=lambda: [_amplified(rows), *(on_each(data, size) for size in sizes if size.by_env)],
+    )
 
 
 def _amplified(rows: pd.DataFrame) -> Table:

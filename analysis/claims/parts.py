@@ -429,6 +429,20 @@ def mean_differences(title: str, pairs: Mapping[str, tuple[Samples, Samples]]) -
     return Table(f"{title} (95 % intervals)", columns, rows)
 
 
+def on_each(data: Data, whole: Part) -> Table:
+    """A difference or factor on each of its environments, which a mean may hide."""
+    labels = env_labels(data.studies.values())
+    rows = [[labels[env], *_with_bounds(estimate)] for env, estimate in whole.by_env.items()]
+    columns = ["environment", "mean over seeds", "low", "high"]
+    return Table(f"{whole.label}, by environment (95 % intervals)", columns, rows)
+
+
+def _with_bounds(estimate: Estimate) -> list[float]:
+    """Value, low and high, as they are read: a factor, not its logarithm."""
+    read = math.exp if estimate.unit == FACTOR else float
+    return [read(number) for number in (estimate.value, *estimate.bounds(LEVEL))]
+
+
 def without_each(data: Data, parts: Iterable[Part]) -> Table:
     """What differences are without one of their environments: whether one of them makes it all."""
     labels = env_labels(data.studies.values())
@@ -437,8 +451,6 @@ def without_each(data: Data, parts: Iterable[Part]) -> Table:
         for env in whole.by_env if whole.aim != "guard" else ():
             for rest in without_env(whole, env, labels[env]):
                 assert rest.estimate is not None
-                read = math.exp if rest.estimate.unit == FACTOR else float
-                numbers = (rest.estimate.value, *rest.estimate.bounds(LEVEL))
-                rows.append([whole.label, labels[env], *(read(number) for number in numbers)])
+                rows.append([whole.label, labels[env], *_with_bounds(rest.estimate)])
     columns = ["difference or factor", "without", "mean over the others", "low", "high"]
     return Table("Without one environment (95 % intervals)", columns, rows)

@@ -744,6 +744,15 @@ def test_a_value_step_size_of_its_own_is_shown_beside_c10() -> None:
     assert means == pytest.approx([0.1 + 1.4 / 5, 0.2, -0.15, 0.05, (-0.1 + 4 * -0.4) / 5])
 
 
+def test_a_factor_is_told_of_each_environment() -> None:
+    tables = find("I2", clip_world(0.3, 0.1, 10, sd=0.0)).evidence.tables()
+    of_kl = tables[-1]
+    assert of_kl.title.startswith("KL of an update, geometric mean, no clip over ε = 0.2, by env")
+    assert len(of_kl.rows) == 7
+    assert all(low <= factor <= high for _, factor, low, high in of_kl.rows)
+    assert [row[1] for row in of_kl.rows] == pytest.approx([10.0] * 7, rel=0.2)
+
+
 def test_what_the_min_does_on_either_side_is_shown_beside_c3() -> None:
     assert find("C3", bound_world(0.3, 5)).evidence.tables() == []
     three = pair_world("bound", {"max": -0.6, "clipped": -0.2, "min": 0.0}, sd=0.0)
@@ -1230,7 +1239,7 @@ def test_n4_shows_what_is_left_of_a_batch() -> None:
 
 
 def test_i2_shows_how_many_times_a_sample_counts() -> None:
-    (table,) = find("I2", clip_world(0.3, 0.3, 10)).evidence.tables()
+    table, *_ = find("I2", clip_world(0.3, 0.3, 10)).evidence.tables()
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows[1.0] == [1, 1, 1]
     assert rows[2.0] == [2, 0, 2] and rows[0.5] == [0.5, 0.5, 0]
