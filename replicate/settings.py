@@ -461,11 +461,11 @@ class RunSettings(Section):
         """Whether ``value_learning_rate`` says what null says, before a change and after it."""
         null = self.algo.model_copy(update={"value_learning_rate": None})
         other = self.model_copy(update={"algo": null})
-        key = "value_learning_rate"
-        return all(
-            other.lane_values(changed).get(key) == self.lane_values(changed).get(key)
-            for changed in (False, True)
-        )
+        values = [
+            [run.lane_values(changed).get("value_learning_rate") for changed in (False, True)]
+            for run in (self, other)
+        ]
+        return None not in values[0] and values[0] == values[1]
 
     @property
     def digest(self) -> str:

@@ -95,10 +95,18 @@ class SGDSettings(ValueFit):
     name: Literal["sgd"]
 
 
+class SharedSize(ValueFit):
+    """One whose lanes share the value function's step size."""
+
+    value_learning_rate: float
+
+
 def test_an_algorithm_of_ones_own_may_read_every_key() -> None:
     (run,) = runs_of("algo=vpg")
     values = {k: v for k, v in run.algo.model_dump().items() if k in SGDSettings.model_fields}
     assert SGDSettings(**{**values, "name": "sgd"}).without_effect() == ([], [])
+    # One that lanes share is no lane value, and counts all the same.
+    assert not run.model_copy(update={"algo": SharedSize(**values)})._has_one_step_size
     assert {"max_gradient_norm", "value_clip"} <= set(run.algo.without_effect()[1])
 
 

@@ -16,6 +16,7 @@ from analysis.claims.parts import (
     Table,
     U,
     chosen_elsewhere,
+    difference,
     factor_difference,
     final_difference,
     final_u,
@@ -23,6 +24,7 @@ from analysis.claims.parts import (
     log_kl_max,
     log_ratio_99,
     mean_differences,
+    on_each,
     paired,
     part,
     reached_u,
@@ -67,13 +69,24 @@ def c3(data: Data, claim: Claim) -> Evidence:
 
 
 def _of_the_min(data: Data, claim: Claim) -> list[Table]:
-    """What the min does on either side: return and ratios beside the clipped term alone."""
+    """What the min does on either side: beside the clipped term alone."""
     if BOUND not in data.studies or CLIPPED not in data.studies[BOUND].variants:
         return []
     finals = {
         variant: samples(data, BOUND, variant, final_u, claim.without)
         for variant in (MIN, CLIPPED, MAX)
     }
+    apart = difference(
+        data,
+        BOUND,
+        (CLIPPED, MIN),
+        log_ratio_99,
+        key="clipped_ratio",
+        label="|r − 1| (99 % quantile), the clipped term alone over min",
+        aim="shown",
+        unit=FACTOR,
+        without=claim.without,
+    )
     pulls_back = "min minus the clipped term alone: what has left to the side that costs comes back"
     stops = "the clipped term alone minus max: what has left to the side that pays rests"
     pairs = {
@@ -83,6 +96,7 @@ def _of_the_min(data: Data, claim: Claim) -> list[Table]:
     return [
         levels_of(data, (BOUND,), claim.without),
         mean_differences("What the min does on either side", pairs),
+        on_each(data, apart),
     ]
 
 

@@ -62,6 +62,7 @@ def front(study: Study) -> str | None:
     Where all begin so, it is the one that goes on so after a change.
     """
     paper = {"objective": "clip", "bound": "min", "clip_epsilon": PAPER_EPSILON}
+    paper |= {"value_learning_rate": None}  # plans of before the key have none
     for after in (False, True):
         alike = [
             str(variant["name"])

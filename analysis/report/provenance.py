@@ -166,8 +166,8 @@ def facts(studies: list[Study]) -> list[tuple[str, str]]:
             "Tuning",
             "naive policy gradient's step size 1e-2, the best of seven at quick scale, on seeds "
             "that no other study uses (study vpg_step_size), the sizes of N2's destructive updates "
-            "(study no_undo) and, on other seeds, C10's step size; nothing else that came with the "
-            "suite",
+            "(study no_undo) and, on other seeds, C10's step sizes of policy and value function; "
+            "nothing else that came with the suite",
         ),
         ("Software", f"Python {of('python')}, {', '.join(sorted(versions))}"),
         ("Training code", ", ".join(sorted({run["code_digest"][:12] for run in runs}))),

@@ -12,9 +12,6 @@ from torch import Tensor
 Surrogate = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(ratio ``[R, B]``, advantages ``[R, B]``, ε ``[R]``) ↦ what is maximised, ``[R, B]``."""
 
-Bound = Literal["min", "max", "clipped"]
-"""Of r·Â and clip(r, 1−ε, 1+ε)·Â the lesser, the greater, or the latter whatever the former is."""
-
 SURROGATES: dict[str, Surrogate] = {}
 """Objectives that autograd differentiates, by their name in ``algo.objective``: one's own too."""
 
@@ -44,14 +41,13 @@ def surrogate(ratio: Tensor, advantages: Tensor) -> Tensor:
 
 
 def clipped_surrogate(
-    ratio: Tensor, advantages: Tensor, clip_epsilon: Tensor, bound: Bound = "min"
+    ratio: Tensor, advantages: Tensor, clip_epsilon: Tensor, bound: Literal["min", "max"] = "min"
 ) -> Tensor:
     """min(r·Â, clip(r, 1−ε, 1+ε)·Â): PPO's clipped objective.
 
     With ``bound="min"`` it is a lower bound of the surrogate, flat in r above 1+ε where Â > 0
-    and below 1−ε where Â < 0, and nowhere else: on the side that pays.  The ablations of claim C3
-    are ``"max"``, flat on the other side instead, and ``"clipped"``, the second term alone, flat
-    on both.  ε = ∞ gives the plain surrogate.
+    and below 1−ε where Â < 0, and nowhere else: on the side that pays.  ``bound="max"``, flat on
+    the other side instead, is the ablation of claim C3.  ε = ∞ gives the plain surrogate.
 
     Args:
         ratio, advantages: ``[R, B]``.
@@ -63,17 +59,34 @@ def clipped_surrogate(
     epsilon = clip_epsilon[:, None]
     plain = surrogate(ratio, advantages)
     clipped = surrogate(torch.clamp(ratio, 1 - epsilon, 1 + epsilon), advantages)
-    if bound == "clipped":
-        return clipped
     return torch.minimum(plain, clipped) if bound == "min" else torch.maximum(plain, clipped)
 
 
+def clipped_term(ratio: Tensor, advantages: Tensor, clip_epsilon: Tensor) -> Tensor:
+    """clip(r, 1−ε, 1+ε)·Â: the second term of PPO's objective alone, flat on both sides.
+
+    The ablation beside claim C3 that does what min does on the side that pays, and does not pull
+    back on the other.
+
+    Args:
+        ratio, advantages: ``[R, B]``.
+        clip_epsilon: ``[R]``.
+
+    """
+    epsilon = clip_epsilon[:, None]
+    return surrogate(torch.clamp(ratio, 1 - epsilon, 1 + epsilon), advantages)
+
+
 def clipped_surrogate_slope(
-    ratio: Tensor, advantages: Tensor, clip_epsilon: Tensor, bound: Bound = "min"
+    ratio: Tensor,
+    advantages: Tensor,
+    clip_epsilon: Tensor,
+    bound: Literal["min", "max", "clipped"] = "min",
 ) -> Tensor:
     """∂ clipped_surrogate/∂ log π(a|s): r·Â where the bound is the surrogate itself, else 0.
 
-    Derived by hand from ``clipped_surrogate``, the objective; ``tests/maths/test_objectives.py``
+    Derived by hand from ``clipped_surrogate``, the objective, and for ``"clipped"`` from
+    ``clipped_term``; ``tests/maths/test_objectives.py``
     compares it with autograd.
 
     Args:

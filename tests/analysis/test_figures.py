@@ -280,6 +280,8 @@ def test_ppo_stands_out(tmp_path: Path) -> None:
     assert front(made(tmp_path, twice)) is None
     twice[1] = {**variants[1], "algo": {**variants[1]["algo"], "bound": "max"}}
     assert front(made(tmp_path, twice)) == "stopped"
+    twice[1] = {**variants[1], "algo": {**variants[1]["algo"], "value_learning_rate": 1e-3}}
+    assert front(made(tmp_path, twice)) == "stopped"
     changed = [
         {**variants[1], "name": f"to_{width}", "change": {"algo": {"clip_epsilon": width}}}
         for width in (0.05, 0.2, 0.5)

@@ -756,7 +756,8 @@ def test_a_factor_is_told_of_each_environment() -> None:
 def test_what_the_min_does_on_either_side_is_shown_beside_c3() -> None:
     assert find("C3", bound_world(0.3, 5)).evidence.tables() == []
     three = pair_world("bound", {"max": -0.6, "clipped": -0.2, "min": 0.0}, sd=0.0)
-    levels, sides = find("C3", three).evidence.tables()
+    levels, sides, apart = find("C3", three).evidence.tables()
+    assert len(apart.rows) == 7
     assert [row[1] for row in levels.rows] == ["max", "clipped", "min"]
     assert [row[1] for row in sides.rows] == pytest.approx([0.2, 0.4])
 
