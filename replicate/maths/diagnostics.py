@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from replicate.maths.lanes import beside_itself
+
 
 def kl_k1(log_ratio: Tensor) -> Tensor:
     """E[−log r]: unbiased estimate of KL(old ‖ new) from old samples; may be negative.
@@ -53,8 +55,10 @@ def clip_fraction(ratio: Tensor, clip_epsilon: Tensor) -> Tensor:
 
 def explained_variance(predictions: Tensor, targets: Tensor) -> Tensor:
     """1 − Var[targets − predictions]/Var[targets], ``[R]``; NaN where the targets are constant."""
-    variance = targets.var(1, correction=0)
-    residual = (targets - predictions).var(1, correction=0)
+    variance, residual = (
+        beside_itself(values).var(1, correction=0)[: len(values)]
+        for values in (targets, targets - predictions)
+    )
     return torch.where(variance > 0, 1 - residual / variance, torch.nan)
 
 

@@ -1,4 +1,4 @@
-"""Lanes of records (dataclasses of tensors ``[R, …]``): take some out, put them back."""
+"""Lanes of records (dataclasses of tensors ``[R, …]``): take some out, put them back; one alone."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -42,3 +42,12 @@ def named_tensors(record: Any, prefix: str = "") -> Iterator[tuple[str, dict[str
             yield f"{prefix}{key}", attributes, key
         elif is_dataclass(value):
             yield from named_tensors(value, f"{prefix}{key}.")
+
+
+def beside_itself(values: Tensor) -> Tensor:
+    """A single lane and a copy of it, ``[1, B]`` → ``[2, B]``; more lanes as they are.
+
+    torch's variance of a single row takes another code path, which rounds otherwise where the mean
+    is far from 0: alone a lane would not have the bits that it has beside others.
+    """
+    return values.expand(2, -1) if len(values) == 1 else values
