@@ -5,8 +5,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from replicate.maths.lanes import beside_itself
-
 
 def gae(
     rewards: Tensor,
@@ -70,5 +68,5 @@ def standardise(
 
     """
     mean = values.mean(1, keepdim=True)
-    spread = beside_itself(values).std(1, correction=int(std == "sample"), keepdim=True)
-    return (values - mean) / (spread[: len(values)] + epsilon)
+    spread = values.std(1, correction=int(std == "sample"), keepdim=True)
+    return (values - mean) / (spread + epsilon)
