@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from replicate.maths.distributions import Categorical, DiagonalGaussian, Distribution
+from replicate.maths.lanes import beside_itself
 
 Initialisation = Literal["normc", "orthogonal"]
 
@@ -34,10 +35,9 @@ NARROW = 32
 def lane_matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """a·b (+ bias), lane by lane: ``[R, N, K]`` × ``[R, K, M]`` → ``[R, N, M]``.
 
-    A single lane is computed beside a copy of itself.  BLAS takes another code path for a
-    batch of one, and a lane's bits would then depend on whether it is alone.  A product with
-    few columns is computed as (bᵀ·aᵀ)ᵀ with bᵀ copied, which BLAS does in a third of the time, its
-    bias added afterwards, and one with K = 1 without BLAS.
+    A single lane is computed beside a copy of itself (``maths.lanes.beside_itself``).  A product
+    with few columns is computed as (bᵀ·aᵀ)ᵀ with bᵀ copied, which BLAS does in a third of the time,
+    its bias added afterwards, and one with K = 1 without BLAS.
     """
     if a.shape[2] == 1:
         return a * b if bias is None else a * b + bias
@@ -47,8 +47,8 @@ def lane_matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
         product = lane_matmul(narrow, a.mT).mT
         return product if bias is None else product.add_(bias)
     if a.shape[0] == 1:
-        a, b = a.expand(2, -1, -1), b.expand(2, -1, -1)
-        return lane_matmul(a, b, None if bias is None else bias.expand(2, -1, -1))[:1]
+        beside = None if bias is None else beside_itself(bias)
+        return lane_matmul(beside_itself(a), beside_itself(b), beside)[:1]
     return torch.bmm(a, b) if bias is None else torch.baddbmm(bias, a, b)
 
 

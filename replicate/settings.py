@@ -458,14 +458,16 @@ class RunSettings(Section):
 
     @property
     def _has_one_step_size(self) -> bool:
-        """Whether ``value_learning_rate`` says what null says, before a change and after it."""
+        """Whether PPO's ``value_learning_rate`` says what null says, before a change and after."""
+        if not isinstance(self.algo, PPOSettings) or self.algo.value_learning_rate is None:
+            return False
         null = self.algo.model_copy(update={"value_learning_rate": None})
         other = self.model_copy(update={"algo": null})
-        values = [
-            [run.lane_values(changed).get("value_learning_rate") for changed in (False, True)]
-            for run in (self, other)
-        ]
-        return None not in values[0] and values[0] == values[1]
+        key = "value_learning_rate"
+        return all(
+            self.lane_values(changed)[key] == other.lane_values(changed)[key]
+            for changed in (False, True)
+        )
 
     @property
     def digest(self) -> str:

@@ -1,6 +1,5 @@
 """I2, C5 and C10: what becomes of training without the clip."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pandas as pd
@@ -10,7 +9,6 @@ from analysis.claims.configuration import Claim
 from analysis.claims.exact import holds
 from analysis.claims.parts import (
     FACTOR,
-    LEVEL,
     SHARE,
     Aim,
     Data,
@@ -24,6 +22,7 @@ from analysis.claims.parts import (
     final_difference,
     final_u,
     interaction,
+    levels_of,
     log_kl,
     log_kl_95,
     log_ratio_99,
@@ -36,8 +35,7 @@ from analysis.claims.parts import (
     samples,
     without_each,
 )
-from analysis.measures import LEAST_SPREAD_U, ruined_or_collapsed
-from analysis.statistics import mean_estimate, mean_over_environments
+from analysis.measures import ruined_or_collapsed
 
 PAPER, MODERN = "comparison", "comparison_modern"
 NO_CLIP, CLIP = "ppo_noclip", "ppo"
@@ -158,41 +156,6 @@ def c5(data: Data, claim: Claim) -> Evidence:
             levels_of(data, (PAPER, MODERN), claim.without),
             without_each(data, [*worth, *safe]),
         ],
-    )
-
-
-def levels_of(
-    data: Data, studies: Iterable[str], without: Iterable[str], title: str = "What runs end at"
-) -> Table:
-    """*final* u of every variant, mean over environments, and how many of its runs went wrong."""
-    rows: list[list[object]] = []
-    for name in studies:
-        for variant in data.studies[name].variants if name in data.studies else ():
-            by_env = samples(data, name, variant, final_u, without)
-            if not by_env:
-                continue
-            wrong = samples(data, name, variant, ruined_or_collapsed, without)
-            means = {
-                env: mean_estimate(u.to_numpy(), U, LEAST_SPREAD_U) for env, u in by_env.items()
-            }
-            overall = mean_over_environments(list(means.values()))
-            study = data.studies[name]
-            rows.append(
-                [
-                    study.recipe,
-                    study.labels[variant],
-                    len(by_env),
-                    overall.value,
-                    *overall.bounds(LEVEL),
-                    int(sum(of_env.sum() for of_env in wrong.values())),
-                    sum(map(len, by_env.values())),
-                ]
-            )
-    columns = ["recipe", "variant", "environments", "final u", "low", "high"]
-    return Table(
-        f"{title}, mean over environments (95 % intervals)",
-        [*columns, "ruined or collapsed", "of runs"],
-        rows,
     )
 
 

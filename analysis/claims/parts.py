@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.configuration import Claim
-from analysis.measures import LEAST_SPREAD_U, WORST
+from analysis.measures import LEAST_SPREAD_U, WORST, ruined_or_collapsed
 from analysis.statistics import Estimate, mean_estimate, mean_over_environments
 from analysis.study import Study, env_labels
 
@@ -411,6 +411,41 @@ def without_env(whole: Part, env: str, name: str) -> list[Part]:
     label = f"{whole.label}, without {name}"
     reached = whole.reached or None  # of a factor nothing is known
     return [part(f"{whole.key}_without_{env}", label, "shown", rest, reached=reached)]
+
+
+def levels_of(
+    data: Data, studies: Iterable[str], without: Iterable[str], title: str = "What runs end at"
+) -> Table:
+    """*final* u of every variant, mean over environments, and how many of its runs went wrong."""
+    rows: list[list[object]] = []
+    for name in studies:
+        for variant in data.studies[name].variants if name in data.studies else ():
+            by_env = samples(data, name, variant, final_u, without)
+            if not by_env:
+                continue
+            wrong = samples(data, name, variant, ruined_or_collapsed, without)
+            means = {
+                env: mean_estimate(u.to_numpy(), U, LEAST_SPREAD_U) for env, u in by_env.items()
+            }
+            overall = mean_over_environments(list(means.values()))
+            study = data.studies[name]
+            rows.append(
+                [
+                    study.recipe,
+                    study.labels[variant],
+                    len(by_env),
+                    overall.value,
+                    *overall.bounds(LEVEL),
+                    int(sum(of_env.sum() for of_env in wrong.values())),
+                    sum(map(len, by_env.values())),
+                ]
+            )
+    columns = ["recipe", "variant", "environments", "final u", "low", "high"]
+    return Table(
+        f"{title}, mean over environments (95 % intervals)",
+        [*columns, "ruined or collapsed", "of runs"],
+        rows,
+    )
 
 
 def mean_differences(title: str, pairs: Mapping[str, tuple[Samples, Samples]]) -> Table:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from analysis.claims.clip import levels_of
 from analysis.claims.configuration import Claim
 from analysis.claims.epsilon import VARIANTS
 from analysis.claims.parts import (
@@ -16,11 +15,11 @@ from analysis.claims.parts import (
     Table,
     U,
     chosen_elsewhere,
-    difference,
     factor_difference,
     final_difference,
     final_u,
     interaction,
+    levels_of,
     log_kl_max,
     log_ratio_99,
     mean_differences,
@@ -76,16 +75,15 @@ def _of_the_min(data: Data, claim: Claim) -> list[Table]:
         variant: samples(data, BOUND, variant, final_u, claim.without)
         for variant in (MIN, CLIPPED, MAX)
     }
-    apart = difference(
+    apart = factor_difference(
         data,
+        claim,
         BOUND,
         (CLIPPED, MIN),
         log_ratio_99,
         key="clipped_ratio",
         label="|r − 1| (99 % quantile), the clipped term alone over min",
         aim="shown",
-        unit=FACTOR,
-        without=claim.without,
     )
     pulls_back = "min minus the clipped term alone: what has left to the side that costs comes back"
     stops = "the clipped term alone minus max: what has left to the side that pays rests"

@@ -1,4 +1,7 @@
-"""Lanes of records (dataclasses of tensors ``[R, …]``): take some out, put them back; one alone."""
+"""Lanes of records (dataclasses of tensors ``[R, …]``): take some out, put them back.
+
+And a lane that is alone: :func:`beside_itself`.
+"""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -45,9 +48,9 @@ def named_tensors(record: Any, prefix: str = "") -> Iterator[tuple[str, dict[str
 
 
 def beside_itself(values: Tensor) -> Tensor:
-    """A single lane and a copy of it, ``[1, B]`` → ``[2, B]``; more lanes as they are.
+    """A single lane and a copy of it, ``[1, …]`` → ``[2, …]``; more lanes as they are.
 
-    torch's variance of a single row takes another code path, which rounds otherwise where the mean
-    is far from 0: alone a lane would not have the bits that it has beside others.
+    BLAS's products and torch's variance take another code path for a batch of one, which rounds
+    otherwise: alone a lane would not have the bits that it has beside others.
     """
-    return values.expand(2, -1) if len(values) == 1 else values
+    return values.expand(2, *values.shape[1:]) if len(values) == 1 else values

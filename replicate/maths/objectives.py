@@ -86,8 +86,7 @@ def clipped_surrogate_slope(
     """∂ clipped_surrogate/∂ log π(a|s): r·Â where the bound is the surrogate itself, else 0.
 
     Derived by hand from ``clipped_surrogate``, the objective, and for ``"clipped"`` from
-    ``clipped_term``; ``tests/maths/test_objectives.py``
-    compares it with autograd.
+    ``clipped_term``; ``tests/maths/test_objectives.py`` compares it with autograd.
 
     Args:
         ratio, advantages: ``[R, B]``.
